@@ -1,0 +1,1 @@
+"""SQL beside the function that runs it, one file per domain noun."""

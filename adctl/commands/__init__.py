@@ -1,0 +1,1 @@
+"""One module per subcommand, each with one public function: run(...) -> Report."""

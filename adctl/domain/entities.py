@@ -1,0 +1,85 @@
+"""Meta's objects as adctl knows them: campaigns, ad sets, ads; who owns a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from adctl.domain.ids import AdId, AdSetId, CampaignId, CreativeId
+
+
+class EntityKind(StrEnum):
+    CAMPAIGN = "campaign"
+    AD_SET = "ad_set"
+    AD = "ad"
+
+
+class Field(StrEnum):
+    DAILY_BUDGET = "daily_budget"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdAccount:
+    """What Meta says of the ad account. `min_daily_budget` is in minor units, 0 when Meta gives none."""
+
+    meta_ad_account: str
+    name: str
+    currency: str
+    timezone: str
+    min_daily_budget: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """Budgets are minor units; a campaign with one owns the budget of its ad sets (Advantage campaign budget)."""
+
+    campaign_id: CampaignId
+    name: str
+    status: str
+    effective_status: str
+    daily_budget: int | None = None
+    lifetime_budget: int | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdSet:
+    """Budgets are minor units, None when the campaign owns them."""
+
+    ad_set_id: AdSetId
+    campaign_id: CampaignId
+    name: str
+    status: str
+    effective_status: str
+    daily_budget: int | None = None
+    lifetime_budget: int | None = None
+    learning_stage: str | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ad:
+    ad_id: AdId
+    ad_set_id: AdSetId
+    campaign_id: CampaignId
+    name: str
+    status: str
+    effective_status: str
+    creative_id: CreativeId | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityState:
+    """What a fresh GET of one object returned. `daily_budget` is minor units, None when the object has none."""
+
+    kind: EntityKind
+    entity_id: str
+    status: str
+    effective_status: str
+    daily_budget: int | None
+    lifetime_budget: int | None
+    updated_at: datetime | None

@@ -1,0 +1,1 @@
+"""Named, versioned ways to decide what each ad deserves."""

@@ -1,0 +1,90 @@
+"""The one protocol of all policies: daily history in as columns, verdicts with evidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Evidence = Mapping[str, None | bool | int | float | str]
+
+
+class Verdict(StrEnum):
+    KEEP = "keep"
+    SCALE = "scale"
+    CUT = "cut"
+    KILL = "kill"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdHistory:
+    """What is known of one account's n ads on a day, as columns. Money is minor units, days count back from `day`.
+
+    Ads (shape n): `ad_ids`, `campaign` (index of its campaign), `active`, `age_hours` since the ad was created, and
+    `budget`, the ad's share of its owner's daily budget (0 for an ad that is not active).
+    Daily rows (shape m), in any order: `row_ad` indexes the ads, `row_days_ago` ≥ 0, counts and spend of that day.
+    Credited deals (shape k): `deal_ad` indexes the ads, `deal_value` is synthetic revenue at the current stage,
+    `deal_cash` the won amount (0 until won), `deal_days_ago` the age of the deal's creation.
+    """
+
+    account: str
+    day: date
+    currency: str
+    minor_per_major: int
+    ad_ids: tuple[str, ...]
+    campaign: Ints
+    active: Flags
+    age_hours: Floats
+    budget: Ints
+    row_ad: Ints
+    row_days_ago: Ints
+    row_impressions: Ints
+    row_clicks: Ints
+    row_spend: Ints
+    row_leads: Ints
+    deal_ad: Ints
+    deal_days_ago: Ints
+    deal_value: Ints
+    deal_cash: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdVerdict:
+    """One ad's verdict. `budget` is the recommended share in minor units; `reason` cites the number that decided."""
+
+    ad_id: str
+    verdict: Verdict
+    current_budget: int
+    budget: int
+    confidence: float
+    reason: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyResult:
+    """The verdicts in the order of the ads; `unallocated` is budget (minor units) that caps left over."""
+
+    verdicts: tuple[AdVerdict, ...]
+    unallocated: int
+
+
+class Policy(Protocol):
+    """A named, versioned, pure way to decide: the same history gives the same result, bit for bit."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def parameters(self) -> Mapping[str, int | float | str | bool]: ...
+    def decide(self, history: AdHistory) -> PolicyResult: ...

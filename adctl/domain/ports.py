@@ -1,0 +1,73 @@
+"""What the commands need of the vendors, as protocols, so that no command knows an SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Protocol
+
+from adctl.domain.creatives import Creative
+from adctl.domain.deals import Contact, Deal, Stage, StageMove
+from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
+from adctl.domain.insights import Insight
+
+Progress = Callable[[str], None]
+
+
+class WriteOutcome(StrEnum):
+    """What a write's answer proves. Anything but ACCEPTED and REFUSED says nothing about what Meta did."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteAnswer:
+    """`code` is Meta's `code/subcode` or the transport error's name; `detail` never holds a token.
+
+    DEFERRED is a throttle: provably not done; `retry_after` is seconds until it may pass.
+    """
+
+    outcome: WriteOutcome
+    code: str = ""
+    detail: str = ""
+    retry_after: int = 0
+
+
+class AdsPlatform(Protocol):
+    """Meta, as adctl uses it. Reads raise UnavailableError, DeniedError or BusyError; a write answers."""
+
+    def account(self) -> AdAccount: ...
+    def campaigns(self) -> Iterator[Campaign]: ...
+    def ad_sets(self) -> Iterator[AdSet]: ...
+    def ads(self) -> Iterator[tuple[Ad, Creative | None]]: ...
+    def insights(self, since: date, until: date) -> Iterator[Insight]: ...
+    def read(self, kind: EntityKind, entity_id: str) -> EntityState | None:
+        """The object as it is now, None when Meta says that it does not exist."""
+        ...
+
+    def write(self, entity_id: str, field: Field, target: int | str) -> WriteAnswer: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealPage:
+    """Deals with their whole stage history; all contacts that belong to them."""
+
+    deals: Sequence[Deal]
+    moves: Sequence[StageMove]
+    contacts: Sequence[Contact]
+
+
+class Crm(Protocol):
+    """HubSpot, as adctl uses it: read-only. Raises UnavailableError, DeniedError or BusyError (daily limit)."""
+
+    def stages(self) -> Sequence[Stage]: ...
+    def deals_modified_since(self, since: datetime | None) -> Iterator[DealPage]:
+        """Deals by modification time, oldest id first within the filter; None walks everything."""
+        ...
+
+    def archived_deals(self) -> Iterator[DealPage]: ...

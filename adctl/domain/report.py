@@ -1,0 +1,68 @@
+"""What a command found and did, as plain values that any renderer can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+Cell = None | bool | int | float | str | date | datetime
+
+
+class Kind(StrEnum):
+    """How a column's values are shown; JSON always carries the raw value."""
+
+    TEXT = "text"
+    COUNT = "count"
+    MONEY = "money"
+    RATIO = "ratio"
+    PERCENT = "percent"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """`key` names the value in each row and in JSON, `label` heads the column. PERCENT holds a fraction (.2 is 20 %)."""
+
+    key: str
+    label: str
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """`empty` is the sentence shown when there are no rows; `shown` limits what a person sees, JSON has all rows."""
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Mapping[str, Cell], ...]
+    empty: str = "none"
+    shown: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One figure with a name. Money is minor units of the report's currency."""
+
+    key: str
+    label: str
+    value: Cell
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The outcome of one run: one summary sentence, figures, tables, and notes an operator should read."""
+
+    command: str
+    summary: str
+    account: str | None = None
+    currency: str | None = None
+    dry_run: bool = False
+    facts: tuple[Fact, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+    exit_code: int = 0
+    sections: tuple[Report, ...] = field(default=())

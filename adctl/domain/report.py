@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-Cell = None | bool | int | float | str | date | datetime
+Cell = bool | int | float | str | date | datetime | None
 
 
 class Kind(StrEnum):
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`key` names the value in each row and in JSON, `label` heads the column. PERCENT holds a fraction (.2 is 20 %)."""
+    """`key` names the value in each row and in JSON, `label` heads the column. PERCENT holds a fraction."""
 
     key: str
     label: str

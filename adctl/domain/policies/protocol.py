@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Evidence = Mapping[str, None | bool | int | float | str]
+Evidence = Mapping[str, bool | int | float | str | None]
 
 
 class Verdict(StrEnum):

@@ -1,0 +1,78 @@
+-- Meta's objects as last read, and what Meta reports for one ad on one day. Money is minor units by Meta's offsets.
+
+create table campaigns (
+  account text not null references accounts,
+  campaign_id text not null,
+  name text not null,
+  status text not null,
+  effective_status text not null,
+  daily_budget bigint check (daily_budget > 0),
+  lifetime_budget bigint check (lifetime_budget > 0),
+  updated_at timestamptz,
+  read_at timestamptz not null,
+  primary key (account, campaign_id)
+);
+
+create table ad_sets (
+  account text not null references accounts,
+  ad_set_id text not null,
+  campaign_id text not null,
+  name text not null,
+  status text not null,
+  effective_status text not null,
+  daily_budget bigint check (daily_budget > 0),
+  lifetime_budget bigint check (lifetime_budget > 0),
+  learning_stage text,
+  updated_at timestamptz,
+  read_at timestamptz not null,
+  primary key (account, ad_set_id)
+);
+
+create table creatives (
+  account text not null references accounts,
+  creative_id text not null,
+  campaign_id text not null,
+  -- The canonical fields of the creative, without performance: new numbers never change the hash.
+  fields jsonb not null,
+  content_hash bytea not null check (octet_length(content_hash) = 16),
+  read_at timestamptz not null,
+  primary key (account, creative_id)
+);
+
+create table ads (
+  account text not null references accounts,
+  ad_id text not null,
+  ad_set_id text not null,
+  campaign_id text not null,
+  creative_id text,
+  name text not null,
+  status text not null,
+  effective_status text not null,
+  created_at timestamptz,
+  updated_at timestamptz,
+  read_at timestamptz not null,
+  primary key (account, ad_id)
+);
+create index ads_by_ad_set on ads (account, ad_set_id);
+
+create table insights (
+  account text not null references accounts,
+  ad_id text not null,
+  day date not null,
+  -- A row of an export may cover several days; then it stands at the last one.
+  first_day date not null check (first_day <= day),
+  ad_set_id text not null,
+  campaign_id text not null,
+  impressions bigint not null check (impressions >= 0),
+  clicks bigint not null check (clicks >= 0),
+  link_clicks bigint not null check (link_clicks >= 0),
+  spend bigint not null check (spend >= 0),
+  leads bigint not null check (leads >= 0),
+  purchases bigint not null check (purchases >= 0),
+  purchase_value bigint not null check (purchase_value >= 0),
+  windows text not null,
+  -- When these very figures were first read; a restated row carries the time of its restatement.
+  read_at timestamptz not null,
+  primary key (account, ad_id, day)
+) partition by range (day);
+create index insights_by_day on insights (account, day);

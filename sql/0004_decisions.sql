@@ -1,0 +1,42 @@
+-- Policies in force and what they decided, with the evidence.
+
+create table model_registry (
+  account text not null references accounts,
+  name text not null,
+  version text not null,
+  parameter_hash text not null,
+  parameters jsonb not null,
+  role text not null check (role in ('champion', 'challenger', 'retired')),
+  registered_at timestamptz not null,
+  primary key (account, name, version, parameter_hash)
+);
+create unique index model_registry_one_champion on model_registry (account) where role = 'champion';
+
+create table decisions (
+  account text not null references accounts,
+  day date not null,
+  decision_id uuid not null,
+  run_id uuid not null,
+  policy text not null,
+  version text not null,
+  parameter_hash text not null,
+  shadow boolean not null,
+  entity_kind text not null check (entity_kind in ('campaign', 'ad_set', 'ad')),
+  entity_id text not null,
+  campaign_id text not null,
+  ad_set_id text,
+  field text not null check (field in ('daily_budget', 'status')),
+  current_budget bigint,
+  target_budget bigint,
+  current_status text,
+  target_status text,
+  verdict text not null check (verdict in ('keep', 'scale', 'cut', 'kill', 'wait')),
+  confidence double precision not null check (confidence between 0 and 1),
+  reason text not null,
+  evidence jsonb not null,
+  decided_at timestamptz not null,
+  primary key (account, day, decision_id),
+  check ((field = 'daily_budget') = (current_budget is not null and target_budget is not null)),
+  check ((field = 'status') = (current_status is not null and target_status is not null))
+) partition by range (day);
+create index decisions_by_entity on decisions (account, entity_id, day);

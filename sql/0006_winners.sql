@@ -2,16 +2,15 @@
 
 create table embeddings (
   account text not null references accounts,
-  -- The id inside the index file.
+  -- The id inside the index file, taken from the content hash; creatives of the same content share it.
   id bigint not null,
-  creative_id text not null,
   model_id text not null,
   content_hash bytea not null check (octet_length(content_hash) = 16),
   dims integer not null check (dims > 0),
   vector bytea not null,
   embedded_at timestamptz not null,
   primary key (account, model_id, id),
-  unique (account, model_id, creative_id, content_hash),
+  unique (account, model_id, content_hash),
   check (octet_length(vector) = 4 * dims)
 );
 

@@ -31,7 +31,6 @@ create table ad_sets (
 create table creatives (
   account text not null references accounts,
   creative_id text not null,
-  campaign_id text not null,
   -- The canonical fields of the creative, without performance: new numbers never change the hash.
   fields jsonb not null,
   content_hash bytea not null check (octet_length(content_hash) = 16),

@@ -1,0 +1,138 @@
+"""Campaigns, ad sets, ads and creatives as last read; what vanishes at Meta stays here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from adctl.adapters.store.staging import merge
+from adctl.domain.creatives import Creative, canonical_json, content_hash
+from adctl.domain.entities import Ad, AdSet, Campaign
+from adctl.domain.ids import Account, AdId, CampaignId, CreativeId
+
+_CAMPAIGN = ("name", "status", "effective_status", "daily_budget", "lifetime_budget", "updated_at")
+_AD_SET = ("campaign_id", *_CAMPAIGN[:5], "learning_stage", "updated_at")
+_AD = ("ad_set_id", "campaign_id", "creative_id", "name", "status", "effective_status", "created_at", "updated_at")
+
+
+def upsert_campaigns(connection: Connection, account: Account, rows: Sequence[Campaign], read_at: datetime) -> int:
+    """Returns how many are new or changed."""
+    staged = ((account, c.campaign_id, *(getattr(c, name) for name in _CAMPAIGN), read_at) for c in rows)
+    return merge(connection, "campaigns", ("account", "campaign_id"), _CAMPAIGN, staged, stamps=("read_at",))
+
+
+def upsert_ad_sets(connection: Connection, account: Account, rows: Sequence[AdSet], read_at: datetime) -> int:
+    """Returns how many are new or changed."""
+    staged = ((account, a.ad_set_id, *(getattr(a, name) for name in _AD_SET), read_at) for a in rows)
+    return merge(connection, "ad_sets", ("account", "ad_set_id"), _AD_SET, staged, stamps=("read_at",))
+
+
+def upsert_ads(connection: Connection, account: Account, rows: Sequence[Ad], read_at: datetime) -> int:
+    """Returns how many are new or changed."""
+    staged = ((account, a.ad_id, *(getattr(a, name) for name in _AD), read_at) for a in rows)
+    return merge(connection, "ads", ("account", "ad_id"), _AD, staged, stamps=("read_at",))
+
+
+def upsert_creatives(connection: Connection, account: Account, rows: Sequence[Creative], read_at: datetime) -> int:
+    """Returns how many are new or changed."""
+    staged = ((account, c.creative_id, canonical_json(c).decode(), content_hash(c), read_at) for c in rows)
+    return merge(
+        connection, "creatives", ("account", "creative_id"), ("fields", "content_hash"), staged, stamps=("read_at",)
+    )
+
+
+def campaigns(connection: Connection, account: Account) -> tuple[Campaign, ...]:
+    rows = connection.execute(
+        text(
+            """
+            select campaign_id, name, status, effective_status, daily_budget, lifetime_budget, updated_at
+            from campaigns where account = :account order by campaign_id
+            """
+        ),
+        {"account": account},
+    )
+    return tuple(Campaign(**row._mapping) for row in rows)
+
+
+def ad_sets(connection: Connection, account: Account) -> tuple[AdSet, ...]:
+    rows = connection.execute(
+        text(
+            """
+            select ad_set_id, campaign_id, name, status, effective_status, daily_budget, lifetime_budget,
+              learning_stage, updated_at
+            from ad_sets where account = :account order by ad_set_id
+            """
+        ),
+        {"account": account},
+    )
+    return tuple(AdSet(**row._mapping) for row in rows)
+
+
+def ads(connection: Connection, account: Account) -> tuple[Ad, ...]:
+    rows = connection.execute(
+        text(
+            """
+            select ad_id, ad_set_id, campaign_id, name, status, effective_status, creative_id, created_at, updated_at
+            from ads where account = :account order by ad_id
+            """
+        ),
+        {"account": account},
+    )
+    return tuple(Ad(**row._mapping) for row in rows)
+
+
+def creative_of_ad(connection: Connection, account: Account, ad_id: AdId) -> Creative | None:
+    """The creative of an ad, None when the ad or its creative is not known."""
+    row = connection.execute(
+        text(
+            """
+            select c.creative_id, a.campaign_id, c.fields
+            from ads a join creatives c on c.account = a.account and c.creative_id = a.creative_id
+            where a.account = :account and a.ad_id = :ad_id
+            """
+        ),
+        {"account": account, "ad_id": ad_id},
+    ).one_or_none()
+    return None if row is None else creative_from_fields(row.creative_id, row.campaign_id, row.fields)
+
+
+def creative_from_fields(creative_id: CreativeId, campaign_id: CampaignId | None, fields: dict[str, str]) -> Creative:
+    """The creative whose canonical fields were stored."""
+    return Creative(creative_id=creative_id, campaign_id=campaign_id, **fields)
+
+
+def remember_budget(
+    connection: Connection, account: Account, kind: str, entity_id: str, budget: int, read_at: datetime
+) -> None:
+    """Stores a budget that was just read, so that the next decision starts from it."""
+    statement = _BUDGET_OF_AD_SET if kind == "ad_set" else _BUDGET_OF_CAMPAIGN
+    connection.execute(statement, {"account": account, "id": entity_id, "budget": budget, "read_at": read_at})
+
+
+_BUDGET_OF_AD_SET = text(
+    """
+    update ad_sets set daily_budget = :budget, read_at = :read_at
+    where account = :account and ad_set_id = :id and daily_budget is distinct from :budget
+    """
+)
+_BUDGET_OF_CAMPAIGN = text(
+    """
+    update campaigns set daily_budget = :budget, read_at = :read_at
+    where account = :account and campaign_id = :id and daily_budget is distinct from :budget
+    """
+)
+
+
+def remember_status(connection: Connection, account: Account, ad_id: AdId, status: str, read_at: datetime) -> None:
+    """Stores an ad's status that was just read."""
+    connection.execute(
+        text(
+            """
+            update ads set status = :status, read_at = :read_at
+            where account = :account and ad_id = :id and status is distinct from :status
+            """
+        ),
+        {"account": account, "id": ad_id, "status": status, "read_at": read_at},
+    )

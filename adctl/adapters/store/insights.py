@@ -1,0 +1,91 @@
+"""Daily readings per ad: written in bulk, only where a figure changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, text
+
+from adctl.adapters.store.partitions import ensure_months
+from adctl.adapters.store.staging import merge
+from adctl.domain.ids import Account
+from adctl.domain.insights import Insight
+
+_VALUES = (
+    "first_day",
+    "ad_set_id",
+    "campaign_id",
+    "impressions",
+    "clicks",
+    "link_clicks",
+    "spend",
+    "leads",
+    "purchases",
+    "purchase_value",
+    "windows",
+)
+
+
+def upsert(connection: Connection, account: Account, insights: Sequence[Insight], read_at: datetime) -> int:
+    """Stores the readings; returns how many rows are new or changed (0 when the same are read again)."""
+    ensure_months(connection, "insights", {i.day for i in insights})
+    staged = ((account, i.ad_id, i.day, *(getattr(i, name) for name in _VALUES), read_at) for i in insights)
+    return merge(connection, "insights", ("account", "ad_id", "day"), _VALUES, staged, stamps=("read_at",))
+
+
+_OVERLAPS = text(
+    """
+    select i.ad_id, i.first_day, i.day from insights i
+    join unnest(cast(:ads as text[]), cast(:firsts as date[]), cast(:days as date[])) as n (ad_id, first_day, day)
+      on n.ad_id = i.ad_id and i.first_day <= n.day and i.day >= n.first_day
+    where i.account = :account and (i.first_day, i.day) <> (n.first_day, n.day)
+    order by i.ad_id, i.day limit 1
+    """
+)
+
+
+def overlapping(connection: Connection, account: Account, insights: Sequence[Insight]) -> tuple[str, date, date] | None:
+    """The first stored (ad, first day, last day) that covers days of a new reading otherwise: counted twice if kept."""
+    row = connection.execute(
+        _OVERLAPS,
+        {
+            "account": account,
+            "ads": [i.ad_id for i in insights],
+            "firsts": [i.first_day for i in insights],
+            "days": [i.day for i in insights],
+        },
+    ).one_or_none()
+    return None if row is None else (row.ad_id, row.first_day, row.day)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over the stored readings of an account; spend is minor units."""
+
+    rows: int
+    ads: int
+    impressions: int
+    clicks: int
+    spend: int
+    leads: int
+    purchases: int
+    last_day: date | None
+    read_at: datetime | None
+
+
+def totals(connection: Connection, account: Account) -> Totals:
+    row = connection.execute(
+        text(
+            """
+            select count(*) as rows, count(distinct ad_id) as ads, coalesce(sum(impressions), 0)::bigint as impressions,
+              coalesce(sum(clicks), 0)::bigint as clicks, coalesce(sum(spend), 0)::bigint as spend,
+              coalesce(sum(leads), 0)::bigint as leads, coalesce(sum(purchases), 0)::bigint as purchases,
+              max(day) as last_day, max(read_at) as read_at
+            from insights where account = :account
+            """
+        ),
+        {"account": account},
+    ).one()
+    return Totals(**row._mapping)

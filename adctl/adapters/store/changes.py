@@ -1,0 +1,272 @@
+"""The queue of changes: the hot path of `execute`, every move through the database's own transition table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, text
+
+from adctl.adapters.store.accounts import now
+from adctl.adapters.store.partitions import ensure_now
+from adctl.domain.changes import Change, NewChange, SendVerdict, State, Value
+from adctl.domain.entities import EntityKind, Field
+from adctl.domain.ids import Account
+
+
+def act_as(connection: Connection, actor: str) -> None:
+    """Names who moves changes in this transaction; the transition table knows what each may do."""
+    connection.execute(text("select set_config('adctl.actor', :actor, true)"), {"actor": actor})
+
+
+def prepare(connection: Connection) -> None:
+    """Makes the partition that the audit of this run needs."""
+    ensure_now(connection, "ad_change_history", now(connection).date())
+
+
+_SUPERSEDE = text(
+    """
+    update pending_ad_changes c
+    set state = 'cancelled', state_reason = 'a newer decision replaces it'
+    from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:decisions as uuid[]))
+      as n (kind, id, field, decision_id)
+    where c.account = :account and c.entity_kind = n.kind and c.entity_id = n.id and c.field = n.field
+      and c.decision_id is distinct from n.decision_id and c.state in ('proposed', 'pending')
+    """
+)
+_ENQUEUE = text(
+    """
+    insert into pending_ad_changes (account, change_id, decision_id, decision_day, run_id, entity_kind, entity_id,
+      campaign_id, ad_set_id, field, expected_budget, target_budget, expected_status, target_status, wanted_budget,
+      reason, clipped_by, fuzz_ppm, jitter_ms, earliest_execute_at, expires_at, created_at, state, updated_at)
+    values (:account, :change_id, :decision_id, :decision_day, :run_id, :entity_kind, :entity_id, :campaign_id,
+      :ad_set_id, :field, :expected_budget, :target_budget, :expected_status, :target_status, :wanted_budget, :reason,
+      cast(:clipped_by as jsonb), :fuzz_ppm, :jitter_ms, adctl_now(), adctl_now() + :expire, adctl_now(), 'pending',
+      adctl_now())
+    on conflict do nothing
+    """
+)
+
+
+def enqueue(
+    connection: Connection, account: Account, run_id: UUID, changes: Sequence[NewChange], *, expire: timedelta
+) -> int:
+    """Queues changes, replacing unclaimed ones of older decisions; returns how many were added.
+
+    A decision that was queued before, or an entity with a change in flight, adds nothing.
+    """
+    if not changes:
+        return 0
+    act_as(connection, "enqueue")
+    connection.execute(
+        _SUPERSEDE,
+        {
+            "account": account,
+            "kinds": [c.kind.value for c in changes],
+            "ids": [c.entity_id for c in changes],
+            "fields": [c.field.value for c in changes],
+            "decisions": [c.decision_id for c in changes],
+        },
+    )
+    return sum(
+        connection.execute(_ENQUEUE, {**_row(account, change), "run_id": run_id, "expire": expire}).rowcount
+        for change in changes
+    )
+
+
+def _row(account: Account, change: NewChange) -> dict[str, object]:
+    is_budget = change.field is Field.DAILY_BUDGET
+    return {
+        "account": account,
+        "change_id": change.change_id,
+        "decision_id": change.decision_id,
+        "decision_day": change.decision_day,
+        "entity_kind": change.kind.value,
+        "entity_id": change.entity_id,
+        "campaign_id": change.campaign_id,
+        "ad_set_id": change.ad_set_id,
+        "field": change.field.value,
+        "expected_budget": change.expected if is_budget else None,
+        "target_budget": change.target if is_budget else None,
+        "expected_status": None if is_budget else change.expected,
+        "target_status": None if is_budget else change.target,
+        "wanted_budget": change.wanted,
+        "reason": change.reason,
+        "clipped_by": json.dumps(change.clipped_by),
+        "fuzz_ppm": change.fuzz_ppm,
+        "jitter_ms": change.jitter_ms,
+    }
+
+
+def expire_old(connection: Connection, account: Account) -> int:
+    """Ends unclaimed changes that are past their time; returns how many."""
+    act_as(connection, "age")
+    return connection.execute(
+        text(
+            """
+            update pending_ad_changes set state = 'expired', state_reason = 'not sent in time'
+            where account = :account and state in ('proposed', 'pending') and expires_at <= adctl_now()
+            """
+        ),
+        {"account": account},
+    ).rowcount
+
+
+def claim(connection: Connection, account: Account, worker: str) -> Change | None:
+    """The next due change, claimed for `worker`, with a session lock on its entity; None when nothing is due.
+
+    The connection's session must outlive the work on the change: its end is how others see that the owner died.
+    """
+    row = connection.execute(
+        text("select * from claim_pending_ad_change(:account, :worker)"), {"account": account, "worker": worker}
+    ).one_or_none()
+    return None if row is None else _change(row._mapping)
+
+
+def release(connection: Connection, change: Change) -> None:
+    """Gives the entity's lock back."""
+    connection.execute(
+        text("select pg_advisory_unlock(entity_lock_key(:account, :kind, :id))"),
+        {"account": change.account, "kind": change.kind.value, "id": change.entity_id},
+    )
+
+
+def authorise(
+    connection: Connection, change: Change, worker: str, *, read_at: datetime, observed: Value
+) -> SendVerdict:
+    """The one way to a sending: guards and attempt in one transaction, which the caller commits before the POST."""
+    is_budget = change.field is Field.DAILY_BUDGET
+    row = connection.execute(
+        text(
+            """
+            select v.verdict, v.guard, v.value, v.allowed, v.until, v.attempt
+            from authorise_send(:account, :change_id, :worker, :read_at, :budget, :status) v
+            """
+        ),
+        {
+            "account": change.account,
+            "change_id": change.change_id,
+            "worker": worker,
+            "read_at": read_at,
+            "budget": observed if is_budget else None,
+            "status": None if is_budget else observed,
+        },
+    ).one()
+    return SendVerdict(**row._mapping)
+
+
+def move(
+    connection: Connection,
+    change: Change,
+    *,
+    come_from: State,
+    to: State,
+    actor: str,
+    reason: str | None = None,
+    observed: Value | None = None,
+    not_before: datetime | None = None,
+) -> bool:
+    """Moves a change by compare-and-set; False when it was no longer in `come_from`. An illegal move is an error."""
+    act_as(connection, actor)
+    is_budget = change.field is Field.DAILY_BUDGET
+    result = connection.execute(
+        text(
+            """
+            update pending_ad_changes
+            set state = :to, state_reason = :reason,
+              observed_budget = coalesce(:budget, observed_budget),
+              observed_status = coalesce(:status, observed_status),
+              earliest_execute_at = coalesce(:not_before, earliest_execute_at)
+            where account = :account and change_id = :change_id and state = :come_from
+            """
+        ),
+        {
+            "account": change.account,
+            "change_id": change.change_id,
+            "come_from": come_from.value,
+            "to": to.value,
+            "reason": reason,
+            "budget": observed if is_budget else None,
+            "status": None if is_budget else observed,
+            "not_before": not_before,
+        },
+    )
+    return result.rowcount == 1
+
+
+_COLUMNS = """
+    select account, change_id, entity_kind, entity_id, campaign_id, field, expected_budget, target_budget,
+      expected_status, target_status, jitter_ms, state, state_reason, attempts, reason, updated_at
+    from pending_ad_changes
+"""
+_IN_FLIGHT = text(
+    _COLUMNS
+    + " where account = :account and state in ('claimed', 'executing', 'unknown', 'conflict') order by change_id"
+)
+_DUE = text(
+    _COLUMNS
+    + """
+    where account = :account and state = 'pending' and earliest_execute_at <= adctl_now() and expires_at > adctl_now()
+    order by earliest_execute_at, change_id
+    """
+)
+_TOUCHED = text(_COLUMNS + " where account = :account and updated_at >= :since order by updated_at, change_id")
+
+
+def in_flight(connection: Connection, account: Account) -> tuple[Change, ...]:
+    """Changes that are claimed, on the wire, of unknown outcome, or in conflict."""
+    return tuple(_change(row._mapping) for row in connection.execute(_IN_FLIGHT, {"account": account}))
+
+
+def touched_since(connection: Connection, account: Account, since: datetime) -> tuple[Change, ...]:
+    """Changes that moved at or after `since`."""
+    rows = connection.execute(_TOUCHED, {"account": account, "since": since})
+    return tuple(_change(row._mapping) for row in rows)
+
+
+def due(connection: Connection, account: Account) -> tuple[Change, ...]:
+    """Changes that a run would claim now, in its order."""
+    return tuple(_change(row._mapping) for row in connection.execute(_DUE, {"account": account}))
+
+
+def try_lock(connection: Connection, change: Change) -> bool:
+    """Takes the entity's lock when its owner is gone."""
+    return bool(
+        connection.scalar(
+            text("select pg_try_advisory_lock(entity_lock_key(:account, :kind, :id))"),
+            {"account": change.account, "kind": change.kind.value, "id": change.entity_id},
+        )
+    )
+
+
+def counts(connection: Connection, account: Account) -> dict[str, int]:
+    """How many changes stand in each state."""
+    rows = connection.execute(
+        text(
+            "select state, count(*) as n from pending_ad_changes where account = :account group by state order by state"
+        ),
+        {"account": account},
+    )
+    return {row.state: row.n for row in rows}
+
+
+def _change(row: RowMapping) -> Change:
+    is_budget = row["field"] == Field.DAILY_BUDGET
+    return Change(
+        account=Account(row["account"]),
+        change_id=row["change_id"],
+        kind=EntityKind(row["entity_kind"]),
+        entity_id=row["entity_id"],
+        campaign_id=row["campaign_id"],
+        field=Field(row["field"]),
+        expected=row["expected_budget"] if is_budget else row["expected_status"],
+        target=row["target_budget"] if is_budget else row["target_status"],
+        jitter_ms=row["jitter_ms"],
+        state=State(row["state"]),
+        state_reason=row["state_reason"],
+        attempts=row["attempts"],
+        reason=row["reason"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,115 @@
+"""A change on its way to Meta: an absolute target, its states, and what to do with what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from adctl.domain.entities import EntityKind, EntityState, Field
+from adctl.domain.ids import Account
+
+
+class State(StrEnum):
+    PROPOSED = "proposed"
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    EXECUTING = "executing"
+    UNKNOWN = "unknown"
+    CONFLICT = "conflict"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+Value = int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChange:
+    """A change to be queued. `expected` and `target` are minor units for a budget, a status otherwise.
+
+    `wanted` is the decision's own budget before fuzz and guards; `clipped_by` names each guard that moved it.
+    """
+
+    change_id: UUID
+    decision_id: UUID
+    decision_day: date
+    kind: EntityKind
+    entity_id: str
+    campaign_id: str
+    ad_set_id: str | None
+    field: Field
+    expected: Value
+    target: Value
+    wanted: int | None
+    reason: str
+    clipped_by: tuple[Mapping[str, int | str], ...]
+    fuzz_ppm: int
+    jitter_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A queued change as `execute` sees it."""
+
+    account: Account
+    change_id: UUID
+    kind: EntityKind
+    entity_id: str
+    campaign_id: str
+    field: Field
+    expected: Value
+    target: Value
+    jitter_ms: int
+    state: State
+    state_reason: str | None
+    attempts: int
+    reason: str
+    updated_at: datetime
+
+    def observed(self, state: EntityState) -> Value | None:
+        """The value of this change's field in what was read, None when the object has no such field."""
+        return state.daily_budget if self.field is Field.DAILY_BUDGET else state.status
+
+
+class Reading(StrEnum):
+    """What a fresh read says about a change."""
+
+    AT_TARGET = "at_target"
+    AS_EXPECTED = "as_expected"
+    STRANGER = "stranger"
+    GONE = "gone"
+    UNWRITABLE = "unwritable"
+
+
+def judge(change: Change, state: EntityState | None) -> Reading:
+    """Whether Meta holds the target, the expected old value, or something a person or another tool put there."""
+    if state is None or state.effective_status in ("DELETED", "ARCHIVED"):
+        return Reading.GONE
+    observed = change.observed(state)
+    if observed == change.target:
+        return Reading.AT_TARGET
+    if change.field is Field.DAILY_BUDGET and (observed is None or state.lifetime_budget):
+        return Reading.UNWRITABLE
+    return Reading.AS_EXPECTED if observed == change.expected else Reading.STRANGER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendVerdict:
+    """The database's answer to `authorise_send`: `send` with the attempt's number, `wait` until, or `block`."""
+
+    verdict: str
+    guard: str | None
+    value: str | None
+    allowed: str | None
+    until: datetime | None
+    attempt: int | None
+
+    def sentence(self) -> str:
+        """The refusal as an operator reads it: guard, value, limit."""
+        return f"{self.guard}: {self.value}, limit {self.allowed}"

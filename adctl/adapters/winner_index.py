@@ -1,0 +1,205 @@
+"""The FAISS file of one account: a cache of PostgreSQL that proves what it holds, or says why it cannot be used.
+
+Layout: magic (8 bytes), version (u32), length of the header (u32), the header (JSON: the stamp and the payload's
+size), the payload (a FAISS `IDMap2,Flat` over inner products), and blake2b-32 of all that precedes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from adctl.domain.embedding.embedder import Vectors
+from adctl.domain.embedding.index_stamp import IndexFault, IndexProblem, IndexStamp, Neighbour
+from adctl.domain.ids import Account
+from adctl.errors import BusyError, InputRejectedError, UnavailableError, UsageError
+
+VERSION: Final = 1
+_MAGIC: Final = b"ADCTLIDX"
+_PREAMBLE: Final = struct.Struct("<8sII")
+_CHECKSUM_BYTES: Final = 32
+_COSINE_PLACES: Final = 6
+# Fetched beyond k, so that the order among equal cosines is ours and not that of the heap.
+_EXTRA: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinnerIndex:
+    """A searchable index in memory; `stamp` says whose it is and what it holds."""
+
+    stamp: IndexStamp
+    faiss_index: Any
+
+    def search(self, queries: Vectors, k: int) -> list[list[Neighbour]]:
+        """Per query row the k nearest, or all when there are fewer, by (−cosine to six places, id).
+
+        Raises InputRejectedError for other dims than the index has or a value that is not finite, UsageError for
+        k < 1.
+        """
+        if k < 1:
+            raise UsageError(f"{k} neighbours asked for", fix="ask for 1 or more")
+        checked = _checked(queries, self.stamp.dims)
+        if not self.stamp.count:
+            return [[] for _ in checked]
+        return [self._search_one(query[np.newaxis, :], min(k, self.stamp.count)) for query in checked]
+
+    def _search_one(self, query: Vectors, k: int) -> list[Neighbour]:
+        fetched = min(self.stamp.count, 2 * k + _EXTRA)
+        while True:
+            cosines, ids = self.faiss_index.search(query, fetched)
+            rounded = np.round(cosines[0].astype(np.float64), _COSINE_PLACES) + 0.0
+            # Whatever ties with the k-th place must have been fetched, or an unseen smaller id would belong there.
+            if fetched == self.stamp.count or rounded[-1] < rounded[k - 1]:
+                break
+            fetched = min(self.stamp.count, 2 * fetched)
+        order = np.lexsort((ids[0], -rounded))[:k]
+        return [Neighbour(embedding_id=int(ids[0][at]), cosine=float(rounded[at])) for at in order]
+
+
+def index_path(directory: Path, account: Account) -> Path:
+    """The one file of an account; any account name gives a file inside the directory."""
+    return directory / f"{quote(account, safe='')}.winners"
+
+
+def build_index(stamp: IndexStamp, ids: Sequence[int], vectors: Vectors) -> WinnerIndex:
+    """The index of these vectors, the same bytes for the same content in any order.
+
+    Raises InputRejectedError for wrong dims or a value that is not finite, ValueError when ids, vectors and stamp
+    do not belong together.
+    """
+    checked = _checked(vectors, stamp.dims)
+    if not len(ids) == len(checked) == stamp.count or len(set(ids)) != len(ids):
+        raise ValueError(f"{len(ids)} ids, {len(checked)} vectors, {stamp.count} stamped: distinct ids, equal counts")
+    positions = np.asarray(ids, np.int64)
+    order = np.argsort(positions)
+    flat = faiss.IndexIDMap2(faiss.IndexFlatIP(stamp.dims))
+    flat.add_with_ids(np.ascontiguousarray(checked[order]), positions[order])
+    return WinnerIndex(stamp=stamp, faiss_index=flat)
+
+
+def write_index(path: Path, index: WinnerIndex) -> None:
+    """Replaces the file in one step: a reader, or a crash at any moment, finds the old file or the new one, whole.
+
+    The caller holds the account's lock. Raises UnavailableError when the directory cannot be written, BusyError when
+    another writer was there all the same.
+    """
+    payload = faiss.serialize_index(index.faiss_index)
+    header = json.dumps({**asdict(index.stamp), "bytes": payload.nbytes}, sort_keys=True).encode("ascii")
+    parts: list[bytes | memoryview] = [_PREAMBLE.pack(_MAGIC, VERSION, len(header)), header, payload.data]
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        _replace(path, [*parts, _checksum(*parts)])
+    except FileNotFoundError as error:
+        raise BusyError(f"{path}: another run writes it", fix="nothing was lost; run again") from error
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}", fix="free or open the place") from error
+
+
+def read_index(path: Path, expected: IndexStamp) -> WinnerIndex | IndexProblem:
+    """The file's index when every byte is as written and its stamp is the expected one, else the reason why not."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size <= _PREAMBLE.size + _CHECKSUM_BYTES:
+                return _problem(path, IndexFault.DAMAGED, "is cut short")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as content:
+                return _decode(path, content, expected)
+    except FileNotFoundError:
+        return _problem(path, IndexFault.MISSING, "does not exist")
+    except OSError as error:
+        return _problem(path, IndexFault.UNREADABLE, f"cannot be read: {error.strerror}")
+
+
+def _decode(path: Path, content: memoryview, expected: IndexStamp) -> WinnerIndex | IndexProblem:
+    magic, version, header_bytes = _PREAMBLE.unpack_from(content)
+    if magic != _MAGIC:
+        return _problem(path, IndexFault.DAMAGED, "is no winner index")
+    if version != VERSION:
+        return _problem(path, IndexFault.OTHER_VERSION, f"has version {version}, this adctl writes {VERSION}")
+    end = len(content) - _CHECKSUM_BYTES
+    with content[:end] as covered:
+        intact = _checksum(covered) == bytes(content[end:])
+    if not intact:
+        return _problem(path, IndexFault.DAMAGED, "is damaged or cut short: its checksum differs")
+    start = _PREAMBLE.size + header_bytes
+    header = json.loads(bytes(content[_PREAMBLE.size : start]))
+    if fault := _mismatch(path, header, expected):
+        return fault
+    payload = np.frombuffer(content[start : start + header["bytes"]], np.uint8).copy()
+    return WinnerIndex(stamp=expected, faiss_index=faiss.deserialize_index(payload))
+
+
+def _mismatch(path: Path, header: dict[str, Any], expected: IndexStamp) -> IndexProblem | None:
+    found = IndexStamp(**{name: value for name, value in header.items() if name != "bytes"})
+    if found == expected:
+        return None
+    if found.account != expected.account:
+        return _problem(path, IndexFault.OTHER_ACCOUNT, f"belongs to account {found.account!r}")
+    if (found.model_id, found.dims) != (expected.model_id, expected.dims):
+        return _problem(path, IndexFault.OTHER_MODEL, f"was made by {found.model_id} with {found.dims} dims")
+    return _problem(path, IndexFault.STALE, f"holds {found.count} creatives, not the database's {expected.count}")
+
+
+def _problem(path: Path, fault: IndexFault, reason: str) -> IndexProblem:
+    return IndexProblem(fault=fault, detail=f"{path} {reason}")
+
+
+def _checksum(*parts: bytes | memoryview) -> bytes:
+    state = hashlib.blake2b(digest_size=_CHECKSUM_BYTES)
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What a killed writer left; the prefix is ours and the account's lock keeps living writers out."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def _replace(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _checked(vectors: Vectors, dims: int) -> NDArray[np.float32]:
+    """The vectors as FAISS wants them; FAISS itself answers wrong dims with an empty error and never finds NaN."""
+    matrix = np.ascontiguousarray(vectors, np.float32)
+    if matrix.ndim != 2 or matrix.shape[1] != dims:
+        raise InputRejectedError(f"vectors of shape {matrix.shape}, the index has {dims} dims", fix="use its own model")
+    if not np.isfinite(matrix).all():
+        raise InputRejectedError("a vector holds a value that is not finite", fix="check the embedder")
+    return matrix

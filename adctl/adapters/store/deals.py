@@ -1,0 +1,107 @@
+"""Deals, their stage moves, contacts and pipelines as last read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from adctl.adapters.store.partitions import ensure_months
+from adctl.adapters.store.staging import merge
+from adctl.domain.deals import Contact, Deal, Stage, StageMove
+from adctl.domain.ids import Account
+
+_DEAL = (
+    "pipeline",
+    "stage",
+    "amount",
+    "currency",
+    "created_at",
+    "closed_at",
+    "modified_at",
+    "archived",
+    "merged_into",
+    "contact_id",
+    "ad_id",
+    "click_id",
+)
+_STAGE = ("label", "position", "outcome")
+_CONTACT = ("created_at", "first_url_ad_id", "click_id")
+
+
+def upsert_stages(connection: Connection, account: Account, rows: Sequence[Stage], read_at: datetime) -> int:
+    """Returns how many are new or changed; a stage that left the CRM stays, old deals still name it."""
+    staged = ((account, s.pipeline, s.stage, s.label, s.position, s.outcome.value, read_at) for s in rows)
+    return merge(connection, "crm_stages", ("account", "pipeline", "stage"), _STAGE, staged, stamps=("read_at",))
+
+
+def upsert_contacts(connection: Connection, account: Account, rows: Sequence[Contact]) -> int:
+    """Returns how many are new or changed."""
+    staged = ((account, c.contact_id, *(getattr(c, name) for name in _CONTACT)) for c in rows)
+    return merge(connection, "contacts", ("account", "contact_id"), _CONTACT, staged)
+
+
+def upsert_deals(
+    connection: Connection, account: Account, rows: Sequence[Deal], *, source: str, read_at: datetime
+) -> int:
+    """Returns how many are new or changed. `source` is `hubspot` or `file`."""
+    staged = ((account, d.deal_id, *(getattr(d, name) for name in _DEAL), source, read_at) for d in rows)
+    return merge(connection, "deals", ("account", "deal_id"), (*_DEAL, "source"), staged, stamps=("read_at",))
+
+
+def insert_moves(connection: Connection, account: Account, rows: Sequence[StageMove]) -> int:
+    """Adds stage moves; a move that is known adds nothing. Returns how many were new."""
+    ensure_months(connection, "stage_moves", {m.at.date() for m in rows})
+    result = connection.execute(
+        text(
+            """
+            insert into stage_moves (account, deal_id, at, pipeline, stage)
+            select :account, m.deal_id, m.at, m.pipeline, m.stage
+            from unnest(cast(:deals as text[]), cast(:times as timestamptz[]), cast(:pipelines as text[]),
+              cast(:stages as text[])) as m (deal_id, at, pipeline, stage)
+            on conflict do nothing
+            """
+        ),
+        {
+            "account": account,
+            "deals": [m.deal_id for m in rows],
+            "times": [m.at for m in rows],
+            "pipelines": [m.pipeline for m in rows],
+            "stages": [m.stage for m in rows],
+        },
+    )
+    return result.rowcount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCount:
+    """Live deals standing in one stage; `amount` sums their amounts in minor units."""
+
+    pipeline: str
+    stage: str
+    deals: int
+    amount: int
+
+
+def stage_counts(connection: Connection, account: Account) -> tuple[StageCount, ...]:
+    """How many live deals stand in each stage."""
+    rows = connection.execute(
+        text(
+            """
+            select pipeline, stage, count(*) as deals, coalesce(sum(amount), 0)::bigint as amount
+            from deals where account = :account and not archived and merged_into is null
+            group by pipeline, stage order by pipeline, stage
+            """
+        ),
+        {"account": account},
+    )
+    return tuple(StageCount(**row._mapping) for row in rows)
+
+
+def last_read(connection: Connection, account: Account) -> datetime | None:
+    """When a deal was last found new or changed."""
+    value = connection.scalar(text("select max(read_at) from deals where account = :account"), {"account": account})
+    assert value is None or isinstance(value, datetime)
+    return value

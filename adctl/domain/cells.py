@@ -1,0 +1,157 @@
+"""One row's cells as values, each refusal naming file, line and column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import TypeVar
+
+from adctl.domain.columns import ColumnMapping, Row, RowSource
+from adctl.domain.dates import DateCell, DateOrder, learn_date_order, parse_day, parse_moment
+from adctl.domain.money import offset
+from adctl.domain.numerals import NumberCell, NumeralStyle, learn_numerals, minor_units, whole_number
+from adctl.errors import InputRejectedError
+
+T = TypeVar("T")
+
+# A dash is how report tables show "nothing happened". N/A means "not known", which is not zero, and is refused.
+_NOTHING = frozenset({"", "-", "–", "—"})
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}", re.ASCII)
+_EXCEL_ID = re.compile(r"\d+(?:[.,]\d+)?[eE]\+\d+", re.ASCII)
+_META_ID = re.compile(r"\d{1,32}", re.ASCII)
+LOST_DIGITS_FIX = "Excel rounds long ids: export again and load the file without opening it in Excel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """How to read the rows of one file: where each field stands, how numbers and dates are written.
+
+    A field that the file has no column for reads as an empty cell.
+    """
+
+    source: str
+    mapping: ColumnMapping
+    numerals: NumeralStyle
+    date_order: DateOrder | None
+    currency: str
+    latest: date
+
+    def refused(self, row: Row, field: str, what: str, *, fix: str = "") -> InputRejectedError:
+        column = self.mapping.columns.get(field, field)
+        return InputRejectedError(what, source=self.source, line=row.line, column=column, fix=fix)
+
+    def text(self, row: Row, field: str) -> str:
+        """The cell with white space folded."""
+        title = self.mapping.columns.get(field)
+        return "" if title is None else " ".join(row.cells[title].split())
+
+    def is_nothing(self, row: Row, field: str) -> bool:
+        """Whether the cell is empty or a dash."""
+        return self.text(row, field) in _NOTHING
+
+    def meta_id(self, row: Row, field: str) -> str:
+        """Digits; never empty."""
+        text = self.text(row, field)
+        if _META_ID.fullmatch(text):
+            return text
+        raise self._bad_id(row, field, text, "not an id of Meta (digits)")
+
+    def crm_id(self, row: Row, field: str) -> str:
+        """Up to 64 ASCII letters, digits, `_`, `:` or `-`; never empty."""
+        text = self.text(row, field)
+        if _ID.fullmatch(text) and not _EXCEL_ID.fullmatch(text):
+            return text
+        raise self._bad_id(row, field, text, "not an id (letters, digits, _ : -)")
+
+    def count(self, row: Row, field: str) -> int:
+        """A count; an empty cell or a dash is 0."""
+        text = self.text(row, field)
+        return 0 if text in _NOTHING else self._parsed(row, field, lambda: whole_number(text, self.numerals))
+
+    def money(self, row: Row, field: str) -> int | None:
+        """Minor units, possibly negative; None for an empty cell or a dash."""
+        text = self.text(row, field)
+        if text in _NOTHING:
+            return None
+        return self._parsed(row, field, lambda: minor_units(text, self.numerals, self.currency))
+
+    def spend(self, row: Row, field: str) -> int:
+        """Minor units, never negative; an empty cell or a dash is 0."""
+        amount = self.money(row, field) or 0
+        if amount < 0:
+            raise self.refused(row, field, f"{self.text(row, field)!r} is negative")
+        return amount
+
+    def day(self, row: Row, field: str) -> date | None:
+        """An account day, None for an empty cell."""
+        text = self.text(row, field)
+        return self._parsed(row, field, lambda: parse_day(text, self.date_order, latest=self.latest)) if text else None
+
+    def moment(self, row: Row, field: str, *, zone: tzinfo, latest: date | None = None) -> datetime | None:
+        """A moment in UTC, None for an empty cell; `latest` replaces the file's last allowed day."""
+        text, until = self.text(row, field), latest or self.latest
+        if not text:
+            return None
+        return self._parsed(row, field, lambda: parse_moment(text, self.date_order, latest=until, zone=zone))
+
+    def check_currency(self, row: Row, field: str) -> None:
+        """Raises InputRejectedError when the row's own currency is not the account's."""
+        named = self.text(row, field).upper()
+        if named not in ("", self.currency):
+            raise self.refused(row, field, f"the row is in {named}, the account in {self.currency}")
+
+    def _parsed(self, row: Row, field: str, parse: Callable[[], T]) -> T:
+        try:
+            return parse()
+        except ValueError as error:
+            raise self.refused(row, field, str(error)) from None
+
+    def _bad_id(self, row: Row, field: str, text: str, what: str) -> InputRejectedError:
+        if not text:
+            return self.refused(row, field, "the id is empty")
+        if _EXCEL_ID.fullmatch(text):
+            return self.refused(row, field, f"{text!r} has lost digits of the id", fix=LOST_DIGITS_FIX)
+        return self.refused(row, field, f"{text!r} is {what}")
+
+
+def cells_of(
+    table: RowSource,
+    mapping: ColumnMapping,
+    *,
+    counts: Sequence[str],
+    money: Sequence[str],
+    dates: Sequence[str],
+    currency: str,
+    latest: date,
+) -> Cells:
+    """Walks the table once to learn how it writes numbers and dates; the arguments name its fields by kind."""
+    whole_money = offset(currency) == 1
+    wholes = {field: True for field in counts} | {field: whole_money for field in money}
+    numerals = learn_numerals(_number_cells(table, mapping, wholes), source=table.name)
+    order = learn_date_order(_date_cells(table, mapping, dates), source=table.name)
+    return Cells(
+        source=table.name,
+        mapping=mapping,
+        numerals=numerals,
+        date_order=order,
+        currency=currency,
+        latest=latest,
+    )
+
+
+def _number_cells(table: RowSource, mapping: ColumnMapping, wholes: dict[str, bool]) -> Iterator[NumberCell]:
+    present = [(mapping.columns[field], whole) for field, whole in wholes.items() if field in mapping.columns]
+    for row in table.rows():
+        for title, whole in present:
+            text = row.cells[title]
+            if not text.isdecimal():
+                yield NumberCell(line=row.line, column=title, text=text, whole=whole)
+
+
+def _date_cells(table: RowSource, mapping: ColumnMapping, fields: Sequence[str]) -> Iterator[DateCell]:
+    titles = [mapping.columns[field] for field in fields if field in mapping.columns]
+    for row in table.rows() if titles else ():
+        for title in titles:
+            yield DateCell(line=row.line, column=title, text=row.cells[title])

@@ -1,0 +1,47 @@
+"""What a landing page's address says of the ad that led there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+from adctl.domain.ids import AdId
+
+_META_ID = re.compile(r"\d{1,32}", re.ASCII)
+_CLICK_ID = re.compile(r"[A-Za-z0-9_.-]{8,512}", re.ASCII)
+_LONGEST = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandingKeys:
+    """`ad_id` from `utm_content` (filled in by `{{ad.id}}`), `click_id` from `fbclid`; None where absent."""
+
+    ad_id: AdId | None
+    click_id: str | None
+
+
+def landing_keys(url: str) -> LandingKeys:
+    """The keys in the query of `url`. What is no address, too long or ambiguous has none: a link is not data."""
+    try:
+        query = parse_qsl(urlsplit(url).query, max_num_fields=100) if len(url) <= _LONGEST else []
+    except ValueError:
+        query = []
+    return LandingKeys(
+        ad_id=ad_id_in(_only([value for name, value in query if name.lower() == "utm_content"])),
+        click_id=click_id_in(_only([value for name, value in query if name.lower() == "fbclid"])),
+    )
+
+
+def ad_id_in(text: str) -> AdId | None:
+    """The text as an ad id, None when it is something else (`utm_content` is free text)."""
+    return AdId(text) if _META_ID.fullmatch(text) else None
+
+
+def click_id_in(text: str) -> str | None:
+    """The text as a click id, None when it cannot be one."""
+    return text if _CLICK_ID.fullmatch(text) else None
+
+
+def _only(values: list[str]) -> str:
+    return values[0] if len(set(values)) == 1 else ""

@@ -1,0 +1,69 @@
+"""The bulk shape `{"ad_performances": {ad_id: value}}`: what each ad is worth by the CRM, absolute."""
+
+from __future__ import annotations
+
+import re
+
+from adctl.adapters.physical_lines import BadTextError, Limits, Source, open_rewindable, read_text
+from adctl.adapters.strict_json import JsonNumber, Located, parse_json
+from adctl.domain.ids import AdId
+from adctl.domain.money import offset
+from adctl.domain.numerals import NumeralStyle, minor_units
+from adctl.errors import InputRejectedError
+
+_KEY = "ad_performances"
+_PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_META_ID = re.compile(r"\d{1,32}", re.ASCII)
+_AS_IN_JSON = NumeralStyle(decimal=".")
+# A JSON text stands in memory as a whole; a million ads fit in this.
+_LIMITS = Limits(file_bytes=64 << 20)
+
+
+def read_ad_performances(source: Source, currency: str) -> tuple[tuple[AdId, int], ...]:
+    """(ad id, value in minor units) in the file's order; values are totals so far, not additions, and never negative.
+
+    A value is a JSON number or a text with one, in major units without exponent. Raises InputRejectedError with the
+    line and, as column, the ad id; UsageError when the file cannot be opened.
+    """
+    offset(currency)
+    with open_rewindable(source) as (name, stream):
+        try:
+            text = read_text(stream, name=name, limits=_LIMITS)
+        except BadTextError as error:
+            raise InputRejectedError(error.what, source=name, line=error.line) from None
+    performances = _performances(parse_json(text, source=name), name)
+    return tuple((_ad_id(ad, at, name), _value(ad, at, currency, name)) for ad, at in performances.items())
+
+
+def _performances(found: Located, source: str) -> dict[str, Located]:
+    top = found.value
+    if not isinstance(top, dict) or _KEY not in top:
+        raise InputRejectedError(f"not an object with the key {_KEY!r}", source=source, line=found.line, column=_KEY)
+    for key, at in top.items():
+        if key != _KEY:
+            raise InputRejectedError("unknown key", source=source, line=at.line, column=key)
+    inner = top[_KEY]
+    if not isinstance(inner.value, dict) or not inner.value:
+        what = "no ads in it" if inner.value == {} else "not an object of ad ids and values"
+        raise InputRejectedError(what, source=source, line=inner.line, column=_KEY)
+    return inner.value
+
+
+def _ad_id(ad: str, at: Located, source: str) -> AdId:
+    if not _META_ID.fullmatch(ad):
+        raise InputRejectedError(f"{ad!r} is not an id of Meta (digits)", source=source, line=at.line, column=ad)
+    return AdId(ad)
+
+
+def _value(ad: str, at: Located, currency: str, source: str) -> int:
+    try:
+        if not isinstance(at.value, JsonNumber | str):
+            raise ValueError("the value is not a number")
+        if not _PLAIN.fullmatch(at.value):
+            raise ValueError(f"{str(at.value)!r} is not a plain decimal number")
+        value = minor_units(at.value, _AS_IN_JSON, currency)
+    except ValueError as error:
+        raise InputRejectedError(str(error), source=source, line=at.line, column=ad) from None
+    if value < 0:
+        raise InputRejectedError(f"{at.value!r} is negative", source=source, line=at.line, column=ad)
+    return value

@@ -1,0 +1,319 @@
+"""Ads Manager exports and tables like them: one row an ad and period, read whole or refused whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date, timedelta
+
+from adctl.adapters.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
+from adctl.adapters.delimited import open_table
+from adctl.adapters.physical_lines import Limits, Source
+from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
+from adctl.domain.columns import ColumnMapping, Row, RowSource, fold, resolve_columns
+from adctl.domain.ids import AdId, AdSetId, CampaignId
+from adctl.domain.insights import Insight
+from adctl.errors import InputRejectedError
+
+_WINDOW = re.compile(r"(\d{1,2})-day (click|engaged-view|view)", re.ASCII)
+_WINDOW_KINDS = {"click": "click", "view": "view", "engaged-view": "ev"}
+_TOTAL_NAME = re.compile(r"|(grand )?totals?|results from \d+ .*", re.IGNORECASE | re.ASCII)
+_COUNTS = ("impressions", "clicks", "link_clicks", "leads", "purchases", "results")
+_MONEY = ("spend", "purchase_value")
+_DATES = ("date", "starts", "ends")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdsTotals:
+    """Sums over the file; money in minor units. `rows` counts the rows read, without a summary row."""
+
+    rows: int = 0
+    impressions: int = 0
+    clicks: int = 0
+    link_clicks: int = 0
+    spend: int = 0
+    leads: int = 0
+    purchases: int = 0
+    purchase_value: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignFound:
+    """`name` is empty when the file has none."""
+
+    campaign_id: CampaignId
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdSetFound:
+    ad_set_id: AdSetId
+    campaign_id: CampaignId
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdFound:
+    ad_id: AdId
+    ad_set_id: AdSetId
+    campaign_id: CampaignId
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdsExport:
+    """A whole file. `insights` has one entry per ad and period, rows of `breakdowns` added up.
+
+    `dated` is False when the file has no dates and every row stands on the day it was read as of. `total_checked`
+    says that the file states its own total and that it is the sum of the rows.
+    """
+
+    insights: tuple[Insight, ...]
+    campaigns: tuple[CampaignFound, ...]
+    ad_sets: tuple[AdSetFound, ...]
+    ads: tuple[AdFound, ...]
+    mapping: ColumnMapping
+    breakdowns: tuple[str, ...]
+    totals: AdsTotals
+    dated: bool
+    total_checked: bool
+    notes: tuple[str, ...]
+
+
+def read_ads_export(
+    source: Source,
+    *,
+    currency: str,
+    as_of: date,
+    overrides: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+) -> AdsExport:
+    """The export in a file or binary stream; days are account days, none later than the day after `as_of`.
+
+    A file without dates is a reading of the day `as_of`. With `Day` a row is that day, otherwise it spans
+    `Reporting starts` to `Reporting ends`. An empty cell or a dash in a column of figures is 0. Without a column for
+    all clicks the link clicks, which are among them, stand in for it. `Results` counts as leads or purchases where
+    `Result indicator` says so and the file has no column of their own. `overrides` maps a field of FIELDS to a column.
+
+    Raises InputRejectedError (nothing is returned of such a file), ConfigurationError for a bad override or currency,
+    UsageError when the file cannot be opened.
+    """
+    with open_table(source, limits=limits or Limits()) as table:
+        mapping = resolve_columns(FIELDS, table.header, overrides or {}, currency=currency, source=table.name)
+        require_figures(mapping, table.name)
+        cells = cells_of(
+            table,
+            mapping,
+            counts=_COUNTS,
+            money=_MONEY,
+            dates=_DATES,
+            currency=currency,
+            latest=as_of + timedelta(days=1),
+        )
+        return _Reader(cells, table.header, as_of).read(table)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The insight of one ad and period so far and the line that it was first met on."""
+
+    insight: Insight
+    line: int
+
+
+class _Reader:
+    """One walk over the rows, collecting what they say."""
+
+    def __init__(self, cells: Cells, header: tuple[str, ...], as_of: date) -> None:
+        self._cells = cells
+        self._as_of = as_of
+        self._has = cells.mapping.columns
+        self._breakdowns = tuple(title for title in header if fold(title) in BREAKDOWNS)
+        self._placed: dict[tuple[str, date, date], _Placed] = {}
+        self._parts: dict[tuple[str, ...], int] = {}
+        self._campaigns: dict[str, CampaignFound] = {}
+        self._ad_sets: dict[str, AdSetFound] = {}
+        self._ads: dict[str, AdFound] = {}
+        self._summary: Row | None = None
+        self._rows = 0
+
+    def read(self, table: RowSource) -> AdsExport:
+        for row in table.rows():
+            self._refuse_middle_summary()
+            if self._is_summary(row):
+                self._summary = row
+            else:
+                self._rows += 1
+                self._add(row)
+        insights = tuple(placed.insight for placed in self._placed.values())
+        totals = _sum(insights, self._rows)
+        self._check_summary(totals)
+        self._refuse_rounded_ids()
+        if not insights:
+            raise InputRejectedError("no rows but a total", source=self._cells.source, line=1)
+        return AdsExport(
+            insights=insights,
+            campaigns=tuple(self._campaigns.values()),
+            ad_sets=tuple(self._ad_sets.values()),
+            ads=tuple(self._ads.values()),
+            mapping=self._cells.mapping,
+            breakdowns=self._breakdowns,
+            totals=totals,
+            dated=any(field in self._has for field in _DATES),
+            total_checked=self._summary is not None,
+            notes=table.notes,
+        )
+
+    def _is_summary(self, row: Row) -> bool:
+        """A row that belongs to no ad, ad set or campaign and is named as a total or not at all."""
+        texts = [self._cells.text(row, field) for field in ("ad_id", "ad_set_id", "campaign_id")]
+        names = [self._cells.text(row, field) for field in ("ad_name", "ad_set_name", "campaign_name")]
+        return all(_TOTAL_NAME.fullmatch(text) for text in (*texts, *names)) and self._summary is None
+
+    def _refuse_middle_summary(self) -> None:
+        if self._summary is not None and self._rows > 0 and self._summary.line > self._first_line():
+            raise self._cells.refused(self._summary, "ad_id", "the id is empty", fix=ID_FIX.format("Ad ID"))
+
+    def _first_line(self) -> int:
+        return next(iter(self._placed.values())).line
+
+    def _add(self, row: Row) -> None:
+        self._cells.check_currency(row, "currency")
+        insight = self._insight(row)
+        self._remember(row, insight)
+        key = (insight.ad_id, insight.first_day, insight.day)
+        earlier = self._placed.get(key)
+        if self._breakdowns:
+            self._refuse_repeated_part(row, key)
+        if earlier is None:
+            self._placed[key] = _Placed(insight, row.line)
+        elif not self._breakdowns or earlier.insight.windows != insight.windows:
+            what = f"ad {insight.ad_id} has the same period as on line {earlier.line}"
+            raise self._cells.refused(row, "ad_id", what)
+        else:
+            self._placed[key] = _Placed(_added(earlier.insight, insight), earlier.line)
+
+    def _insight(self, row: Row) -> Insight:
+        cells = self._cells
+        first_day, day = self._period(row)
+        leads, purchases = self._conversions(row)
+        link_clicks = cells.count(row, "link_clicks")
+        return Insight(
+            ad_id=AdId(cells.meta_id(row, "ad_id")),
+            ad_set_id=AdSetId(cells.meta_id(row, "ad_set_id")),
+            campaign_id=CampaignId(cells.meta_id(row, "campaign_id")),
+            first_day=first_day,
+            day=day,
+            impressions=cells.count(row, "impressions"),
+            clicks=cells.count(row, "clicks") if "clicks" in self._has else link_clicks,
+            link_clicks=link_clicks,
+            spend=cells.spend(row, "spend"),
+            leads=leads,
+            purchases=purchases,
+            purchase_value=cells.spend(row, "purchase_value"),
+            windows=_windows(cells.text(row, "windows")),
+        )
+
+    def _period(self, row: Row) -> tuple[date, date]:
+        day, starts, ends = (self._cells.day(row, field) for field in _DATES)
+        for field, value in (("date", day), ("starts", starts), ("ends", ends)):
+            if field in self._has and value is None:
+                raise self._cells.refused(row, field, "the date is empty")
+        if starts and ends and starts > ends:
+            raise self._cells.refused(row, "ends", f"the period ends on {ends}, before it starts on {starts}")
+        if day is None:
+            return starts or self._as_of, ends or self._as_of
+        if not (starts or day) <= day <= (ends or day):
+            raise self._cells.refused(row, "date", f"{day} is outside of the row's period")
+        return day, day
+
+    def _conversions(self, row: Row) -> tuple[int, int]:
+        """Leads and purchases, from their own columns or from `Results` by what the row says they are."""
+        counted = {field: self._cells.count(row, field) for field in ("leads", "purchases")}
+        kind = self._cells.text(row, "result_kind").lower()
+        for field, word in (("leads", "lead"), ("purchases", "purchase")):
+            if field not in self._has and word in kind:
+                counted[field] = self._cells.count(row, "results")
+        return counted["leads"], counted["purchases"]
+
+    def _remember(self, row: Row, insight: Insight) -> None:
+        """The objects by id; a later row's name replaces an earlier one, another owner is refused."""
+        text = self._cells.text
+        self._campaigns[insight.campaign_id] = CampaignFound(
+            campaign_id=insight.campaign_id, name=text(row, "campaign_name")
+        )
+        ad_set = AdSetFound(ad_set_id=insight.ad_set_id, campaign_id=insight.campaign_id, name=text(row, "ad_set_name"))
+        ad = AdFound(
+            ad_id=insight.ad_id,
+            ad_set_id=insight.ad_set_id,
+            campaign_id=insight.campaign_id,
+            name=text(row, "ad_name"),
+        )
+        known_set, known_ad = self._ad_sets.get(ad_set.ad_set_id), self._ads.get(ad.ad_id)
+        if known_set and known_set.campaign_id != ad_set.campaign_id:
+            what = f"ad set {ad_set.ad_set_id} belonged to campaign {known_set.campaign_id} on an earlier line"
+            raise self._cells.refused(row, "campaign_id", what)
+        if known_ad and known_ad.ad_set_id != ad.ad_set_id:
+            what = f"ad {ad.ad_id} belonged to ad set {known_ad.ad_set_id} on an earlier line"
+            raise self._cells.refused(row, "ad_set_id", what)
+        self._ad_sets[ad_set.ad_set_id] = ad_set
+        self._ads[ad.ad_id] = ad
+
+    def _refuse_repeated_part(self, row: Row, key: tuple[str, date, date]) -> None:
+        part = (*map(str, key), *(fold(row.cells[title]) for title in self._breakdowns))
+        line = self._parts.setdefault(part, row.line)
+        if line != row.line:
+            what = f"ad {key[0]} has the same period and {', '.join(self._breakdowns)} as on line {line}"
+            raise self._cells.refused(row, "ad_id", what)
+
+    def _check_summary(self, totals: AdsTotals) -> None:
+        """The file's own total must be the sum of its rows, figure by figure where it states one."""
+        row = self._summary
+        if row is None:
+            return
+        for field in fields(AdsTotals):
+            if field.name not in self._has or self._cells.is_nothing(row, field.name):
+                continue
+            read = self._cells.spend if field.name in _MONEY else self._cells.count
+            stated, found = read(row, field.name), getattr(totals, field.name)
+            if stated != found:
+                unit = " minor units" if field.name in _MONEY else ""
+                what = f"the total row states {stated}{unit}, the rows add up to {found}{unit}"
+                raise self._cells.refused(row, field.name, what, fix="the file is not whole: export it again")
+
+    def _refuse_rounded_ids(self) -> None:
+        """Excel keeps 15 digits of a number and writes zeros behind them: such ids name other ads or none."""
+        long = [placed for placed in self._placed.values() if len(placed.insight.ad_id) > 15]
+        if len({placed.insight.ad_id for placed in long}) > 1 and all(
+            not placed.insight.ad_id[15:].strip("0") for placed in long
+        ):
+            what = "every id ends in zeros behind its 15th digit: the ids were rounded"
+            title = self._has["ad_id"]
+            raise InputRejectedError(
+                what, source=self._cells.source, line=long[0].line, column=title, fix=LOST_DIGITS_FIX
+            )
+
+
+def _added(one: Insight, other: Insight) -> Insight:
+    return replace(
+        one,
+        impressions=one.impressions + other.impressions,
+        clicks=one.clicks + other.clicks,
+        link_clicks=one.link_clicks + other.link_clicks,
+        spend=one.spend + other.spend,
+        leads=one.leads + other.leads,
+        purchases=one.purchases + other.purchases,
+        purchase_value=one.purchase_value + other.purchase_value,
+    )
+
+
+def _sum(insights: tuple[Insight, ...], rows: int) -> AdsTotals:
+    names = [field.name for field in fields(AdsTotals) if field.name != "rows"]
+    return AdsTotals(rows=rows, **{name: sum(getattr(insight, name) for insight in insights) for name in names})
+
+
+def _windows(setting: str) -> str:
+    """Meta's names of the attribution windows (`7d_click,1d_view`); `default` is the ad's own setting."""
+    found = _WINDOW.findall(setting.lower())
+    return ",".join(f"{days}d_{_WINDOW_KINDS[kind]}" for days, kind in found) or "default"

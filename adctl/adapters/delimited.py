@@ -1,0 +1,210 @@
+"""Strict reading of delimited text (CSV): what is not exactly a table is refused with its line and column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from adctl.adapters.physical_lines import BadTextError, Limits, Line, Source, open_rewindable, read_lines
+from adctl.domain.columns import Row
+from adctl.errors import InputRejectedError
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_LIMITS = Limits()
+_NO_LINE_END = "the file does not end with a line break: make sure that it is whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """The cells of one record with the physical line it starts on."""
+
+    line: int
+    cells: list[str]
+    ended: bool
+    cut: bool
+
+
+class DelimitedTable:
+    """A table with a header on line 1. Delimiter: comma, semicolon or tab, whichever the header has most.
+
+    Quotes as in RFC 4180 and nothing else; every row has the header's number of cells; empty lines and empty rows
+    only at the end. `rows()` may be walked more than once; it raises InputRejectedError at the first fault, so nothing
+    may be written before a walk has ended.
+    """
+
+    def __init__(self, name: str, stream: BinaryIO, limits: Limits) -> None:
+        self.name = name
+        self.header: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self._stream = stream
+        self._start = stream.tell()
+        self._limits = limits
+        self._delimiter = ""
+        self._read_header()
+
+    def rows(self) -> Iterator[Row]:
+        try:
+            yield from self._rows()
+        except BadTextError as error:
+            raise self._refused(error.what, error.line, self._column_of(error.before)) from None
+
+    def _read_header(self) -> None:
+        try:
+            first = next(self._lines(), None)
+        except BadTextError as error:
+            raise self._refused(error.what, error.line, 0) from None
+        if first is None:
+            raise self._refused("the file is empty", 1, None)
+        text = first.text.removesuffix("\r")
+        if not text.strip():
+            raise self._refused("the line is empty, the column names are expected here", 1, None)
+        self._delimiter = self._sniffed(text)
+        if text.count('"') % 2:
+            raise self._refused("a quote of the header is not closed on its line", 1, None)
+        self.header = tuple(title.strip() for title in self._split(text, 1))
+        if len(self.header) > self._limits.columns:
+            raise self._refused(f"more than {self._limits.columns:,} columns", 1, None)
+
+    def _lines(self) -> Iterator[Line]:
+        self._stream.seek(self._start)
+        return read_lines(self._stream, name=self.name, limits=self._limits)
+
+    def _sniffed(self, header: str) -> str:
+        unquoted = re.sub(r'"[^"]*"', "", header)
+        counts = {delimiter: unquoted.count(delimiter) for delimiter in _DELIMITERS}
+        most = max(counts.values())
+        best = [delimiter for delimiter, count in counts.items() if count == most]
+        if most == 0:
+            raise self._refused("no comma, semicolon or tab: this is not the header of a table", 1, None)
+        if len(best) > 1:
+            names = " and ".join(_DELIMITERS[delimiter] for delimiter in best)
+            raise self._refused(f"{names} occur equally often: cannot tell which one separates the columns", 1, None)
+        return best[0]
+
+    def _rows(self) -> Iterator[Row]:
+        blank: int | None = None
+        count = 0
+        for record in self._records():
+            if not any(cell.strip() for cell in record.cells):
+                blank = blank or record.line
+                continue
+            if blank is not None:
+                raise self._refused("an empty row within the table (are there two tables in the file?)", blank, None)
+            self._check(record)
+            count += 1
+            if count > self._limits.rows:
+                raise self._refused(f"more than {self._limits.rows:,} rows", record.line, None)
+            yield Row(line=record.line, cells=dict(zip(self.header, record.cells, strict=True)))
+        if count == 0:
+            raise self._refused("no rows under the header", 1, None)
+
+    def _check(self, record: _Record) -> None:
+        cells, titles = len(record.cells), len(self.header)
+        if cells != titles:
+            what = f"the row has {cells} cells, the header {titles}"
+            if not record.ended:
+                what += "; it is the last line and has no line break: is the file whole?"
+            raise self._refused(what, record.line, min(cells, titles - 1))
+        if not record.ended:
+            self.notes = (_NO_LINE_END,)
+        if record.cut:
+            what = "the file ends within or right before this cell"
+            fix = "if it is whole, end it with a line break"
+            raise self._refused(what, record.line, titles - 1, fix=fix)
+
+    def _records(self) -> Iterator[_Record]:
+        lines = self._lines()
+        next(lines)
+        for line in lines:
+            gathered = [line] if line.text.count('"') % 2 == 0 else self._gathered(line, lines)
+            last = gathered[-1]
+            text = "\n".join(part.text for part in gathered)
+            if last.ended:
+                text = text.removesuffix("\r")
+            cells = self._split(text, line.number) if text else [""]
+            if len(gathered) > 1:
+                self._refuse_swallowed_rows(gathered, cells)
+            cut = not last.ended and text.endswith(self._delimiter)
+            yield _Record(line=line.number, cells=cells, ended=last.ended, cut=cut)
+
+    def _gathered(self, first: Line, lines: Iterator[Line]) -> list[Line]:
+        """The lines of a record whose quotes close on a later line."""
+        gathered, size = [first], len(first.text)
+        for line in lines:
+            gathered.append(line)
+            size += len(line.text)
+            if line.text.count('"') % 2:
+                return gathered
+            if size > self._limits.record_chars:
+                break
+        # A stray quote on the first line is a better message than the end of the file.
+        self._split(first.text.removesuffix("\r") + '"', first.number)
+        raise self._refused("a quote opened here is never closed", first.number, self._column_of(first.text))
+
+    def _refuse_swallowed_rows(self, gathered: list[Line], cells: list[str]) -> None:
+        """A lost quote can join rows into one that has the right number of cells: its lines are rows themselves."""
+        full = len(self.header) - 1
+        if all(line.text.count(self._delimiter) == full for line in (gathered[0], gathered[-1])):
+            column = next(index for index, cell in enumerate(cells) if "\n" in cell)
+            what = f"a quote opened here closes on line {gathered[-1].number} and swallows whole rows"
+            raise self._refused(what, gathered[0].number, min(column, full))
+
+    def _split(self, text: str, line: int) -> list[str]:
+        if '"' not in text:
+            cells = text.split(self._delimiter)
+            if "\r" in text:
+                index = next(index for index, cell in enumerate(cells) if "\r" in cell)
+                raise self._refused("a carriage return outside of quotes", line, index)
+        else:
+            cells = self._split_quoted(text, line)
+        for index, cell in enumerate(cells) if len(text) > self._limits.field_chars else ():
+            if len(cell) > self._limits.field_chars:
+                raise self._refused(f"a cell longer than {self._limits.field_chars:,} characters", line, index)
+        return cells
+
+    def _split_quoted(self, text: str, line: int) -> list[str]:
+        cells: list[str] = []
+        position = 0
+        while True:
+            match = _CELL[self._delimiter].match(text, position)
+            if match is None:
+                at = line + text.count("\n", 0, position)
+                raise self._refused(_quote_fault(text[position]), at, len(cells))
+            cells.append(match[2] if match[1] is None else match[1].replace('""', '"'))
+            if match.end() == len(text):
+                return cells
+            position = match.end() + 1
+
+    def _column_of(self, before: str) -> int:
+        """The column that text after `before` on the same line belongs to."""
+        unquoted = re.sub(r'"[^"]*"', "", before).partition('"')[0]
+        return unquoted.count(self._delimiter) if self._delimiter else 0
+
+    def _refused(self, what: str, line: int, column: int | None, *, fix: str = "") -> InputRejectedError:
+        title = "" if column is None else self._title(column)
+        return InputRejectedError(what, source=self.name, line=line, column=title, fix=fix)
+
+    def _title(self, column: int) -> str:
+        return self.header[column] if column < len(self.header) else f"#{column + 1}"
+
+
+def _cell_pattern(delimiter: str) -> re.Pattern[str]:
+    # Possessive repeats: a cell of a megabyte costs one pass.
+    return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"\r\n{delimiter}]*+))(?={delimiter}|\Z)')
+
+
+_CELL = {delimiter: _cell_pattern(delimiter) for delimiter in _DELIMITERS}
+
+
+def _quote_fault(start: str) -> str:
+    return "text behind a closing quote" if start == '"' else "a quote or carriage return in a cell that is not quoted"
+
+
+@contextmanager
+def open_table(source: Source, *, limits: Limits = _LIMITS) -> Iterator[DelimitedTable]:
+    """The table in a file or a binary stream, header already read. Raises InputRejectedError, UsageError."""
+    with open_rewindable(source) as (name, stream):
+        yield DelimitedTable(name, stream, limits)

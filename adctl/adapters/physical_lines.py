@@ -1,0 +1,171 @@
+"""The physical lines of a file that says of itself neither its encoding nor its end: decoded strictly, streamed."""
+
+from __future__ import annotations
+
+import codecs
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+from adctl.errors import InputRejectedError, UsageError
+
+Source = Path | BinaryIO
+
+_CHUNK = 1 << 16
+_IN_MEMORY = 16 << 20
+_UTF8_FIX = "save it as CSV UTF-8"
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_OTHER_FORMATS = (
+    (b"\x1f\x8b", "a gzip file", "unpack it first"),
+    (b"PK\x03\x04", "a zip file or an Excel workbook", "unpack it, or save the sheet as CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"),
+    (b"%PDF", "a PDF", "export as CSV"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a file may hold; beyond it the file is refused, before it fills the memory."""
+
+    file_bytes: int = 1 << 30
+    record_chars: int = 1 << 20
+    field_chars: int = 1 << 16
+    columns: int = 1_000
+    rows: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """`text` without the line feed; `ended` is False for a last line without one."""
+
+    number: int
+    text: str
+    ended: bool
+
+
+class BadTextError(Exception):
+    """Text that cannot be loaded: `what`, the physical line, and the text `before` it on that line."""
+
+    def __init__(self, what: str, line: int, before: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.line = line
+        self.before = before
+
+
+@contextmanager
+def open_rewindable(source: Source) -> Iterator[tuple[str, BinaryIO]]:
+    """The file's name for messages and its bytes, which can be read again from the start.
+
+    A pipe is copied to a temporary file. Raises UsageError when there is no such file to read.
+    """
+    if not isinstance(source, Path):
+        yield from _rewindable_stream(source)
+        return
+    try:
+        opened = source.open("rb")
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror or error}") from error
+    with opened:
+        yield str(source), opened
+
+
+def _rewindable_stream(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO]]:
+    if stream.seekable():
+        yield "standard input", stream
+        return
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+        copied = 0
+        while chunk := stream.read(_CHUNK):
+            copied += len(chunk)
+            if copied > Limits().file_bytes:
+                raise InputRejectedError(f"more than {Limits().file_bytes:,} bytes", source="standard input")
+            spool.write(chunk)
+        spool.seek(0)
+        yield "standard input", cast("BinaryIO", spool)
+
+
+def read_lines(stream: BinaryIO, *, name: str, limits: Limits) -> Iterator[Line]:
+    """Lines from the stream's position on: UTF-8 with or without byte order mark, UTF-16 with one.
+
+    Raises BadTextError for what is not text, for NUL bytes and lone surrogates, and InputRejectedError for another
+    file format and for a file or line over the limits.
+    """
+    decoder, rest, number = _decoder(stream, name), "", 1
+    for chunk in _chunks(stream, name, limits):
+        *whole, rest = (rest + _decode(decoder, chunk, number, rest)).split("\n")
+        for text in whole:
+            yield _line(number, text, ended=True, name=name, limits=limits)
+            number += 1
+        _refuse_long(number, rest, name, limits)
+    rest += _decode(decoder, b"", number, rest)
+    if rest:
+        yield _line(number, rest, ended=False, name=name, limits=limits)
+
+
+def read_text(stream: BinaryIO, *, name: str, limits: Limits) -> str:
+    """All of the text at once, read as `read_lines` reads; only `limits.file_bytes` applies."""
+    decoder, parts, line = _decoder(stream, name), [""], 1
+    for chunk in chain(_chunks(stream, name, limits), (b"",)):
+        parts.append(_decode(decoder, chunk, line, ""))
+        before, nul, _ = parts[-1].partition("\0")
+        line += before.count("\n")
+        if nul:
+            raise BadTextError(f"a NUL byte ({_UTF8_FIX})", line, "")
+    return "".join(parts)
+
+
+def _decoder(stream: BinaryIO, name: str) -> codecs.IncrementalDecoder:
+    start = stream.tell()
+    head = stream.read(4)
+    for magic, what, fix in _OTHER_FORMATS:
+        if head.startswith(magic):
+            raise InputRejectedError(f"this is {what}, not a text file", source=name, line=1, fix=fix)
+    mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if head.startswith(m)), (b"", "utf-8"))
+    stream.seek(start + len(mark))
+    return codecs.getincrementaldecoder(encoding)()
+
+
+def _chunks(stream: BinaryIO, name: str, limits: Limits) -> Iterator[bytes]:
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if size > limits.file_bytes:
+            raise InputRejectedError(f"more than {limits.file_bytes:,} bytes", source=name)
+        yield chunk
+
+
+def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, line: int, rest: str) -> str:
+    try:
+        return decoder.decode(chunk, final=not chunk)
+    except UnicodeDecodeError as error:
+        _refuse_undecodable(error, line, rest)
+
+
+def _refuse_undecodable(error: UnicodeDecodeError, line: int, rest: str) -> NoReturn:
+    bad = error.object[error.start : error.start + 4]
+    before = rest + error.object[: error.start].decode(error.encoding, "ignore")
+    is_surrogate = "surrogate" in error.reason or (len(bad) > 1 and bad[0] == 0xED and 0xA0 <= bad[1] <= 0xBF)
+    what = "a lone surrogate" if is_surrogate else f"the byte 0x{bad[0]:02x} is not {error.encoding.upper()}"
+    if error.reason in ("unexpected end of data", "truncated data"):
+        what = "the file ends within a character: it is not whole"
+    raise BadTextError(f"{what} ({_UTF8_FIX})", line + before.count("\n"), before.rpartition("\n")[2]) from None
+
+
+def _line(number: int, text: str, *, ended: bool, name: str, limits: Limits) -> Line:
+    _refuse_long(number, text, name, limits)
+    before, nul, _ = text.partition("\0")
+    if nul:
+        raise BadTextError(f"a NUL byte ({_UTF8_FIX})", number, before)
+    return Line(number=number, text=text, ended=ended)
+
+
+def _refuse_long(number: int, text: str, name: str, limits: Limits) -> None:
+    if len(text) > limits.record_chars:
+        raise InputRejectedError(
+            f"the line is longer than {limits.record_chars:,} characters", source=name, line=number
+        )

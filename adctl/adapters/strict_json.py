@@ -1,0 +1,140 @@
+"""JSON read to the letter: no repeated keys, no NaN, numbers kept as written, each value with its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+from adctl.errors import InputRejectedError
+
+_TOKEN = re.compile(
+    r"[ \t\r\n]*+(?:"
+    r'(?P<string>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+")'
+    r"|(?P<number>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?)(?![0-9A-Za-z_.+-])"
+    r"|(?P<word>true|false|null)(?![0-9A-Za-z_])"
+    r"|(?P<mark>[\[\]{}:,])"
+    r"|(?P<end>\Z))"
+)
+_DEEPEST = 32
+
+
+class JsonNumber(str):
+    """A number's own characters, never a float."""
+
+    __slots__ = ()
+
+
+JsonValue = None | bool | JsonNumber | str | dict[str, "Located"] | list["Located"]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    value: JsonValue
+    line: int
+
+
+def parse_json(text: str, *, source: str, first_line: int = 1) -> Located:
+    """The one value that `text` holds. Raises InputRejectedError with the line of the first fault."""
+    parser = _Parser(text, source, first_line)
+    found = parser.value(_DEEPEST)
+    if parser.kind != "end":
+        parser.refuse("something behind the end of the value")
+    return found
+
+
+class _Parser:
+    """Looks one token ahead: `kind` and `token` are the next one, `line` where it ends."""
+
+    def __init__(self, text: str, source: str, first_line: int) -> None:
+        self._text = text
+        self._source = source
+        self._at = 0
+        self.line = first_line
+        self.kind = ""
+        self.token = ""
+        self._next()
+
+    def refuse(self, what: str, *, column: str = "") -> NoReturn:
+        raise InputRejectedError(what, source=self._source, line=self.line, column=column)
+
+    def value(self, depth: int) -> Located:
+        kind, token, line = self.kind, self.token, self.line
+        if depth == 0:
+            self.refuse(f"nested deeper than {_DEEPEST} levels")
+        if token == "{" and kind == "mark":
+            return Located(self._object(depth), line)
+        if token == "[" and kind == "mark":
+            return Located(self._array(depth), line)
+        if kind in ("mark", "end"):
+            self.refuse("a value is missing" if kind == "mark" else "the file ends within a value: it is not whole")
+        found = self._scalar(kind, token)
+        self._next()
+        return Located(found, line)
+
+    def _next(self) -> None:
+        match = _TOKEN.match(self._text, self._at)
+        if match is None:
+            skipped = len(self._text[self._at :]) - len(self._text[self._at :].lstrip(" \t\r\n"))
+            self.line += self._text.count("\n", self._at, self._at + skipped)
+            self.refuse(f"not JSON: {self._text[self._at + skipped :][:12]!r}")
+        self.line += self._text.count("\n", self._at, match.end())
+        self._at = match.end()
+        self.kind = match.lastgroup or ""
+        self.token = match[self.kind]
+
+    def _take(self, mark: str) -> bool:
+        if self.kind != "mark" or self.token != mark:
+            return False
+        self._next()
+        return True
+
+    def _scalar(self, kind: str, token: str) -> JsonValue:
+        if kind == "number":
+            return JsonNumber(token)
+        return self._string(token) if kind == "string" else {"true": True, "false": False}.get(token)
+
+    def _string(self, token: str) -> str:
+        found: str = json.loads(token)
+        if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in found):
+            self.refuse("a NUL or a lone surrogate in a text")
+        return found
+
+    def _object(self, depth: int) -> dict[str, Located]:
+        self._next()
+        members: dict[str, Located] = {}
+        if self._take("}"):
+            return members
+        while True:
+            key = self._key()
+            if key in members:
+                self.refuse(f"the key is there already, on line {members[key].line}", column=key)
+            self._next()
+            self._expect(":")
+            members[key] = self.value(depth - 1)
+            if self._take("}"):
+                return members
+            self._expect(",")
+
+    def _key(self) -> str:
+        if self.kind != "string":
+            self.refuse("a key in quotes is missing")
+        return self._string(self.token)
+
+    def _array(self, depth: int) -> list[Located]:
+        self._next()
+        items: list[Located] = []
+        if self._take("]"):
+            return items
+        while True:
+            items.append(self.value(depth - 1))
+            if self._take("]"):
+                return items
+            self._expect(",")
+
+    def _expect(self, mark: str) -> None:
+        if not self._take(mark):
+            self.refuse(
+                "the file ends within a value: it is not whole" if self.kind == "end" else f"{mark!r} is missing"
+            )

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import adctl
 from adctl.adapters.embedded_postgres.binaries import ENVIRONMENT
 from adctl.adapters.embedded_postgres.cluster import START_SECONDS, stop_server
 from adctl.adapters.embedded_postgres.locks import FileLock, exclusive
@@ -23,7 +22,7 @@ def keep_for(places: Places, seconds: float) -> None:
     subprocess.run(
         # The shell leaves at once, so the watcher is nobody's child; -P imports nothing from the current directory.
         ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-P", "-c", _PROGRAM, str(places.home.parent), str(seconds)],
-        env={**ENVIRONMENT, "PYTHONPATH": str(Path(adctl.__file__).parents[1])},
+        env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adctl.adapters.embedded_postgres.patience import attempts
-from adctl.errors import ConfigurationError, UnavailableError
+from adctl.errors import UnavailableError
 
 
 class FileLock:
@@ -19,15 +19,9 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens or creates the file without locking it; raises ConfigurationError when it is another user's."""
+        """Opens or creates the file without locking it."""
         self.path = path
-        try:
-            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except PermissionError as error:
-            raise ConfigurationError(
-                f"{path}: permission denied",
-                fix="run adctl as the owner of this directory, or set another data directory",
-            ) from error
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._give_to_owner_of_directory()
 
     def wait_shared(self, seconds: float) -> None:

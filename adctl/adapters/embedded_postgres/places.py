@@ -34,7 +34,8 @@ class Places:
                 fix="set another data directory",
             )
         near = home / "run"
-        if len(os.fsencode(near / f".s.PGSQL.{PORT}")) <= _LONGEST_SOCKET_PATH:
+        # libpq takes a comma for the start of another host.
+        if len(os.fsencode(near / f".s.PGSQL.{PORT}")) <= _LONGEST_SOCKET_PATH and "," not in str(near):
             return cls(home=home, socket_directory=near)
         digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
         return cls(home=home, socket_directory=Path("/tmp") / f"adctl-{digest}")
@@ -68,9 +69,25 @@ class Places:
         return self.home / "keep-running"
 
     def make_home(self) -> None:
+        """Raises ConfigurationError where this user may not."""
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"{self.home}: cannot be made ({error.strerror})", fix="set another data directory"
             ) from error
+        self.refuse_foreign()
+
+    def refuse_foreign(self) -> None:
+        """Raises ConfigurationError for a home this user cannot use; one that does not exist is fine."""
+        try:
+            self.home.stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigurationError(f"{self.home}: {error.strerror}", fix="set another data directory") from error
+        if not os.access(self.home, os.R_OK | os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"{self.home} belongs to another user",
+                fix="run adctl as its owner, or set another data directory",
+            )

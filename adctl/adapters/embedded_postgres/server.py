@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,8 +107,12 @@ class EmbeddedServer:
             users.close()
 
     def status(self) -> ServerStatus:
-        """Reads only: starts nothing, takes no lock. Raises ConfigurationError when there are no binaries."""
+        """Reads only: starts nothing, takes no lock.
+
+        Raises ConfigurationError without binaries, or over another user's files.
+        """
         places, binaries = self._places, self._programs()
+        places.refuse_foreign()
         return ServerStatus(
             running=is_ready(places.data, places.socket_file),
             version=binaries.version,
@@ -179,7 +184,10 @@ class EmbeddedServer:
         """Programs the server's user can reach: a virtual environment may lie below a closed directory."""
         if identity.can_run(binaries.program("postgres")):
             return binaries
-        return binaries.copy_to(self._places.home / f"binaries-{binaries.version}")
+        copy = self._places.home / f"binaries-{binaries.version}"
+        for outdated in set(self._places.home.glob("binaries-*")) - {copy}:
+            shutil.rmtree(outdated)
+        return binaries.copy_to(copy)
 
     def _leave(self, users: FileLock) -> None:
         """Whoever can have the lock alone is the last; everyone who comes now waits until it is decided."""

@@ -1,0 +1,32 @@
+"""Settings: defaults < adctl.toml < ADCTL_* environment < flags, as one frozen value."""
+
+from adctl.settings.environment import process_environment
+from adctl.settings.loading import load
+from adctl.settings.secret import Secret
+from adctl.settings.shown import commented_example, effective
+from adctl.settings.stages import StageSettings
+from adctl.settings.values import (
+    AccountSettings,
+    ColumnsSettings,
+    HttpSettings,
+    LimitsSettings,
+    LogSettings,
+    Settings,
+    WinnersSettings,
+)
+
+__all__ = [
+    "AccountSettings",
+    "ColumnsSettings",
+    "HttpSettings",
+    "LimitsSettings",
+    "LogSettings",
+    "Secret",
+    "Settings",
+    "StageSettings",
+    "WinnersSettings",
+    "commented_example",
+    "effective",
+    "load",
+    "process_environment",
+]

@@ -1,0 +1,279 @@
+"""The settings as frozen values; each field carries its reader and its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
+
+from adctl.errors import ConfigurationError, UsageError
+from adctl.settings import kinds
+from adctl.settings.keys import SecretKey, Section, choice, flag, money, number, path, text, whole
+from adctl.settings.secret import Secret
+from adctl.settings.stages import StageSettings, stage_table
+
+_PRIVATE = "File with mode 0600 that holds {}; a relative name starts at this file's folder."
+_STAGES = """\
+appointmentscheduled = { value = "2250.00", confidence = 0.6, outcome = "open" }
+closedwon = { value = "15000.00", confidence = 1, outcome = "won" }
+closedlost = { value = 0, confidence = 1, outcome = "lost" }"""
+
+
+def _nothing() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What the vendors know us by. An account's own tokens come before those of the whole file."""
+
+    meta_token: Annotated[Secret | None, SecretKey(says="Meta's access token")] = None
+    meta_token_file: Annotated[Path | None, path(_PRIVATE.format("Meta's access token"), example='"meta_token"')] = None
+    hubspot_token: Annotated[Secret | None, SecretKey(says="HubSpot's private app token")] = None
+    hubspot_token_file: Annotated[
+        Path | None, path(_PRIVATE.format("HubSpot's private app token"), example='"hubspot_token"')
+    ] = None
+    meta_app_secret: Annotated[Secret | None, SecretKey(says="Meta's app secret")] = None
+    meta_app_secret_file: Annotated[
+        Path | None, path(_PRIVATE.format("Meta's app secret (signs each request)"), example='"meta_app_secret"')
+    ] = None
+    hubspot_client_secret: Annotated[Secret | None, SecretKey(says="HubSpot's client secret")] = None
+    hubspot_client_secret_file: Annotated[
+        Path | None,
+        path(
+            _PRIVATE.format("HubSpot's client secret (checks spooled webhooks)"),
+            example='"hubspot_client_secret"',
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Time limits of every request, in seconds."""
+
+    connect_seconds: Annotated[int, whole("Limit for connecting.", 1, 60)] = 5
+    read_seconds: Annotated[int, whole("Limit for the silence between two packets of an answer.", 1, 600)] = 20
+    write_deadline_seconds: Annotated[
+        int, whole("Limit for a whole write to Meta; what takes longer counts as unknown and is read back.", 1, 600)
+    ] = 45
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How log lines look."""
+
+    format: Annotated[str, choice("Log lines on stderr: kv (key=value) or json.", "kv", "json")] = "kv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnsSettings:
+    """Which column of an export holds which field, where it is not the usual name."""
+
+    ads: Annotated[
+        Mapping[str, str],
+        kinds.names("Columns of the Ads Manager export.", example='spend = "Amount spent (USD)"', under="columns.ads"),
+    ] = field(default_factory=_nothing)
+    crm: Annotated[
+        Mapping[str, str],
+        kinds.names("Columns of the CRM export.", example='deal_id = "Record ID"', under="columns.crm"),
+    ] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsSettings:
+    """The guards between a decision and Meta. Percentages are exact numbers (50 means 50 %), money is minor units."""
+
+    step_percent: Annotated[Decimal, number("Largest change of one decision, % of the budget.", 0, 100)] = Decimal(50)
+    velocity_percent: Annotated[
+        Decimal, number("A target stays within this % of every value in force in the last velocity_hours.", 0, 100)
+    ] = Decimal(20)
+    velocity_hours: Annotated[int, whole("Hours that velocity_percent looks back.", 1, 168)] = 6
+    rate_per_campaign_per_hour: Annotated[int, whole("Writes per campaign in any rolling hour.", 1, 1000)] = 15
+    # Meta blocks an ad set for an hour at its 5th budget change, and one stays reserved for undo.
+    rate_per_ad_set_per_hour: Annotated[
+        int, whole("Budget changes per ad set in any rolling hour; one more stays reserved for undo.", 1, 3)
+    ] = 3
+    floor: Annotated[
+        int | None, money("No daily budget goes below this amount; unset: Meta's own minimum.", example='"5.00"')
+    ] = None
+    ceiling: Annotated[
+        int | None, money("No daily budget goes above this amount; unset: no ceiling.", example='"500.00"')
+    ] = None
+    cap_increase_per_24h: Annotated[
+        int | None,
+        money("Sum of all raises in any rolling 24 hours; UNSET MEANS: NOTHING IS EVER RAISED.", example='"100.00"'),
+    ] = None
+    kills_per_run_percent: Annotated[Decimal, number("Ads paused by one run, % of the active ones.", 0, 100)] = Decimal(
+        20
+    )
+    min_confidence: Annotated[Decimal, number("Decisions below this confidence are only reported.", 0, 1)] = Decimal(
+        "0.70"
+    )
+    fuzz_percent: Annotated[
+        Decimal, number("Budgets vary by up to this %, drawn once per change; 0 turns it off.", 0, 10)
+    ] = Decimal(3)
+    jitter_ms: Annotated[
+        tuple[int, int], kinds.interval("Pause before a write in milliseconds, drawn once per change.", 0, 600_000)
+    ] = (3000, 18000)
+    freshness_insights_hours: Annotated[
+        int, whole("No raise and no kill when Meta's figures are older than this.", 1, 336)
+    ] = 36
+    freshness_crm_hours: Annotated[int, whole("No raise and no kill when CRM data is older than this.", 1, 336)] = 36
+    learning_phase: Annotated[
+        bool, flag("Leave ad sets in Meta's learning phase alone unless the loss bound is crossed.")
+    ] = True
+    quiet_hours: Annotated[
+        tuple[time, time] | None,
+        kinds.quiet_hours('Nothing is sent in this span of the account\'s own time, such as "22:00-06:00".'),
+    ] = None
+    hands_off_hours: Annotated[int, whole("After a person's edit adctl leaves the object alone this long.", 0, 720)] = (
+        72
+    )
+    settle_seconds: Annotated[
+        int, whole("Wait before an unknown write is judged; must exceed http.write_deadline_seconds.", 2, 3600)
+    ] = 120
+    expire_hours: Annotated[int, whole("A change that could not be sent for this long is dropped.", 1, 720)] = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinnersSettings:
+    """When a creative counts as a winner."""
+
+    target_roas: Annotated[Decimal, number("Revenue per unit of spend that a winner exceeds.", 0, 1000)] = Decimal(
+        "1.0"
+    )
+    min_probability: Annotated[Decimal, number("P(ROAS > target) from which a creative wins.", 0, 1)] = Decimal("0.90")
+    demote_probability: Annotated[Decimal, number("P(ROAS > target) below which a winner is demoted.", 0, 1)] = Decimal(
+        "0.60"
+    )
+    min_impressions: Annotated[int, whole("Impressions before a creative is judged.", 0, 1_000_000_000)] = 1000
+    min_spend: Annotated[int, money("Spend before a creative is judged.", preset="50")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings(Tokens):
+    """One Meta ad account and the HubSpot portal behind it; `name` is its word everywhere in adctl."""
+
+    name: str
+    meta_ad_account: Annotated[
+        str | None,
+        text(
+            "The ad account's id in Ads Manager.",
+            example='"act_1234567890"',
+            pattern=r"act_\d{1,20}",
+            wants='write "act_" and the digits of the account, in quotes',
+        ),
+    ] = None
+    hubspot_portal: Annotated[
+        str | None,
+        text(
+            "HubSpot's portal id (Hub ID).",
+            example='"12345678"',
+            pattern=r"\d{1,20}",
+            wants="write the digits of the Hub ID in quotes",
+        ),
+    ] = None
+    currency: Annotated[str, kinds.currency("The account's currency; data in another one is refused.", example='"USD"')]
+    timezone: Annotated[
+        str, kinds.timezone("The account's own time zone: it decides what a day is.", example='"America/New_York"')
+    ]
+    policy: Annotated[
+        str,
+        text(
+            "The policy that decides.",
+            pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
+            wants="write the name of a policy, such as blended",
+        ),
+    ] = "blended"
+    attribution_window_days: Annotated[int, whole("Days from a click to a conversion it can explain.", 1, 90)] = 7
+    stage_template: Annotated[
+        str | None,
+        choice("Stage values to start from.", "ptd_fitness", "ecommerce", "b2b_saas", example='"b2b_saas"'),
+    ] = None
+    policy_parameters: Annotated[
+        Mapping[str, bool | int | float | str],
+        kinds.parameters("The policy's own parameters.", example="temperature = 1.0", under="policy_parameters"),
+    ] = field(default_factory=lambda: MappingProxyType({}))
+    stages: Annotated[
+        Mapping[str, Mapping[str, StageSettings]],
+        stage_table(
+            "What a deal is worth in each stage, a table per pipeline (value in major units).",
+            example=_STAGES,
+            under="stages.default",
+        ),
+    ] = field(default_factory=lambda: MappingProxyType({}))
+    columns: Annotated[ColumnsSettings, Section(says="Columns of exports.")] = ColumnsSettings()
+    limits: Annotated[LimitsSettings, Section(says="Guards between a decision and Meta.")] = LimitsSettings()
+    winners: Annotated[WinnersSettings, Section(says="When a creative counts as a winner.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Tokens):
+    """Everything adctl was told. `origins` maps a dotted key to where its value came from, defaults left out."""
+
+    database_url: Annotated[
+        Secret | None,
+        kinds.database_url(
+            "PostgreSQL 15 or later; unset: the embedded server below data_dir.",
+            example='"postgresql://adctl@localhost/adctl"',
+        ),
+    ] = None
+    data_dir: Annotated[Path, path("The embedded server and caches live here.", example='"~/.local/share/adctl"')]
+    db_keep_alive: Annotated[int, whole("Seconds the embedded server stays up after its last user.", 0, 86_400)] = 0
+    default_account: Annotated[
+        str | None,
+        text("The account meant when --account is not given.", example='"main"', env="ADCTL_ACCOUNT"),
+    ] = None
+    meta_base_url: Annotated[str, kinds.base_url("Meta's Graph API.")] = "https://graph.facebook.com"
+    hubspot_base_url: Annotated[str, kinds.base_url("HubSpot's API.")] = "https://api.hubapi.com"
+    allow_unencrypted_vendors: Annotated[
+        bool, flag("Let the base URLs above be plain http on other hosts: tokens then travel in the clear.")
+    ] = False
+    http: Annotated[HttpSettings, Section(says="Time limits of requests.")] = HttpSettings()
+    log: Annotated[LogSettings, Section(says="Log lines.")] = LogSettings()
+    accounts: Mapping[str, AccountSettings] = field(default_factory=lambda: MappingProxyType({}))
+    config_file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=_nothing)
+
+    def account(self, name: str | None = None) -> AccountSettings:
+        """The account called `name`, else the default one, else the only one.
+
+        Raises ConfigurationError when none is configured or the name is unknown, UsageError when several could be
+        meant.
+        """
+        if not self.accounts:
+            raise ConfigurationError(
+                "accounts: none configured", fix="add [accounts.NAME] to adctl.toml; `adctl init` writes an example"
+            )
+        wanted = name or self.default_account or self._only_account()
+        if wanted not in self.accounts:
+            raise ConfigurationError(f"account {wanted!r}: not configured", fix=f"known: {', '.join(self.accounts)}")
+        return self.accounts[wanted]
+
+    def _only_account(self) -> str:
+        if len(self.accounts) > 1:
+            raise UsageError(
+                "several accounts are configured", fix=f"choose one with --account: {', '.join(self.accounts)}"
+            )
+        return next(iter(self.accounts))
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, for the redaction of logs and reports."""
+        holders: list[Tokens] = [self, *self.accounts.values()]
+        found = [
+            secret.reveal()
+            for holder in holders
+            for secret in (
+                holder.meta_token,
+                holder.hubspot_token,
+                holder.meta_app_secret,
+                holder.hubspot_client_secret,
+            )
+            if secret
+        ]
+        password = kinds.password_of(self.database_url.reveal()) if self.database_url else ""
+        return tuple(dict.fromkeys([*found, password] if password else found))

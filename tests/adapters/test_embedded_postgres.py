@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, text
 
 import adctl
 from adctl.adapters.embedded_postgres import Binaries, EmbeddedServer, find_binaries
+from adctl.adapters.embedded_postgres.locks import pids_with_open
 from adctl.errors import ConfigurationError, UnavailableError
 
 _IMPORTS = os.pathsep.join([str(Path(adctl.__file__).parents[1]), *filter(None, sys.path)])
@@ -310,6 +311,8 @@ def test_a_client_killed_during_initdb_leaves_a_directory_that_works(data_dir: P
     fresh = data_dir / "postgres/data.new/PG_VERSION"
     client = subprocess.Popen(_python(_ATTACH_AND_WAIT, data_dir), env=_environment(), stdin=subprocess.PIPE)
     assert _eventually(fresh.exists)
+    # initdb holds the lock too: while it lives, nobody starts another one beside it
+    assert set(pids_with_open(data_dir / "postgres/start.lock")) - {client.pid}
     client.kill()
     with client:
         pass

@@ -83,3 +83,14 @@ class EntityState:
     daily_budget: int | None
     lifetime_budget: int | None
     updated_at: datetime | None
+
+
+# UNKNOWN is what a file gives: it lists what ran, and says nothing of status.
+_RUNNING = frozenset({"ACTIVE", "UNKNOWN"})
+_OVER = frozenset({"ARCHIVED", "DELETED", "DISAPPROVED"})
+
+
+def is_running(ad: Ad, ad_set: AdSet | None, campaign: Campaign | None) -> bool:
+    """True when nobody has paused the ad, its ad set or its campaign, and Meta has not ended the ad."""
+    statuses = [ad.status, *(parent.status for parent in (ad_set, campaign) if parent is not None)]
+    return ad.effective_status not in _OVER and all(status in _RUNNING for status in statuses)

@@ -105,3 +105,18 @@ def last_read(connection: Connection, account: Account) -> datetime | None:
     value = connection.scalar(text("select max(read_at) from deals where account = :account"), {"account": account})
     assert value is None or isinstance(value, datetime)
     return value
+
+
+def live(connection: Connection, account: Account) -> tuple[Deal, ...]:
+    """Deals that count: neither archived nor merged into another."""
+    rows = connection.execute(
+        text(
+            """
+            select deal_id, pipeline, stage, amount, currency, created_at, closed_at, modified_at, archived,
+              merged_into, contact_id, ad_id, click_id
+            from deals where account = :account and not archived and merged_into is null order by deal_id
+            """
+        ),
+        {"account": account},
+    )
+    return tuple(Deal(**row._mapping) for row in rows)

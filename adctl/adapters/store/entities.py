@@ -136,3 +136,31 @@ def remember_status(connection: Connection, account: Account, ad_id: AdId, statu
         ),
         {"account": account, "id": ad_id, "status": status, "read_at": read_at},
     )
+
+
+def add_missing(
+    connection: Connection,
+    account: Account,
+    *,
+    campaigns: Sequence[Campaign],
+    ad_sets: Sequence[AdSet],
+    ads: Sequence[Ad],
+    read_at: datetime,
+) -> int:
+    """Adds objects that a file names and Meta was not yet asked for; what is known stays as it is. Returns how many."""
+    known = {
+        "campaigns": _keys(connection, account, "select campaign_id from campaigns where account = :account"),
+        "ad_sets": _keys(connection, account, "select ad_set_id from ad_sets where account = :account"),
+        "ads": _keys(connection, account, "select ad_id from ads where account = :account"),
+    }
+    return (
+        upsert_campaigns(
+            connection, account, [c for c in campaigns if c.campaign_id not in known["campaigns"]], read_at
+        )
+        + upsert_ad_sets(connection, account, [a for a in ad_sets if a.ad_set_id not in known["ad_sets"]], read_at)
+        + upsert_ads(connection, account, [a for a in ads if a.ad_id not in known["ads"]], read_at)
+    )
+
+
+def _keys(connection: Connection, account: Account, statement: str) -> frozenset[str]:
+    return frozenset(connection.scalars(text(statement), {"account": account}))

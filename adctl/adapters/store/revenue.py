@@ -1,0 +1,81 @@
+"""Stage values with the time from which they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, text
+
+from adctl.domain.deals import Outcome
+from adctl.domain.ids import Account
+from adctl.domain.revenue import StageValue, StageValues
+
+# The first values of an account also hold for the deals it had before.
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+_RECORD = text(
+    """
+    with newest as (
+      select distinct on (pipeline, stage) pipeline, stage, value, confidence, outcome
+      from synthetic_revenue_config
+      where account = :account and origin = 'configured'
+      order by pipeline, stage, effective_from desc
+    )
+    insert into synthetic_revenue_config
+      (account, pipeline, stage, effective_from, value, confidence, outcome, origin, recorded_at)
+    select :account, :pipeline, :stage, case when n.stage is null then :beginning else :at end, :value,
+      round(cast(:confidence as numeric), 3), :outcome, 'configured', :at
+    from (select) one left join newest n on n.pipeline = :pipeline and n.stage = :stage
+    where n.stage is null
+      or (n.value, n.confidence, n.outcome) is distinct from
+        (cast(:value as bigint), round(cast(:confidence as numeric), 3), cast(:outcome as text))
+    on conflict (account, pipeline, stage, effective_from) do update
+      set value = excluded.value, confidence = excluded.confidence, outcome = excluded.outcome,
+        origin = excluded.origin, recorded_at = excluded.recorded_at
+    """
+)
+
+
+def record_configured(connection: Connection, account: Account, values: Sequence[StageValue], at: datetime) -> int:
+    """Writes configured values that differ from those configured before, in force from now on; returns how many."""
+    return sum(
+        connection.execute(
+            _RECORD,
+            {
+                "account": account,
+                "pipeline": value.pipeline,
+                "stage": value.stage,
+                "value": value.value,
+                "confidence": value.confidence,
+                "outcome": value.outcome.value,
+                "beginning": BEGINNING,
+                "at": at,
+            },
+        ).rowcount
+        for value in values
+    )
+
+
+def stage_values(connection: Connection, account: Account) -> StageValues:
+    """All values of the account, of every time."""
+    rows = connection.execute(
+        text(
+            """
+            select pipeline, stage, value, confidence, outcome, effective_from
+            from synthetic_revenue_config where account = :account
+            """
+        ),
+        {"account": account},
+    )
+    return StageValues(
+        StageValue(
+            pipeline=row.pipeline,
+            stage=row.stage,
+            value=row.value,
+            confidence=float(row.confidence),
+            outcome=Outcome(row.outcome),
+            effective_from=row.effective_from,
+        )
+        for row in rows
+    )

@@ -1,0 +1,28 @@
+"""The options that commands share, so that each is spelled and explained once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Account = Annotated[
+    str | None, typer.Option("--account", "-a", help="The account, as named in adctl.toml.", metavar="NAME")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the report.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The settings file, instead of adctl.toml.", metavar="FILE")
+]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more to stderr; -vv for details.")]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d"], help="The account's day, instead of today.", metavar="YYYY-MM-DD"),
+]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: its examples, each on a line of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

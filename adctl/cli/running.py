@@ -1,0 +1,189 @@
+"""How every command runs: settings, database, lock, ledger, report, exit code."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+from uuid import UUID, uuid4
+
+import typer
+
+from adctl.errors import AdctlError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from adctl.domain.accounts import AccountProfile
+    from adctl.domain.report import Report
+    from adctl.settings import AccountSettings, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What the command line said, the same for every command."""
+
+    command: str
+    as_json: bool = False
+    config: Path | None = None
+    verbose: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a command of the loop works with."""
+
+    settings: Settings
+    account: AccountSettings
+    profile: AccountProfile
+    engine: Engine
+    run_id: UUID
+    dry_run: bool
+
+
+def perform(invocation: Invocation, work: Callable[[Settings], Report]) -> NoReturn:
+    """Runs the work, prints its report or its error, and exits with the code that says how it went."""
+    try:
+        code = show(invocation, work(_settings(invocation)))
+    except AdctlError as error:
+        code = show_error(invocation, error)
+    except Exception as error:
+        known = _translated(error)
+        if known is None:
+            raise
+        code = show_error(invocation, known)
+    raise typer.Exit(code)
+
+
+def perform_job(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
+    """As `perform`, for a command of the loop: one at a time per account, refused while migrations are pending."""
+    perform(invocation, lambda settings: run_job(invocation, settings, account, work))
+
+
+def run_job(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:
+    """Runs a command of the loop under its lock, with a row in the ledger of runs; a dry run needs neither."""
+    from adctl.cli.wiring import profile_of
+
+    chosen = settings.account(account)
+    profile = profile_of(chosen)
+    with database(settings) as engine:
+        _refuse_pending(engine)
+        job = Job(
+            settings=settings,
+            account=chosen,
+            profile=profile,
+            engine=engine,
+            run_id=uuid4(),
+            dry_run=invocation.dry_run,
+        )
+        return work(job) if invocation.dry_run else _run_locked(invocation.command, job, work)
+
+
+def _run_locked(name: str, job: Job, work: Callable[[Job], Report]) -> Report:
+    from adctl.adapters.db import job_lock, transaction
+    from adctl.adapters.store import accounts, runs
+
+    with job_lock(job.engine, name, job.profile.account):
+        with transaction(job.engine) as connection:
+            accounts.ensure(connection, job.profile)
+            runs.start(connection, job.profile.account, name, job.run_id, host=socket.gethostname(), pid=os.getpid())
+        try:
+            report = work(job)
+        except AdctlError as error:
+            _finish(job, error.exit_code, error.what, {})
+            raise
+        _finish(job, report.exit_code, report.summary, {fact.key: fact.value for fact in report.facts})
+        return report
+
+
+def _finish(job: Job, exit_code: int, summary: str, facts: dict[str, object]) -> None:
+    from adctl.adapters.db import transaction
+    from adctl.adapters.store import runs
+    from adctl.redaction import redact
+
+    with transaction(job.engine) as connection:
+        runs.finish(
+            connection, job.profile.account, job.run_id, exit_code=exit_code, summary=redact(summary), facts=facts
+        )
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Engine]:
+    """The configured database, or the embedded one for as long as this process needs it."""
+    from adctl.adapters.db import open_engine
+
+    if settings.database_url is not None:
+        engine = open_engine(settings.database_url.reveal())
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+        return
+    from adctl.adapters.embedded_postgres import EmbeddedServer
+
+    with EmbeddedServer(settings.data_dir, keep_alive=settings.db_keep_alive).attach() as server:
+        engine = open_engine(server.url())
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+def show(invocation: Invocation, report: Report) -> int:
+    """Prints the report for whoever reads it: a terminal, a pipe, a program."""
+    from adctl import render
+
+    if invocation.as_json or not sys.stdout.isatty():
+        render.render(report, stream=sys.stdout, as_json=invocation.as_json)
+    else:
+        from adctl import terminal
+
+        terminal.render(report, stream=sys.stdout, color=_color())
+    return report.exit_code
+
+
+def show_error(invocation: Invocation, error: AdctlError) -> int:
+    """Prints the error in one line, and as JSON where JSON was asked for."""
+    from adctl import render
+
+    render.render_error(error, stderr=sys.stderr, stdout=sys.stdout if invocation.as_json else None)
+    return error.exit_code
+
+
+def _color() -> bool:
+    from adctl.settings import process_environment
+
+    return "NO_COLOR" not in process_environment()
+
+
+def _settings(invocation: Invocation) -> Settings:
+    from adctl import logs
+    from adctl.settings import load, process_environment
+
+    settings = load(environ=process_environment(), flags={"config": invocation.config})
+    logs.configure(stream=sys.stderr, verbosity=invocation.verbose, log_format=settings.log.format)
+    return settings
+
+
+def _refuse_pending(engine: Engine) -> None:
+    from adctl.adapters.db import refuse_old_server, transaction
+    from adctl.adapters.migrations import refuse_when_pending
+
+    with transaction(engine, read_only=True) as connection:
+        refuse_old_server(connection)
+        refuse_when_pending(connection)
+
+
+def _translated(error: Exception) -> AdctlError | None:
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    from adctl.adapters.db import translate
+
+    return translate(error) if isinstance(error, DBAPIError | psycopg.Error) else None

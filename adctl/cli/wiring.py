@@ -1,0 +1,160 @@
+"""From settings to what commands work with: profiles, stage values, limits, policies, vendors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.ids import Account
+from adctl.domain.revenue import StageValue, template_values
+from adctl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from adctl.cli.running import Job
+    from adctl.domain.policies.protocol import Policy
+    from adctl.domain.ports import AdsPlatform, Crm
+    from adctl.settings import AccountSettings, Secret
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def profile_of(account: AccountSettings) -> AccountProfile:
+    """The account as the commands know it."""
+    return AccountProfile(
+        account=Account(account.name),
+        meta_ad_account=account.meta_ad_account or "",
+        hubspot_portal=account.hubspot_portal or "",
+        currency=account.currency,
+        timezone=account.timezone,
+    )
+
+
+def stage_values(account: AccountSettings) -> tuple[StageValue, ...]:
+    """The configured stage values: the template's for the default pipeline, the account's own before them.
+
+    HubSpot writes its default stage ids without underscores, so the template's stages answer to both spellings.
+    """
+    from adctl.adapters.store.revenue import BEGINNING
+    from adctl.domain.revenue import TEMPLATES
+
+    found: dict[tuple[str, str], StageValue] = {}
+    if account.stage_template is not None:
+        names = {
+            spelling: stage.stage
+            for stage in TEMPLATES[account.stage_template].stages
+            for spelling in (stage.stage, stage.stage.replace("_", ""))
+        }
+        for value in template_values(
+            account.stage_template, names, pipeline="default", currency=account.currency, effective_from=BEGINNING
+        ):
+            found[(value.pipeline, value.stage)] = value
+    for pipeline, stages in account.stages.items():
+        for stage, settings in stages.items():
+            found[(pipeline, stage)] = StageValue(
+                pipeline=pipeline,
+                stage=stage,
+                value=settings.value,
+                confidence=float(settings.confidence),
+                outcome=settings.outcome,
+                effective_from=BEGINNING,
+            )
+    return tuple(found.values())
+
+
+def policy_of(account: AccountSettings) -> Policy:
+    """The configured policy. Raises ConfigurationError for an unknown one or a parameter it does not have."""
+    from adctl.domain.policies.catalogue import make_policy
+
+    return make_policy(account.policy, account.policy_parameters)
+
+
+def send_limits(job: Job) -> Mapping[str, object]:
+    """The limits that the database judges each sending by."""
+    limits = job.account.limits
+    floor = max(limits.floor or 1, _minimum_budget(job))
+    return {
+        "rate_per_campaign": limits.rate_per_campaign_per_hour,
+        "rate_per_ad_set": limits.rate_per_ad_set_per_hour,
+        "velocity_percent": limits.velocity_percent,
+        "velocity_window": timedelta(hours=limits.velocity_hours),
+        "floor_budget": floor,
+        "ceiling_budget": max(limits.ceiling or 2**62, floor),
+        "cap_increase": limits.cap_increase_per_24h,
+        "freshness": timedelta(seconds=60),
+        "settle": timedelta(seconds=limits.settle_seconds),
+        "max_attempts": 3,
+    }
+
+
+def _minimum_budget(job: Job) -> int:
+    from adctl.adapters.db import transaction
+    from adctl.adapters.store import accounts
+
+    with transaction(job.engine, read_only=True) as connection:
+        return accounts.min_daily_budget(connection, job.profile.account)
+
+
+@contextmanager
+def meta(job: Job) -> Iterator[AdsPlatform]:
+    """Meta for this account. Raises ConfigurationError without an ad account or token."""
+    from adctl.adapters.meta import MetaPlatform, Patience
+
+    settings = job.settings
+    if job.account.meta_ad_account is None:
+        raise ConfigurationError(
+            f"accounts.{job.account.name}.meta_ad_account: not set", fix='write meta_ad_account = "act_…" in adctl.toml'
+        )
+    token = _token(job.account.meta_token or settings.meta_token, "ADCTL_META_TOKEN")
+    _refuse_simulated(job, settings.meta_base_url)
+    patience = Patience(
+        connect=settings.http.connect_seconds,
+        read=settings.http.read_seconds,
+        write_deadline=settings.http.write_deadline_seconds,
+    )
+    with MetaPlatform(
+        ad_account=job.account.meta_ad_account, token=token, base_url=settings.meta_base_url, patience=patience
+    ) as platform:
+        yield platform
+
+
+@contextmanager
+def hubspot(job: Job) -> Iterator[Crm]:
+    """HubSpot for this account. Raises ConfigurationError without a token."""
+    from adctl.adapters.hubspot import HubSpotCrm
+
+    settings = job.settings
+    token = _token(job.account.hubspot_token or settings.hubspot_token, "ADCTL_HUBSPOT_TOKEN")
+    _refuse_simulated(job, settings.hubspot_base_url)
+    yield HubSpotCrm(
+        token=token,
+        base_url=settings.hubspot_base_url,
+        currency=job.account.currency,
+        connect=settings.http.connect_seconds,
+        read=settings.http.read_seconds,
+    )
+
+
+def _token(secret: Secret | None, variable: str) -> str:
+    if secret is None:
+        raise ConfigurationError(
+            f"{variable}: not set", fix="set it, or name a file of mode 0600 in adctl.toml, or use a systemd credential"
+        )
+    return secret.reveal()
+
+
+def _refuse_simulated(job: Job, base_url: str) -> None:
+    """A database whose clock is simulated belongs to the demo or a test: its decisions must never reach a vendor."""
+    from adctl.adapters.db import transaction
+    from adctl.adapters.store import accounts
+
+    if urlsplit(base_url).hostname in _LOOPBACK:
+        return
+    with transaction(job.engine, read_only=True) as connection:
+        if accounts.is_simulated(connection):
+            raise ConfigurationError(
+                f"this database has a simulated clock and {base_url} is a real vendor", fix="use another database"
+            )

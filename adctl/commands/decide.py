@@ -111,9 +111,9 @@ def _load(connection: Connection, profile: AccountProfile, day: date, now: datet
 
 
 def _ages(ads: Sequence[Ad], rows: history.DailyRows, now: datetime) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Hours since an ad was created; an ad known from files only is as old as its first reading."""
+    """Hours since an ad was created; an ad known from files only is as old as the first day they cover."""
     first_seen = np.zeros(len(ads), dtype=np.int64)
-    np.maximum.at(first_seen, rows.ad, rows.days_ago)
+    np.maximum.at(first_seen, rows.ad, rows.first_days_ago)
     return np.array(
         [
             max((now - ad.created_at).total_seconds() / 3600, 0.0) if ad.created_at else float(first_seen[place]) * 24

@@ -20,7 +20,6 @@ _DEAL = (
     "currency",
     "created_at",
     "closed_at",
-    "modified_at",
     "archived",
     "merged_into",
     "contact_id",
@@ -47,8 +46,10 @@ def upsert_deals(
     connection: Connection, account: Account, rows: Sequence[Deal], *, source: str, read_at: datetime
 ) -> int:
     """Returns how many are new or changed. `source` is `hubspot` or `file`."""
-    staged = ((account, d.deal_id, *(getattr(d, name) for name in _DEAL), source, read_at) for d in rows)
-    return merge(connection, "deals", ("account", "deal_id"), (*_DEAL, "source"), staged, stamps=("read_at",))
+    staged = ((account, d.deal_id, *(getattr(d, name) for name in _DEAL), source, d.modified_at, read_at) for d in rows)
+    # The time of modification alone is no difference: a file without one is as of now, each time.
+    stamps = ("modified_at", "read_at")
+    return merge(connection, "deals", ("account", "deal_id"), (*_DEAL, "source"), staged, stamps=stamps)
 
 
 def insert_moves(connection: Connection, account: Account, rows: Sequence[StageMove]) -> int:

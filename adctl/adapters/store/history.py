@@ -18,10 +18,14 @@ HISTORY_DAYS = 366
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyRows:
-    """Readings of known ads as columns of shape (m,); `ad` indexes the ads asked for; spend is minor units."""
+    """Readings of known ads as columns of shape (m,); `ad` indexes the ads asked for; spend is minor units.
+
+    A reading of several days stands at its last one and began `first_days_ago`.
+    """
 
     ad: Ints
     days_ago: Ints
+    first_days_ago: Ints
     impressions: Ints
     clicks: Ints
     spend: Ints
@@ -30,7 +34,7 @@ class DailyRows:
 
 _DAILY = text(
     """
-    select k.place, :day - i.day as days_ago, i.impressions, i.clicks, i.spend, i.leads
+    select k.place, :day - i.day, :day - i.first_day, i.impressions, i.clicks, i.spend, i.leads
     from insights i
     join unnest(cast(:ads as text[])) with ordinality as k (ad_id, place) on k.ad_id = i.ad_id
     where i.account = :account and i.day between :first and :day
@@ -44,14 +48,15 @@ def daily_rows(connection: Connection, account: Account, ads: Sequence[AdId], da
     rows = connection.execute(
         _DAILY, {"account": account, "ads": list(ads), "day": day, "first": day - timedelta(days=HISTORY_DAYS)}
     ).all()
-    table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 6)
+    table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 7)
     return DailyRows(
         ad=table[:, 0] - 1,
         days_ago=table[:, 1],
-        impressions=table[:, 2],
-        clicks=table[:, 3],
-        spend=table[:, 4],
-        leads=table[:, 5],
+        first_days_ago=table[:, 2],
+        impressions=table[:, 3],
+        clicks=table[:, 4],
+        spend=table[:, 5],
+        leads=table[:, 6],
     )
 
 

@@ -64,6 +64,7 @@ class _Server(ThreadingHTTPServer):
         self.asked: list[Asked] = []
         self.lock = threading.Lock()
         self.stop = threading.Event()
+        self.connections = 0
         super().__init__(("127.0.0.1", 0), _Handler)
 
 
@@ -71,6 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -116,9 +121,17 @@ class _Handler(BaseHTTPRequestHandler):
 class CannedServer:
     """What a test sees of the server: where it is, and what it was asked so far."""
 
-    def __init__(self, url: str, asked: list[Asked]) -> None:
-        self.url = url
-        self.asked = asked
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+
+    @property
+    def asked(self) -> list[Asked]:
+        return self._server.asked
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
 
     def paths(self, method: str) -> list[str]:
         return [one.path for one in self.asked if one.method == method]
@@ -131,7 +144,7 @@ def serving(answer: Answerer) -> Iterator[CannedServer]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield CannedServer(f"http://127.0.0.1:{server.server_address[1]}", server.asked)
+        yield CannedServer(server)
     finally:
         server.stop.set()
         server.shutdown()

@@ -1,0 +1,185 @@
+"""Real parts for every test: a PostgreSQL of its own, migrated databases, the command line as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine, make_url
+
+from adctl.adapters import migrations
+from adctl.adapters.db import open_engine
+from adctl.adapters.embedded_postgres import EmbeddedServer
+from adctl.errors import AdctlError
+
+ROOT = Path(__file__).parent.parent
+_SHARED = Path(os.environ.get("ADCTL_SHARED", ROOT.parent / "shared" / "data"))
+_numbers = count(1)
+_not_run: list[str] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests on the shared data sets cannot run without them; they are left out by name, never silently."""
+    if _SHARED.is_dir():
+        return
+    needing = [item for item in items if "shared_data" in getattr(item, "fixturenames", ())]
+    _not_run.extend(item.nodeid for item in needing)
+    config.hook.pytest_deselected(items=needing)
+    items[:] = [item for item in items if item not in needing]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _not_run:
+        terminalreporter.write_line(f"not run, for want of the data sets in {_SHARED}: {', '.join(_not_run)}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets that are not part of this project."""
+    return _SHARED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A PostgreSQL whose databases the tests may create at will; `admin` is a libpq URL."""
+
+    admin: str
+
+    def url(self, database: str) -> str:
+        return make_url(self.admin).set(database=database).render_as_string(hide_password=False)
+
+    def create(self, database: str, template: str = "template0") -> None:
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template {}").format(sql.Identifier(database), sql.Identifier(template))
+            )
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """ADCTL_TEST_DATABASE_URL (a role that may create databases), else an embedded server of this session."""
+    given = os.environ.get("ADCTL_TEST_DATABASE_URL")
+    if given:
+        try:
+            psycopg.connect(given, connect_timeout=5).close()
+        except psycopg.Error as error:
+            pytest.fail(f"ADCTL_TEST_DATABASE_URL: {error}", pytrace=False)
+        yield Server(admin=given)
+        return
+    try:
+        attached = EmbeddedServer(tmp_path_factory.mktemp("server")).attach()
+        running = attached.__enter__()
+    except AdctlError as error:
+        pytest.fail(f"the tests need a PostgreSQL and the embedded one did not start: {error}", pytrace=False)
+    try:
+        yield Server(admin=running.libpq_url("postgres"))
+    finally:
+        attached.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """A migrated database that each test gets a copy of."""
+    name = f"adctl_template_{os.getpid()}"
+    server.create(name)
+    engine = open_engine(server.url(name))
+    migrations.migrate(engine, migrations.available())
+    engine.dispose()
+    return name
+
+
+@pytest.fixture
+def database_url(server: Server, template: str) -> str:
+    """A migrated, empty database of this test alone."""
+    name = f"adctl_test_{os.getpid()}_{next(_numbers)}"
+    server.create(name, template)
+    return server.url(name)
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> str:
+    """A database without any table."""
+    name = f"adctl_test_{os.getpid()}_{next(_numbers)}"
+    server.create(name)
+    return server.url(name)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on this test's database."""
+    opened = open_engine(database_url)
+    yield opened
+    opened.dispose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run of the command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The one JSON document on stdout."""
+        parsed = json.loads(self.out)
+        assert isinstance(parsed, dict)
+        return parsed
+
+
+@dataclass(slots=True, kw_only=True)
+class CommandLine:
+    """`adctl` as a user runs it: a process with a folder and an environment of its own."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, stdin: bytes | None = None, **variables: str) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "adctl", *arguments],
+            cwd=self.folder,
+            env={**self.variables(), **variables},
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        return Outcome(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The process, to be watched or killed."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "adctl", *arguments],
+            cwd=self.folder,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def variables(self) -> Mapping[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        return {**kept, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), **self.environment}
+
+    def configure(self, text: str) -> None:
+        """Writes adctl.toml."""
+        (self.folder / "adctl.toml").write_text(text)
+
+
+@pytest.fixture
+def adctl(tmp_path: Path, database_url: str) -> CommandLine:
+    """The command line with this test's database and no configuration yet."""
+    return CommandLine(
+        folder=tmp_path,
+        environment={"ADCTL_DATABASE_URL": database_url, "ADCTL_DATA_DIR": str(tmp_path / "data")},
+    )

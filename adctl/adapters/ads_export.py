@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
+from itertools import pairwise
 
 from adctl.adapters.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
 from adctl.adapters.delimited import open_table
 from adctl.adapters.physical_lines import Limits, Source
 from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
-from adctl.domain.columns import ColumnMapping, Row, RowSource, fold, resolve_columns
+from adctl.domain.columns import Row, RowSource, fold, resolve_columns
+from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
 from adctl.domain.ids import AdId, AdSetId, CampaignId
 from adctl.domain.insights import Insight
 from adctl.errors import InputRejectedError
@@ -19,66 +21,11 @@ from adctl.errors import InputRejectedError
 _WINDOW = re.compile(r"(\d{1,2})-day (click|engaged-view|view)", re.ASCII)
 _WINDOW_KINDS = {"click": "click", "view": "view", "engaged-view": "ev"}
 _TOTAL_NAME = re.compile(r"|(grand )?totals?|results from \d+ .*", re.IGNORECASE | re.ASCII)
+# What a breakdown column shows in a row that is not broken down.
+_UNDIVIDED = frozenset({"", "all", "total"})
 _COUNTS = ("impressions", "clicks", "link_clicks", "leads", "purchases", "results")
 _MONEY = ("spend", "purchase_value")
 _DATES = ("date", "starts", "ends")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdsTotals:
-    """Sums over the file; money in minor units. `rows` counts the rows read, without a summary row."""
-
-    rows: int = 0
-    impressions: int = 0
-    clicks: int = 0
-    link_clicks: int = 0
-    spend: int = 0
-    leads: int = 0
-    purchases: int = 0
-    purchase_value: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignFound:
-    """`name` is empty when the file has none."""
-
-    campaign_id: CampaignId
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdSetFound:
-    ad_set_id: AdSetId
-    campaign_id: CampaignId
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdFound:
-    ad_id: AdId
-    ad_set_id: AdSetId
-    campaign_id: CampaignId
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdsExport:
-    """A whole file. `insights` has one entry per ad and period, rows of `breakdowns` added up.
-
-    `dated` is False when the file has no dates and every row stands on the day it was read as of. `total_checked`
-    says that the file states its own total and that it is the sum of the rows.
-    """
-
-    insights: tuple[Insight, ...]
-    campaigns: tuple[CampaignFound, ...]
-    ad_sets: tuple[AdSetFound, ...]
-    ads: tuple[AdFound, ...]
-    mapping: ColumnMapping
-    breakdowns: tuple[str, ...]
-    totals: AdsTotals
-    dated: bool
-    total_checked: bool
-    notes: tuple[str, ...]
 
 
 def read_ads_export(
@@ -135,14 +82,16 @@ class _Reader:
         self._campaigns: dict[str, CampaignFound] = {}
         self._ad_sets: dict[str, AdSetFound] = {}
         self._ads: dict[str, AdFound] = {}
+        self._undivided: dict[tuple[str, date, date], bool] = {}
         self._summary: Row | None = None
+        self._rows_before_summary = 0
         self._rows = 0
 
     def read(self, table: RowSource) -> AdsExport:
         for row in table.rows():
-            self._refuse_middle_summary()
+            self._refuse_row_behind_summary()
             if self._is_summary(row):
-                self._summary = row
+                self._summary, self._rows_before_summary = row, self._rows
             else:
                 self._rows += 1
                 self._add(row)
@@ -150,6 +99,7 @@ class _Reader:
         totals = _sum(insights, self._rows)
         self._check_summary(totals)
         self._refuse_rounded_ids()
+        self._refuse_overlaps()
         if not insights:
             raise InputRejectedError("no rows but a total", source=self._cells.source, line=1)
         return AdsExport(
@@ -171,12 +121,10 @@ class _Reader:
         names = [self._cells.text(row, field) for field in ("ad_name", "ad_set_name", "campaign_name")]
         return all(_TOTAL_NAME.fullmatch(text) for text in (*texts, *names)) and self._summary is None
 
-    def _refuse_middle_summary(self) -> None:
-        if self._summary is not None and self._rows > 0 and self._summary.line > self._first_line():
+    def _refuse_row_behind_summary(self) -> None:
+        """A total stands above all rows or below them; between them it is a row that lost its id."""
+        if self._summary is not None and self._rows_before_summary:
             raise self._cells.refused(self._summary, "ad_id", "the id is empty", fix=ID_FIX.format("Ad ID"))
-
-    def _first_line(self) -> int:
-        return next(iter(self._placed.values())).line
 
     def _add(self, row: Row) -> None:
         self._cells.check_currency(row, "currency")
@@ -266,6 +214,19 @@ class _Reader:
         if line != row.line:
             what = f"ad {key[0]} has the same period and {', '.join(self._breakdowns)} as on line {line}"
             raise self._cells.refused(row, "ad_id", what)
+        undivided = all(fold(row.cells[title]) in _UNDIVIDED for title in self._breakdowns)
+        if self._undivided.setdefault(key, undivided) is not undivided:
+            what = f"ad {key[0]} has a row for its whole period and rows for parts of it: they count twice"
+            raise self._cells.refused(row, "ad_id", what, fix="export without breakdowns, or only the parts")
+
+    def _refuse_overlaps(self) -> None:
+        """Two readings of one ad that share a day count it twice."""
+        placed = sorted(self._placed.values(), key=lambda one: (one.insight.ad_id, one.insight.first_day))
+        for one, other in pairwise(placed):
+            if one.insight.ad_id == other.insight.ad_id and other.insight.first_day <= one.insight.day:
+                what = f"ad {one.insight.ad_id} has periods that overlap, here and on line {one.line}"
+                title = next(self._has[field] for field in ("date", "starts") if field in self._has)
+                raise InputRejectedError(what, source=self._cells.source, line=other.line, column=title)
 
     def _check_summary(self, totals: AdsTotals) -> None:
         """The file's own total must be the sum of its rows, figure by figure where it states one."""

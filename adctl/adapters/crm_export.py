@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
@@ -10,8 +9,9 @@ from datetime import date, datetime, timedelta, tzinfo
 from adctl.adapters.delimited import open_table
 from adctl.adapters.physical_lines import Limits, Source
 from adctl.domain.cells import Cells, cells_of
-from adctl.domain.columns import ColumnMapping, Field, Row, RowSource, fold, resolve_columns
+from adctl.domain.columns import Field, Row, RowSource, resolve_columns
 from adctl.domain.deals import Deal, Outcome, StageMove
+from adctl.domain.exports import CrmExport, CrmTotals, StageNames, StageTotal
 from adctl.domain.ids import AdId, ContactId, DealId
 from adctl.domain.landing_urls import ad_id_in, click_id_in, landing_keys
 
@@ -42,63 +42,11 @@ FIELDS = (
     Field(name="click_id", aliases=("fbclid", "Facebook click id", "hs_facebook_click_id")),
 )
 _DATES = ("created", "opened", "entered", "closed", "modified")
-_PIPELINE_SUFFIX = re.compile(r" \([^()]*\)\Z")
 # A sales team expects a deal to close at some later day, but not in the next century.
 _EXPECTED_CLOSE = timedelta(days=3660)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageNames:
-    """Which names mean won and lost, compared without case; every other stage is open.
-
-    `opening` is the stage that an `engage_date` is the entry to, `pipeline` the pipeline of a file without one. A
-    pipeline's name in brackets behind the stage (`Closed Won (Sales Pipeline)`) is not compared.
-    """
-
-    won: frozenset[str] = frozenset({"Won", "Closed Won", "closedwon"})
-    lost: frozenset[str] = frozenset({"Lost", "Closed Lost", "closedlost"})
-    opening: str = "Engaging"
-    pipeline: str = "default"
-
-    def outcome(self, stage: str) -> Outcome:
-        names = {fold(stage), fold(_PIPELINE_SUFFIX.sub("", stage))}
-        if names & {fold(name) for name in self.won}:
-            return Outcome.WON
-        return Outcome.LOST if names & {fold(name) for name in self.lost} else Outcome.OPEN
-
-
 _STAGE_NAMES = StageNames()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageTotal:
-    """The deals that stand in one stage; `value` is minor units, deals without an amount counting 0."""
-
-    pipeline: str
-    stage: str
-    outcome: Outcome
-    deals: int
-    value: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrmTotals:
-    """`won_value` is minor units; `stages` in the order in which the file first names them."""
-
-    rows: int
-    won_value: int
-    stages: tuple[StageTotal, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrmExport:
-    """A whole file: its deals, the stage moves that its dates prove, and what it adds up to."""
-
-    deals: tuple[Deal, ...]
-    moves: tuple[StageMove, ...]
-    mapping: ColumnMapping
-    totals: CrmTotals
-    notes: tuple[str, ...]
 
 
 def read_crm_export(

@@ -13,6 +13,7 @@ from adctl.domain.columns import Row
 from adctl.errors import InputRejectedError
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_QUOTED = re.compile(r'"[^"]*"')
 _LIMITS = Limits()
 _NO_LINE_END = "the file does not end with a line break: make sure that it is whole"
 
@@ -73,7 +74,7 @@ class DelimitedTable:
         return read_lines(self._stream, name=self.name, limits=self._limits)
 
     def _sniffed(self, header: str) -> str:
-        unquoted = re.sub(r'"[^"]*"', "", header)
+        unquoted = _QUOTED.sub("", header)
         counts = {delimiter: unquoted.count(delimiter) for delimiter in _DELIMITERS}
         most = max(counts.values())
         best = [delimiter for delimiter, count in counts.items() if count == most]
@@ -147,7 +148,8 @@ class DelimitedTable:
     def _refuse_swallowed_rows(self, gathered: list[Line], cells: list[str]) -> None:
         """A lost quote can join rows into one that has the right number of cells: its lines are rows themselves."""
         full = len(self.header) - 1
-        if all(line.text.count(self._delimiter) == full for line in (gathered[0], gathered[-1])):
+        head, tail = gathered[0].text, gathered[-1].text.replace('"', "", 1)
+        if all(_QUOTED.sub("", text).count(self._delimiter) == full for text in (head, tail)):
             column = next(index for index, cell in enumerate(cells) if "\n" in cell)
             what = f"a quote opened here closes on line {gathered[-1].number} and swallows whole rows"
             raise self._refused(what, gathered[0].number, min(column, full))
@@ -180,7 +182,7 @@ class DelimitedTable:
 
     def _column_of(self, before: str) -> int:
         """The column that text after `before` on the same line belongs to."""
-        unquoted = re.sub(r'"[^"]*"', "", before).partition('"')[0]
+        unquoted = _QUOTED.sub("", before).partition('"')[0]
         return unquoted.count(self._delimiter) if self._delimiter else 0
 
     def _refused(self, what: str, line: int, column: int | None, *, fix: str = "") -> InputRejectedError:

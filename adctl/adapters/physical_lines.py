@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, cast
 
 from adctl.errors import InputRejectedError, UsageError
 
@@ -17,7 +16,8 @@ Source = Path | BinaryIO
 
 _CHUNK = 1 << 16
 _IN_MEMORY = 16 << 20
-_UTF8_FIX = "save it as CSV UTF-8"
+_UTF8_FIX = "save it as UTF-8"
+_NUL = f"a NUL byte ({_UTF8_FIX})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OTHER_FORMATS = (
     (b"\x1f\x8b", "a gzip file", "unpack it first"),
@@ -95,27 +95,28 @@ def read_lines(stream: BinaryIO, *, name: str, limits: Limits) -> Iterator[Line]
     Raises BadTextError for what is not text, for NUL bytes and lone surrogates, and InputRejectedError for another
     file format and for a file or line over the limits.
     """
-    decoder, rest, number = _decoder(stream, name), "", 1
-    for chunk in _chunks(stream, name, limits):
-        *whole, rest = (rest + _decode(decoder, chunk, number, rest)).split("\n")
+    rest, number = "", 1
+    for decoded, fault in _decoded(stream, name, limits):
+        *whole, rest = (rest + decoded).split("\n")
         for text in whole:
             yield _line(number, text, ended=True, name=name, limits=limits)
             number += 1
+        if fault:
+            raise BadTextError(fault, number, rest)
         _refuse_long(number, rest, name, limits)
-    rest += _decode(decoder, b"", number, rest)
     if rest:
         yield _line(number, rest, ended=False, name=name, limits=limits)
 
 
 def read_text(stream: BinaryIO, *, name: str, limits: Limits) -> str:
     """All of the text at once, read as `read_lines` reads; only `limits.file_bytes` applies."""
-    decoder, parts, line = _decoder(stream, name), [""], 1
-    for chunk in chain(_chunks(stream, name, limits), (b"",)):
-        parts.append(_decode(decoder, chunk, line, ""))
-        before, nul, _ = parts[-1].partition("\0")
-        line += before.count("\n")
-        if nul:
-            raise BadTextError(f"a NUL byte ({_UTF8_FIX})", line, "")
+    parts: list[str] = []
+    for decoded, fault in _decoded(stream, name, limits):
+        before, nul, _ = decoded.partition("\0")
+        parts.append(before)
+        if nul or fault:
+            text = "".join(parts)
+            raise BadTextError(fault if not nul else _NUL, text.count("\n") + 1, text.rpartition("\n")[2])
     return "".join(parts)
 
 
@@ -130,37 +131,37 @@ def _decoder(stream: BinaryIO, name: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)()
 
 
-def _chunks(stream: BinaryIO, name: str, limits: Limits) -> Iterator[bytes]:
-    size = 0
+def _decoded(stream: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
+    """Text chunk by chunk, each with what is wrong behind it ("" while nothing is)."""
+    decoder, size = _decoder(stream, name), 0
     while chunk := stream.read(_CHUNK):
         size += len(chunk)
         if size > limits.file_bytes:
             raise InputRejectedError(f"more than {limits.file_bytes:,} bytes", source=name)
-        yield chunk
+        yield _decode(decoder, chunk)
+    yield _decode(decoder, b"")
 
 
-def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, line: int, rest: str) -> str:
+def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes) -> tuple[str, str]:
     try:
-        return decoder.decode(chunk, final=not chunk)
+        return decoder.decode(chunk, final=not chunk), ""
     except UnicodeDecodeError as error:
-        _refuse_undecodable(error, line, rest)
+        return error.object[: error.start].decode(error.encoding), f"{_undecodable(error)} ({_UTF8_FIX})"
 
 
-def _refuse_undecodable(error: UnicodeDecodeError, line: int, rest: str) -> NoReturn:
-    bad = error.object[error.start : error.start + 4]
-    before = rest + error.object[: error.start].decode(error.encoding, "ignore")
-    is_surrogate = "surrogate" in error.reason or (len(bad) > 1 and bad[0] == 0xED and 0xA0 <= bad[1] <= 0xBF)
-    what = "a lone surrogate" if is_surrogate else f"the byte 0x{bad[0]:02x} is not {error.encoding.upper()}"
+def _undecodable(error: UnicodeDecodeError) -> str:
+    bad = error.object[error.start : error.start + 2]
     if error.reason in ("unexpected end of data", "truncated data"):
-        what = "the file ends within a character: it is not whole"
-    raise BadTextError(f"{what} ({_UTF8_FIX})", line + before.count("\n"), before.rpartition("\n")[2]) from None
+        return "the file ends within a character: it is not whole"
+    is_surrogate = "surrogate" in error.reason or (len(bad) > 1 and bad[0] == 0xED and 0xA0 <= bad[1] <= 0xBF)
+    return "a lone surrogate" if is_surrogate else f"the byte 0x{bad[0]:02x} is not {error.encoding.upper()}"
 
 
 def _line(number: int, text: str, *, ended: bool, name: str, limits: Limits) -> Line:
     _refuse_long(number, text, name, limits)
     before, nul, _ = text.partition("\0")
     if nul:
-        raise BadTextError(f"a NUL byte ({_UTF8_FIX})", number, before)
+        raise BadTextError(_NUL, number, before)
     return Line(number=number, text=text, ended=ended)
 
 

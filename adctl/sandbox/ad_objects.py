@@ -58,10 +58,11 @@ class AdSet:
 
 @dataclass(slots=True, kw_only=True)
 class Creative:
-    """What an ad shows; `wire` holds the fields as the Graph API names them."""
+    """What an ad shows; `page` is where it leads, `wire` holds the fields as the Graph API names them."""
 
     id: str
     hook: str
+    page: str
     wire: dict[str, Any]
 
 
@@ -108,6 +109,24 @@ class AdTree:
         nodes: list[Campaign | AdSet | Ad | Creative] = [*self.campaigns, *self.ad_sets, *self.ads]
         nodes.extend(ad.creative for ad in self.ads)
         self.by_id = {node.id: node for node in nodes}
+
+
+def edit_entry(
+    node: Campaign | AdSet | Ad, field: str, old: str | int | None, new: str | int, *, at: datetime, application: str
+) -> Activity:
+    """The change log's entry for an edit of a status, a name or a budget."""
+    kind = {Campaign: "campaign", AdSet: "ad_set", Ad: "ad"}[type(node)]
+    name = {"status": "run_status", "daily_budget": "budget", "lifetime_budget": "budget"}.get(field, field)
+    return Activity(
+        at=at,
+        event_type=f"update_{kind}_{name}",
+        object_id=node.id,
+        object_name=node.name,
+        object_type=kind.upper(),
+        old=old,
+        new=new,
+        application=application,
+    )
 
 
 def owns_budget(node: Campaign | AdSet) -> bool:

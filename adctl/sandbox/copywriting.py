@@ -113,32 +113,50 @@ def write_creative(rng: np.random.Generator, theme: Theme, hook: str, page_id: s
     body = _pick(rng, _BODIES[hook]).format(**words)
     cta = {"type": _pick(rng, CTAS), "value": {"link": theme.page}}
     media = _digits(rng, 32)
+    name = f"{theme.name} {hook} {creative_id[-4:]}"
     shape = float(rng.random())
-    if shape < 0.3:
+    if shape < 0.06:
+        return _dynamic(creative_id, name, page_id, {"title": title, "body": body, "cta": cta, "media": media})
+    if shape < 0.35:
         video = {"message": body, "title": title, "video_id": media[:15], "image_hash": media, "call_to_action": cta}
-        story: dict[str, Any] = {"page_id": page_id, "video_data": video}
-    else:
-        link: dict[str, Any] = {
-            "message": body,
-            "name": title,
-            "link": theme.page,
-            "image_hash": media,
-            "call_to_action": cta,
-        }
-        if shape > 0.85:
-            link["child_attachments"] = [
-                {"name": _pick(rng, theme.proof), "link": theme.page, "image_hash": _digits(rng, 32)} for _ in range(3)
-            ]
-        story = {"page_id": page_id, "link_data": link}
-    return _fields(creative_id, f"{theme.name} {hook} {creative_id[-4:]}", story)
+        return _fields(creative_id, name, {"page_id": page_id, "video_data": video})
+    link: dict[str, Any] = {"message": body, "name": title, "link": theme.page, "image_hash": media}
+    link["call_to_action"] = cta
+    if shape > 0.85:
+        link["child_attachments"] = [
+            {"name": _pick(rng, theme.proof), "link": theme.page, "image_hash": _digits(rng, 32)} for _ in range(3)
+        ]
+    return _fields(creative_id, name, {"page_id": page_id, "link_data": link})
 
 
 def near_copy(rng: np.random.Generator, original: dict[str, Any], creative_id: str) -> dict[str, Any]:
     """A creative that repeats another one but for a few words, as people make them."""
+    name, tweak = f"{original['name']} – copy", _pick(rng, _TWEAKS)
+    if "asset_feed_spec" in original:
+        bodies = [{"text": tweak.format(one["text"])} for one in original["asset_feed_spec"]["bodies"]]
+        return original | {
+            "id": creative_id,
+            "name": name,
+            "asset_feed_spec": original["asset_feed_spec"] | {"bodies": bodies},
+        }
     story = dict(original["object_story_spec"])
     key = "video_data" if "video_data" in story else "link_data"
-    story[key] = story[key] | {"message": _pick(rng, _TWEAKS).format(story[key]["message"])}
-    return _fields(creative_id, f"{original['name']} – copy", story)
+    story[key] = story[key] | {"message": tweak.format(story[key]["message"])}
+    return _fields(creative_id, name, story)
+
+
+def _dynamic(creative_id: str, name: str, page_id: str, parts: dict[str, Any]) -> dict[str, Any]:
+    """A dynamic creative: its texts stand in the asset feed alone."""
+    feed = {
+        "bodies": [{"text": parts["body"]}],
+        "titles": [{"text": parts["title"]}],
+        "images": [{"hash": parts["media"]}],
+        "link_urls": [{"website_url": parts["cta"]["value"]["link"]}],
+        "call_to_action_types": [parts["cta"]["type"]],
+        "ad_formats": ["SINGLE_IMAGE"],
+    }
+    shown = {"id": creative_id, "name": name, "status": "ACTIVE", "object_type": "SHARE", "url_tags": URL_TAGS}
+    return shown | {"object_story_spec": {"page_id": page_id}, "asset_feed_spec": feed}
 
 
 def _fields(creative_id: str, name: str, story: dict[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class Portal:
     def _set(self, collection: Collection, record: Record, at: int, properties: Properties, source: str) -> None:
         full = properties | self._stage_properties(properties) | {collection.modified_property: iso_ms(at)}
         for name, value in full.items():
-            if name in record.properties and record.properties[name] == value and name != "dealstage":
+            if name in record.properties and record.properties[name] == value:
                 continue
             record.history.setdefault(name, []).append(Version(value, at, source, f"userId:{record.id % 7 + 1}"))
             record.properties[name] = value

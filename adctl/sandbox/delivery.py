@@ -40,6 +40,11 @@ class DayLedger:
         self.conversions = {kind: np.zeros(ads, dtype=np.int64) for kind in ("lead_click", "lead_view", "purchase")}
         self.purchase_value = np.zeros(ads)
 
+    def spend_minor(self, offset: int, ads: list[int] | None = None) -> IntArray:
+        """Spend in minor units (`offset` to the major unit) of the given ads, or of all, each rounded by itself."""
+        chosen = self.spend if ads is None else self.spend[ads]
+        return np.rint(chosen * offset).astype(np.int64)
+
     def credit(self, ad: int, kind: str, value: float) -> None:
         """Counts one conversion."""
         self.conversions[kind][ad] += 1

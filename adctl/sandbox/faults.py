@@ -27,6 +27,9 @@ KINDS = {
     "success_false": 'answers {"success": false}',
     "no_effect": 'answers {"success": true}; arm it without `apply`',
     "empty_page": "Meta lists: an empty page whose `next` leads to the rows",
+    "endless_next": "Meta lists: a `next` even on the last page, whose cursor leads to the same page again",
+    "paging_lost": "HubSpot lists: a full page that names no next one",
+    "person_edits": "a person's `edit` (as the control surface takes it) happens right after the answer was made",
     "usage": "Meta: usage headers at `percent` (100), access regained in `minutes` (25)",
     "report_stalls": "Meta: an asynchronous report stays at 0 %",
     "report_fails": "Meta: an asynchronous report ends in error -2, subcode 2490547",
@@ -34,7 +37,10 @@ KINDS = {
     "late_index": "HubSpot searches miss rows modified within the last `seconds` (600) of world time",
 }
 _TRANSPORT = frozenset({"latency", "hang", "close", "trickle"})
-_VENDOR = frozenset({"empty_page", "usage", "report_stalls", "report_fails", "report_short", "late_index"})
+_VENDOR = frozenset(
+    {"empty_page", "endless_next", "paging_lost", "person_edits", "usage", "late_index"}
+    | {"report_stalls", "report_fails", "report_short"}
+)
 
 
 @dataclass(slots=True, kw_only=True)

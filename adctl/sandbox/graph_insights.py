@@ -118,9 +118,9 @@ class _Sums:
 
     def __init__(self, world: World, first: date, last: date, ads: list[int]) -> None:
         self._currency = world.options.currency
-        days = [day for day in world.delivery.days if first <= day <= last]
-        ledgers = [world.delivery.days[day] for day in days]
-        self.spend = sum(world.spend_minor(day)[ad] for day in days for ad in ads)
+        ledgers = [ledger for day, ledger in world.delivery.days.items() if first <= day <= last]
+        offset = offset_of(self._currency)
+        self.spend = sum(int(ledger.spend_minor(offset, ads).sum()) for ledger in ledgers)
         self.impressions = sum(int(ledger.impressions[ads].sum()) for ledger in ledgers)
         self.clicks = sum(int(ledger.clicks[ads].sum()) for ledger in ledgers)
         self.link_clicks = sum(int(ledger.link_clicks[ads].sum()) for ledger in ledgers)
@@ -129,7 +129,7 @@ class _Sums:
             for kind in ("lead_click", "lead_view", "purchase")
         }
         value = sum(float(ledger.purchase_value[ads].sum()) for ledger in ledgers)
-        self.purchase_value = round(value * offset_of(self._currency))
+        self.purchase_value = round(value * offset)
 
     def numbers(self) -> dict[str, str]:
         """The plain figures."""

@@ -25,14 +25,14 @@ def page(
     if not limit.isdigit() or not 1 <= int(limit) <= 5000:
         raise invalid("Param limit must be between 1 and 5000")
     start = _position(params.get("after"))
-    empty = request.fault is not None and request.fault.kind == "empty_page"
+    empty, endless = request.struck_by("empty_page"), request.struck_by("endless_next")
     stop = start if empty else min(start + int(limit), len(items))
     shown: dict[str, Any] = {"data": [show_one(item) for item in items[start:stop]]}
     if not shown["data"] and not empty:
         return shown
-    after = _cursor(stop, "again" if empty else "")
+    after = _cursor(start if endless else stop, "again" if empty else "")
     shown["paging"] = {"cursors": {"before": _cursor(start), "after": after}}
-    if stop < len(items):
+    if stop < len(items) or endless:
         query = urlencode({name: value for name, value in params.items() if name != "after"} | {"after": after})
         shown["paging"]["next"] = f"{base}{request.path}?{query}"
     return shown

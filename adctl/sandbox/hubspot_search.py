@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from adctl.sandbox.crm import Collection, Record
+from adctl.sandbox.crm import MODIFIED, Collection, Record
 from adctl.sandbox.hubspot_errors import HubSpotError
 from adctl.sandbox.hubspot_properties import property_type
 
@@ -64,8 +64,8 @@ def _filter(kind: str, one: dict[str, Any]) -> Test:
         return lambda record: not record.properties.get(name)
     test = _comparison(kind, name, operator, one)
     if operator in ("NEQ", "NOT_IN", "NOT_CONTAINS_TOKEN"):
-        return lambda record: not record.properties.get(name) or test(_key(kind, name, record.properties[name]))
-    return lambda record: bool(record.properties.get(name)) and test(_key(kind, name, record.properties[name]))
+        return lambda record: not record.properties.get(name) or test(_key_of(kind, name, record))
+    return lambda record: bool(record.properties.get(name)) and test(_key_of(kind, name, record))
 
 
 def _comparison(kind: str, name: str, operator: str, one: dict[str, Any]) -> Callable[[Any], bool]:
@@ -90,6 +90,15 @@ def _comparison(kind: str, name: str, operator: str, one: dict[str, Any]) -> Cal
     if operator not in operators:
         raise HubSpotError(400, f"Invalid input: unknown operator {operator}")
     return operators[operator]
+
+
+def _key_of(kind: str, name: str, record: Record) -> Key:
+    """A record's value as it compares; what walks sort and filter by is read without parsing."""
+    if name == "hs_object_id":
+        return float(record.id)
+    if name == MODIFIED[kind]:
+        return float(record.updated)
+    return _key(kind, name, record.properties[name])
 
 
 def _key(kind: str, name: str, value: Any) -> Key:
@@ -118,5 +127,5 @@ def _sorted(kind: str, found: list[Record], sorts: list[Any]) -> list[Record]:
         raise HubSpotError(400, f"There was a problem with the request: property {name} cannot be sorted")
     down = one.get("direction") == "DESCENDING" or (isinstance(sorts[0], str) and sorts[0].startswith("-"))
     valued = [record for record in found if record.properties.get(name)]
-    valued.sort(key=lambda record: _key(kind, name, record.properties[name]), reverse=down)
+    valued.sort(key=lambda record: _key_of(kind, name, record), reverse=down)
     return valued + [record for record in found if not record.properties.get(name)]

@@ -104,12 +104,12 @@ class HubSpotServer(StandIn):
         limit, after = _number(request, "limit", 10), _number(request, "after", 0)
         if not 1 <= limit <= (50 if history else 100):
             raise HubSpotError(400, f"Invalid input: limit {limit} exceeds the maximum of {50 if history else 100}")
-        archived = request.params.get("archived") == "true"
+        archived = _archived(request)
         later = self.world.portal.collections[kind].after(after)
         wanted = list(islice((record for record in later if (record.archived_at is not None) == archived), limit + 1))
         asked = (request.many("properties"), history, request.many("associations"))
         page: dict[str, Any] = {"results": [show_record(kind, record, *asked) for record in wanted[:limit]]}
-        if len(wanted) > limit:
+        if len(wanted) > limit and not request.struck_by("paging_lost"):
             last = str(wanted[limit - 1].id)
             page["paging"] = {"next": {"after": last, "link": f"{self.url}{request.path}?after={last}"}}
         return Reply.of(page)
@@ -119,7 +119,7 @@ class HubSpotServer(StandIn):
         record = self.world.portal.collections[kind].records.get(int(record_id))
         while record is not None and record.merged_into is not None:
             record = self.world.portal.collections[kind].records[record.merged_into]
-        archived = request.params.get("archived") == "true"
+        archived = _archived(request)
         if record is None or (record.archived_at is not None) != archived:
             raise HubSpotError(404, "resource not found", "OBJECT_NOT_FOUND")
         asked = [request.many(name) for name in ("properties", "propertiesWithHistory", "associations")]
@@ -207,6 +207,11 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
+def _archived(request: Request) -> bool:
+    """The SDK writes True, other clients true."""
+    return str(request.params.get("archived")).lower() == "true"
+
+
 def _ids(body: dict[str, Any]) -> list[int]:
     """The distinct input ids, in order; HubSpotError 400 for anything that is no number."""
     inputs: Iterable[dict[str, Any]] = body.get("inputs") or []
@@ -219,4 +224,4 @@ def _ids(body: dict[str, Any]) -> list[int]:
 def _index_lag(request: Request) -> float | None:
     """Seconds of world time the search index is behind, if a fault says so."""
     fault = request.fault
-    return fault.seconds(600) if fault is not None and fault.kind == "late_index" else None
+    return fault.seconds(600) if fault is not None and request.struck_by("late_index") else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -85,8 +86,7 @@ class Launch:
     def _usual_spend(self, tree: AdTree) -> FloatArray:
         """Each ad's even part of its owner's daily budget, in major units."""
         owners = [budget_owner(ad) for ad in tree.ads]
-        names = [owner.id for owner in owners]
-        counts = {name: names.count(name) for name in set(names)}
+        counts = Counter(owner.id for owner in owners)
         daily = [_daily_budget(owner, self._begin) / self._scale / counts[owner.id] for owner in owners]
         return np.array(daily)
 
@@ -145,11 +145,13 @@ class Launch:
         rng, creative_id = self._rng, next(self._ids)
         if siblings and rng.random() < 0.125:
             original = siblings[int(rng.integers(len(siblings)))].creative
-            return Creative(id=creative_id, hook=original.hook, wire=near_copy(rng, original.wire, creative_id))
+            return Creative(
+                id=creative_id, hook=original.hook, page=original.page, wire=near_copy(rng, original.wire, creative_id)
+            )
         theme = next(theme for theme in THEMES if theme.name == theme_name)
         hook = HOOKS[int(rng.integers(len(HOOKS)))]
         wire = write_creative(rng, theme, hook, "1000200030004", creative_id)
-        return Creative(id=creative_id, hook=hook, wire=wire)
+        return Creative(id=creative_id, hook=hook, page=theme.page, wire=wire)
 
     def _ad(self, index: int, ad_set: AdSet, creative: Creative) -> Ad:
         """An ad; three in ten are younger than the history, the first of each ad set never."""

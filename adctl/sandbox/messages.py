@@ -41,6 +41,10 @@ class Request:
             content=f"{parts.query} {raw.decode('utf-8', 'replace')}",
         )
 
+    def struck_by(self, kind: str) -> bool:
+        """Whether a fault of this kind strikes the request."""
+        return self.fault is not None and self.fault.kind == kind
+
     @property
     def params(self) -> dict[str, Any]:
         """Query and body as one mapping, the body's values first."""

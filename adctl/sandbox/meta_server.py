@@ -144,7 +144,7 @@ class MetaServer(StandIn):
         active = sum(1 for ad in self.world.tree.ads if effective_status(ad) == "ACTIVE")
         percent = min(sum(points for _, points in self._charged) * 100 // (100_000 + 40 * active), 100)
         minutes = 0
-        if request.fault is not None and request.fault.kind == "usage":
+        if request.fault is not None and request.struck_by("usage"):
             percent = int(request.fault.values.get("percent", 100))
             minutes = int(request.fault.values.get("minutes", 25))
         insights = "insights" in request.path

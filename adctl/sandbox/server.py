@@ -64,7 +64,10 @@ class StandIn(ABC):
     def locked_answer(self, request: Request) -> Reply:
         """The answer, with the world standing still meanwhile."""
         with self.world.lock:
-            return self.answer(request)
+            reply = self.answer(request)
+            if request.fault is not None and request.fault.kind == "person_edits":
+                self.edit_by_person(request.fault.values["edit"])
+            return reply
 
     def enter(self, request: Request) -> Exchange:
         """Opens the request's entry in the log."""
@@ -97,7 +100,7 @@ class StandIn(ABC):
             case ("GET", "log"):
                 return [exchange.wire() for exchange in self.log]
             case ("GET", "truth"):
-                return {"now": self.world.now.isoformat(), "ads": [asdict(ad) for ad in self.world.truth()]}
+                return self._truth()
             case ("GET", "faults"):
                 return self.faults.summaries()
             case ("POST", "advance"):
@@ -109,6 +112,11 @@ class StandIn(ABC):
             case ("POST", "edit"):
                 return self.edit_by_person(body)
         raise ValueError(f"no such control: {method} {action}")
+
+    def _truth(self) -> dict[str, Any]:
+        """The world's time, what is true of each ad, and what has happened in all."""
+        ads = [asdict(ad) for ad in self.world.truth()]
+        return {"now": self.world.now.isoformat(), "ads": ads, "totals": asdict(self.world.totals())}
 
     def _advance(self, body: dict[str, Any]) -> dict[str, str]:
         if "to" in body:

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from adctl.sandbox.ad_objects import Activity, Ad, AdSet, AdTree, Campaign, effective_status
+from adctl.sandbox.ad_objects import Ad, AdSet, AdTree, Campaign, edit_entry
 from adctl.sandbox.crm import Portal, Properties, default_pipelines
 from adctl.sandbox.currency import offset_of
 from adctl.sandbox.delivery import Delivery, Plan
 from adctl.sandbox.funnel import ContactCreated, Converted, DealChanged, DealCreated, Event, Funnel, Lead, Prospects
-from adctl.sandbox.launch import Launch, WorldOptions, budget_owner, retirements
+from adctl.sandbox.launch import Launch, WorldOptions, retirements
+from adctl.sandbox.plans import make_plan
 from adctl.sandbox.truth import AdTruth, marginal_response, response
 
 _HOUR = timedelta(hours=1)
@@ -122,7 +123,8 @@ class World:
             self._plan = None
             if isinstance(node, AdSet) and field.endswith("_budget") and old and abs(int(value) - old) > 0.2 * old:
                 node.learning_since = self.now
-            self._record(node, field, old, value, application)
+            log = self.tree.activities
+            log.append(edit_entry(node, field, old, value, at=self.now, application=application))
 
     def add_deals(self, number: int, at: datetime | None = None) -> list[int]:
         """Creates plain open deals, all in one millisecond (now unless `at` is given); returns their ids."""
@@ -169,8 +171,8 @@ class World:
         with self.lock:
             if day not in self.delivery.days:
                 return [0] * len(self.tree.ads)
-            scaled = np.rint(self.delivery.days[day].spend * offset_of(self.options.currency))
-            return [int(amount) for amount in scaled]
+            ledger = self.delivery.days[day]
+            return [int(amount) for amount in ledger.spend_minor(offset_of(self.options.currency))]
 
     def totals(self) -> WorldTotals:
         """Sums over everything since the world began."""
@@ -218,7 +220,7 @@ class World:
             ad_id=ad.id,
             campaign_id=campaign.id,
             campaign_name=campaign.name if number is not None else "Website",
-            page=_landing_page(ad),
+            page=ad.creative.page,
         )
         odds = Prospects(
             deal_rate=traits.deal_rate,
@@ -261,57 +263,10 @@ class World:
         """Today's plan, made anew after each edit and each midnight."""
         day = self.today
         if self._plan is None or self._plan[0] != day:
-            self._plan = (day, self._make_plan())
+            self._plan = (day, make_plan(self.tree, self.delivery.spent, self.now))
         return self._plan[1]
-
-    def _make_plan(self) -> Plan:
-        owners: dict[str, int] = {}
-        daily: list[float] = []
-        for ad in self.tree.ads:
-            owner = budget_owner(ad)
-            if owner.id not in owners:
-                owners[owner.id] = len(owners)
-                daily.append(self._daily_major(owner))
-        return Plan(
-            active=np.array([effective_status(ad) == "ACTIVE" for ad in self.tree.ads]),
-            owner=np.array([owners[budget_owner(ad).id] for ad in self.tree.ads], dtype=np.int64),
-            daily=np.array(daily),
-        )
-
-    def _daily_major(self, owner: Campaign | AdSet) -> float:
-        """The owner's money for a day; of a lifetime budget the rest, spread over the days left."""
-        offset = offset_of(self.options.currency)
-        if isinstance(owner, Campaign) or owner.lifetime_budget is None or owner.end is None:
-            return (owner.daily_budget or 0) / offset
-        spent = sum(float(self.delivery.spent[self._numbers[ad.id]]) for ad in self.tree.ads if ad.ad_set is owner)
-        days = (owner.end - self.now) / timedelta(days=1)
-        return max(owner.lifetime_budget / offset - spent, 0.0) / max(days, 1.0) if days > 0 else 0.0
-
-    def _record(
-        self, node: Campaign | AdSet | Ad, field: str, old: str | int | None, new: str | int, application: str
-    ) -> None:
-        kinds = {Campaign: "campaign", AdSet: "ad_set", Ad: "ad"}
-        kind = kinds[type(node)]
-        name = {"status": "run_status", "daily_budget": "budget", "lifetime_budget": "budget"}.get(field, field)
-        entry = Activity(
-            at=self.now,
-            event_type=f"update_{kind}_{name}",
-            object_id=node.id,
-            object_name=node.name,
-            object_type=kind.upper(),
-            old=old,
-            new=new,
-            application=application,
-        )
-        self.tree.activities.append(entry)
 
 
 def epoch_ms(at: datetime) -> int:
     """An aware instant in epoch milliseconds."""
     return round(at.timestamp() * 1000)
-
-
-def _landing_page(ad: Ad) -> str:
-    story = ad.creative.wire["object_story_spec"]
-    data = story.get("video_data") or story["link_data"]
-    return str(data["call_to_action"]["value"]["link"])

@@ -74,13 +74,15 @@ def test_the_sdk_object_reads_and_writes(sandbox: Sandbox, meta: FacebookAdsApi)
 
 
 def test_ads_carry_their_text_where_meta_keeps_it(sandbox: Sandbox, meta: FacebookAdsApi) -> None:
-    fields = "id,name,adset_id,effective_status,created_time,creative{id,title,object_story_spec,url_tags}"
+    fields = "id,name,adset_id,created_time,creative{id,title,object_story_spec,asset_feed_spec,url_tags}"
     rows = walk(meta, (sandbox.meta_account_id, "ads"), {"fields": fields, "effective_status": ["ACTIVE", "ARCHIVED"]})
 
     texts = set()
     for row in rows:
         story = row["creative"]["object_story_spec"]
-        texts.add((story.get("video_data") or story["link_data"])["message"])
+        feed = row["creative"].get("asset_feed_spec", {"bodies": []})["bodies"]
+        texts |= {story[kind]["message"] for kind in ("video_data", "link_data") if kind in story}
+        texts |= {one["text"] for one in feed}
     assert len(texts) > 5
     assert all("utm_content={{ad.id}}" in row["creative"]["url_tags"] for row in rows)
 

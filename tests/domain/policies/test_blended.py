@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from ad_histories import DAY, AdRecord, history
 
 from adctl.domain.policies.blended import BlendedPolicy
 from adctl.domain.policies.protocol import AdVerdict, Verdict
 from adctl.errors import ConfigurationError
+from tests.domain.policies.ad_histories import DAY, AdRecord, history
 
 
 def judge(ad: AdRecord, policy: BlendedPolicy | None = None) -> AdVerdict:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ad_histories import AdRecord, history
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adctl.domain.policies.blended import BlendedPolicy
 from adctl.domain.policies.protocol import PolicyResult, Verdict
+from tests.domain.policies.ad_histories import AdRecord, history
 
 _ads = st.builds(
     AdRecord,

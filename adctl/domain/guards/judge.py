@@ -1,0 +1,71 @@
+"""The one door to the queue: every decision through every guard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adctl.domain.decisions import Decision
+from adctl.domain.entities import Field
+from adctl.domain.guards.answers import Answer, Guard, Pass, Refuse, Wait
+from adctl.domain.guards.budget import BudgetWish, Shaped, shape_budget
+from adctl.domain.guards.context import GuardContext
+from adctl.domain.guards.draws import jitter_ms
+from adctl.domain.guards.gates import GATES
+from adctl.domain.guards.tally import Tally, amount
+
+
+def judge(decisions: Sequence[Decision], context: GuardContext) -> list[Answer]:
+    """One answer per decision, in their order; earlier passes count against the limits of later ones.
+
+    A change takes its decision's id, so that jitter and fuzz are the same however often it is judged.
+    """
+    tally = Tally(context)
+    answers: list[Answer] = []
+    for decision in decisions:
+        answer = _answer(decision, context, tally)
+        if isinstance(answer, Pass):
+            tally.add(decision, answer.target)
+        answers.append(answer)
+    return answers
+
+
+def _answer(decision: Decision, context: GuardContext, tally: Tally) -> Answer:
+    for gate in GATES:
+        if stopped := gate(decision, context, tally):
+            return stopped
+    jitter = jitter_ms(decision.decision_id, context.limits.jitter_ms)
+    if decision.field is Field.STATUS:
+        return Pass(target=decision.target, clipped_by=(), jitter_ms=jitter, fuzz_ppm=0)
+    shaped = shape_budget(_wish(decision, context), context.limits, context.now)
+    if not isinstance(shaped, Shaped):
+        return shaped
+    if stopped := _cap(shaped.target - amount(decision.current), context, tally):
+        return stopped
+    return Pass(target=shaped.target, clipped_by=shaped.clipped_by, jitter_ms=jitter, fuzz_ppm=shaped.fuzz_ppm)
+
+
+def _wish(decision: Decision, context: GuardContext) -> BudgetWish:
+    return BudgetWish(
+        change_id=decision.decision_id,
+        entity_id=decision.entity_id,
+        current=amount(decision.current),
+        wanted=amount(decision.target),
+        values=context.values.get(decision.entity_id, ()),
+    )
+
+
+def _cap(increase: int, context: GuardContext, tally: Tally) -> Wait | Refuse | None:
+    """Waits until enough of the last day's raises are a day old."""
+    cap, total = context.limits.cap, tally.raised + increase
+    if increase <= 0 or cap is None or total <= cap:
+        return None
+    if increase > cap:
+        reason = f"a raise of {increase} alone exceeds what may be raised in 24 hours"
+        return Refuse(guard=Guard.CAP, value=increase, limit=cap, reason=reason)
+    return Wait(
+        guard=Guard.CAP,
+        value=total,
+        limit=cap,
+        until=tally.raised_less(total - cap),
+        reason=f"with {increase} more, {total} would be raised in 24 hours, at most {cap}",
+    )

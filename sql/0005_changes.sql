@@ -18,7 +18,7 @@ create table limits (
   velocity_window interval not null,
   floor_budget bigint not null check (floor_budget > 0),
   ceiling_budget bigint not null check (ceiling_budget >= floor_budget),
-  -- Null means that nothing may be raised.
+  -- How much may be raised in any rolling 24 hours. Null means that nobody has set it, and nothing is sent.
   cap_increase bigint check (cap_increase >= 0),
   freshness interval not null,
   settle interval not null,
@@ -330,9 +330,6 @@ begin
       || ' %', v_oldest + p_limits.velocity_window, null)::send_verdict;
   end if;
   if p_change.target_budget > p_observed then
-    if p_limits.cap_increase is null then
-      return ('block', 'cap', p_change.target_budget - p_observed, 'none set', null, null)::send_verdict;
-    end if;
     select coalesce(sum(s.raise), 0), min(s.authorised_at) into v_raised, v_oldest from (
       select max(a.target_budget - a.expected_budget) as raise, max(a.authorised_at) as authorised_at
       from change_attempts a
@@ -408,6 +405,9 @@ begin
   end if;
   if p_read_at < adctl_now() - v_limits.freshness then
     return ('wait', 'freshness', p_read_at, v_limits.freshness, adctl_now(), null)::send_verdict;
+  end if;
+  if v_limits.cap_increase is null then
+    return ('wait', 'cap', 'not set', 'a number', null, null)::send_verdict;
   end if;
   v_verdict := rate_verdict(v_change, v_limits);
   if v_verdict.verdict = 'send' and v_change.field = 'daily_budget' then

@@ -125,10 +125,14 @@ def database(settings: Settings) -> Iterator[Engine]:
         finally:
             engine.dispose()
         return
+    from sqlalchemy import event
+
     from adctl.adapters.embedded_postgres import EmbeddedServer
 
     with EmbeddedServer(settings.data_dir, keep_alive=settings.db_keep_alive).attach() as server:
         engine = open_engine(server.url())
+        # A server that died since is started again before the next connection.
+        event.listen(engine, "do_connect", lambda *_: server.ensure_running())
         try:
             yield engine
         finally:
@@ -159,14 +163,15 @@ def show_error(invocation: Invocation, error: AdctlError) -> int:
 def _color() -> bool:
     from adctl.settings import process_environment
 
-    return "NO_COLOR" not in process_environment()
+    return not process_environment().get("NO_COLOR")
 
 
 def _settings(invocation: Invocation) -> Settings:
-    from adctl import logs
+    from adctl import logs, redaction
     from adctl.settings import load, process_environment
 
     settings = load(environ=process_environment(), flags={"config": invocation.config})
+    redaction.know(settings.secrets())
     logs.configure(stream=sys.stderr, verbosity=invocation.verbose, log_format=settings.log.format)
     return settings
 

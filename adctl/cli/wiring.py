@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from adctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from adctl.cli.running import Job
+    from adctl.domain.guards.limits import Limits
     from adctl.domain.policies.protocol import Policy
     from adctl.domain.ports import AdsPlatform, Crm
     from adctl.settings import AccountSettings, Secret
@@ -72,6 +75,44 @@ def policy_of(account: AccountSettings) -> Policy:
     return make_policy(account.policy, account.policy_parameters)
 
 
+def plan_limits(job: Job) -> Limits:
+    """The limits that a plan is judged by."""
+    from adctl.domain.guards.limits import Limits
+
+    limits = job.account.limits
+    floor = max(limits.floor or 1, _minimum_budget(job))
+    return Limits(
+        step=_share(limits.step_percent),
+        velocity=_share(limits.velocity_percent),
+        velocity_window=timedelta(hours=limits.velocity_hours),
+        campaign_rate=limits.rate_per_campaign_per_hour,
+        ad_set_rate=limits.rate_per_ad_set_per_hour,
+        floor=floor,
+        ceiling=_ceiling(limits.ceiling, floor),
+        cap=limits.cap_increase_per_24h,
+        kill_share=_share(limits.kills_per_run_percent),
+        insights_age=timedelta(hours=limits.freshness_insights_hours),
+        crm_age=timedelta(hours=limits.freshness_crm_hours),
+        confidence=float(limits.min_confidence),
+        fuzz=_share(limits.fuzz_percent),
+        jitter_ms=limits.jitter_ms,
+        quiet_hours=limits.quiet_hours,
+        hands_off=timedelta(hours=limits.hands_off_hours),
+    )
+
+
+def _ceiling(ceiling: int | None, floor: int) -> int | None:
+    if ceiling is not None and ceiling < floor:
+        raise ConfigurationError(
+            f"limits.ceiling: {ceiling} minor units are below Meta's minimum or the floor, {floor}", fix="raise it"
+        )
+    return ceiling
+
+
+def _share(percent: Decimal) -> Fraction:
+    return Fraction(percent) / 100
+
+
 def send_limits(job: Job) -> Mapping[str, object]:
     """The limits that the database judges each sending by."""
     limits = job.account.limits
@@ -82,7 +123,7 @@ def send_limits(job: Job) -> Mapping[str, object]:
         "velocity_percent": limits.velocity_percent,
         "velocity_window": timedelta(hours=limits.velocity_hours),
         "floor_budget": floor,
-        "ceiling_budget": max(limits.ceiling or 2**62, floor),
+        "ceiling_budget": _ceiling(limits.ceiling, floor) or 2**62,
         "cap_increase": limits.cap_increase_per_24h,
         "freshness": timedelta(seconds=60),
         "settle": timedelta(seconds=limits.settle_seconds),

@@ -105,7 +105,7 @@ class LimitsSettings:
     ] = None
     cap_increase_per_24h: Annotated[
         int | None,
-        money("Sum of all raises in any rolling 24 hours; UNSET MEANS: NOTHING IS EVER RAISED.", example='"100.00"'),
+        money("Sum of all raises in any rolling 24 hours; UNSET MEANS: NOTHING IS EVER SENT.", example='"100.00"'),
     ] = None
     kills_per_run_percent: Annotated[Decimal, number("Ads paused by one run, % of the active ones.", 0, 100)] = Decimal(
         20

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from adctl.domain.changes import Change
 from adctl.domain.entities import EntityKind, Field
-from adctl.domain.ids import Account
+from adctl.domain.ids import Account, AdSetId, CampaignId
 from adctl.domain.ports import WriteOutcome
 
 
@@ -54,62 +54,37 @@ def settled(connection: Connection, change: Change) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
-    """A budget that was, or may have been, in force during the velocity window, minor units."""
+class Sending:
+    """One authorised sending; budgets are minor units. `may_hold` is False where Meta provably refused it."""
 
     kind: EntityKind
     entity_id: str
-    lowest: int
-    highest: int
-    oldest: datetime
-
-
-_VALUES_IN_FORCE = text(
-    """
-    select a.entity_kind as kind, a.entity_id, min(least(a.expected_budget, a.target_budget)) as lowest,
-      max(greatest(a.expected_budget, a.target_budget)) as highest, min(a.authorised_at) as oldest
-    from change_attempts a
-    where a.account = :account and a.field = 'daily_budget' and a.authorised_at > adctl_now() - :within
-      and coalesce(a.outcome, 'unknown') in ('accepted', 'unknown')
-    group by a.entity_kind, a.entity_id
-    """
-)
-
-
-def values_in_force(connection: Connection, account: Account, window: timedelta) -> tuple[InForce, ...]:
-    """The extremes of every budget changed inside the window; an unknown outcome counts as applied."""
-    rows = connection.execute(_VALUES_IN_FORCE, {"account": account, "within": window})
-    return tuple(InForce(**{**row._mapping, "kind": EntityKind(row.kind)}) for row in rows)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """One authorised sending of the last day."""
-
-    kind: EntityKind
-    entity_id: str
-    campaign_id: str
+    campaign_id: CampaignId
+    ad_set_id: AdSetId | None
     field: Field
-    raised: int
+    expected_budget: int | None
+    target_budget: int | None
+    target_status: str | None
     at: datetime
+    may_hold: bool
 
 
-def actions_of_last_day(connection: Connection, account: Account) -> tuple[Action, ...]:
-    """What was authorised in the last rolling 24 hours; `raised` is 0 where Meta provably refused it."""
+def since(connection: Connection, account: Account, start: datetime) -> tuple[Sending, ...]:
+    """What was authorised after `start`, oldest first; an unknown outcome counts as applied."""
     rows = connection.execute(
         text(
             """
-            select a.entity_kind as kind, a.entity_id, a.campaign_id, a.field, a.authorised_at as at,
-              case when coalesce(a.outcome, 'unknown') in ('accepted', 'unknown')
-                then greatest(coalesce(a.target_budget - a.expected_budget, 0), 0) else 0 end as raised
+            select a.entity_kind as kind, a.entity_id, a.campaign_id, a.ad_set_id, a.field, a.expected_budget,
+              a.target_budget, a.target_status, a.authorised_at as at,
+              coalesce(a.outcome, 'unknown') in ('accepted', 'unknown') as may_hold
             from change_attempts a
-            where a.account = :account and a.authorised_at > adctl_now() - interval '24 hours'
+            where a.account = :account and a.authorised_at > :start
             order by a.authorised_at
             """
         ),
-        {"account": account},
+        {"account": account, "start": start},
     )
-    return tuple(Action(**{**row._mapping, "kind": EntityKind(row.kind), "field": Field(row.field)}) for row in rows)
+    return tuple(Sending(**{**row._mapping, "kind": EntityKind(row.kind), "field": Field(row.field)}) for row in rows)
 
 
 def sync_limits(connection: Connection, account: Account, limits: Mapping[str, object]) -> None:

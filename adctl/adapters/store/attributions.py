@@ -81,3 +81,18 @@ def upsert_performances(connection: Connection, account: Account, values: Mappin
     """Stores absolute values per ad (minor units); returns how many are new or changed."""
     staged = ((account, ad_id, value, at) for ad_id, value in values.items())
     return merge(connection, "ad_performances", ("account", "ad_id"), ("value",), staged, stamps=("reported_at",))
+
+
+def any_credited(connection: Connection, account: Account) -> bool:
+    """True when at least one ad is credited with a deal or a reported value."""
+    return bool(
+        connection.scalar(
+            text(
+                """
+                select exists (select from attributions where account = :account and ad_id is not null)
+                  or exists (select from ad_performances where account = :account)
+                """
+            ),
+            {"account": account},
+        )
+    )

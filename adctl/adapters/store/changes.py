@@ -100,6 +100,21 @@ def _row(account: Account, change: NewChange) -> dict[str, object]:
     }
 
 
+def queued_decisions(connection: Connection, account: Account) -> frozenset[UUID]:
+    """Decisions of the last days that were queued once, whatever became of them."""
+    return frozenset(
+        connection.scalars(
+            text(
+                """
+                select decision_id from pending_ad_changes
+                where account = :account and decision_id is not null and created_at > adctl_now() - interval '3 days'
+                """
+            ),
+            {"account": account},
+        )
+    )
+
+
 def expire_old(connection: Connection, account: Account) -> int:
     """Ends unclaimed changes that are past their time; returns how many."""
     act_as(connection, "age")

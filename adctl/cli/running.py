@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID, uuid4
@@ -64,6 +64,17 @@ def perform(invocation: Invocation, work: Callable[[Settings], Report]) -> NoRet
 def perform_job(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
     """As `perform`, for a command of the loop: one at a time per account, refused while migrations are pending."""
     perform(invocation, lambda settings: run_job(invocation, settings, account, work))
+
+
+def perform_reading(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
+    """As `perform_job`, for a command that people ask and that writes nothing: it takes no lock and leaves no ledger
+    row, so that it also answers while a job runs. Its Job is a dry run with a run id of its own.
+    """
+    perform(invocation, lambda settings: _read(invocation, settings, account, work))
+
+
+def _read(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:
+    return run_job(replace(invocation, dry_run=True), settings, account, work)
 
 
 def run_job(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import sys
-import time
+from datetime import date, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli import steps
 from adctl.cli.options import Account, AsOf, Config, DryRun, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, database, perform, perform_job
+from adctl.cli.running import Invocation, database, perform, perform_job
 
 if TYPE_CHECKING:
-    from adctl.adapters.physical_lines import Source
-    from adctl.domain.exports import StageNames
     from adctl.domain.report import Report
-    from adctl.settings import AccountSettings, Settings
+    from adctl.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -70,15 +64,10 @@ def sync_meta(
 ) -> None:
     """Read campaigns, ad sets, ads, creatives and daily insights from Meta."""
 
-    def work(job: Job) -> Report:
-        from adctl.cli.wiring import meta
-        from adctl.commands.sync_meta import run
-
-        with meta(job) as platform:
-            return run(job.engine, job.profile, platform, days=days, dry_run=job.dry_run)
-
     perform_job(
-        Invocation(command="sync-meta", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run), account, work
+        Invocation(command="sync-meta", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        lambda job: steps.sync_meta(job, days=days),
     )
 
 
@@ -92,17 +81,10 @@ def sync_hubspot(
 ) -> None:
     """Read deals with every stage move, their contacts and the pipelines from HubSpot."""
 
-    def work(job: Job) -> Report:
-        from adctl.cli.wiring import hubspot
-        from adctl.commands.sync_hubspot import run
-
-        with hubspot(job) as crm:
-            return run(job.engine, job.profile, crm, full=full, dry_run=job.dry_run)
-
     perform_job(
         Invocation(command="sync-hubspot", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        work,
+        lambda job: steps.sync_hubspot(job, full=full),
     )
 
 
@@ -117,22 +99,10 @@ def ingest_ads(
 ) -> None:
     """Take an Ads Manager export (CSV) in: all of it, or nothing. --dry-run shows how its columns are understood."""
 
-    def work(job: Job) -> Report:
-        from adctl.commands.ingest_ads import run
-
-        return run(
-            job.engine,
-            job.profile,
-            _source(file),
-            as_of=as_of.date() if as_of else None,
-            columns=job.account.columns.ads,
-            dry_run=job.dry_run,
-        )
-
     perform_job(
         Invocation(command="ingest-ads", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        work,
+        lambda job: steps.ingest_ads(job, file, as_of=_day(as_of)),
     )
 
 
@@ -149,33 +119,10 @@ def ingest_crm(
 ) -> None:
     """Tie every deal to the ad it came from and value it at its stage; with FILE, take that in first."""
 
-    def work(job: Job) -> Report:
-        from datetime import timedelta
-
-        from adctl.cli.wiring import stage_values
-        from adctl.commands.ingest_crm import CrmFile, run
-
-        taken = None
-        if file is not None:
-            taken = CrmFile(
-                source=_source(file),
-                is_performances=file.suffix.lower() == ".json",
-                columns=job.account.columns.crm,
-                stage_names=_stage_names(job.account),
-            )
-        return run(
-            job.engine,
-            job.profile,
-            taken,
-            stage_values(job.account),
-            window=timedelta(days=job.account.attribution_window_days),
-            dry_run=job.dry_run,
-        )
-
     perform_job(
         Invocation(command="ingest-crm", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        work,
+        lambda job: steps.ingest_crm(job, file),
     )
 
 
@@ -192,22 +139,10 @@ def decide(
 ) -> None:
     """Judge every ad and write down what it deserves, with the evidence."""
 
-    def work(job: Job) -> Report:
-        from adctl.cli.wiring import policy_of
-        from adctl.commands.decide import run
-
-        return run(
-            job.engine,
-            job.profile,
-            policy_of(job.account),
-            run_id=job.run_id,
-            as_of=as_of.date() if as_of else None,
-            redo=redo,
-            dry_run=job.dry_run,
-        )
-
     perform_job(
-        Invocation(command="decide", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run), account, work
+        Invocation(command="decide", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        lambda job: steps.decide(job, as_of=_day(as_of), redo=redo),
     )
 
 
@@ -221,21 +156,10 @@ def enqueue(
 ) -> None:
     """Pass the day's decisions through the guards and queue what may be sent; --dry-run shows the plan as a diff."""
 
-    def work(job: Job) -> Report:
-        from adctl.cli.wiring import plan_limits
-        from adctl.commands.enqueue import run
-
-        return run(
-            job.engine,
-            job.profile,
-            plan_limits(job),
-            run_id=job.run_id,
-            as_of=as_of.date() if as_of else None,
-            dry_run=job.dry_run,
-        )
-
     perform_job(
-        Invocation(command="enqueue", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run), account, work
+        Invocation(command="enqueue", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        lambda job: steps.enqueue(job, as_of=_day(as_of)),
     )
 
 
@@ -252,26 +176,10 @@ def execute(
 ) -> None:
     """Carry due changes out on Meta: read, authorise, write, read back. SIGTERM finishes the change in hand."""
 
-    def work(job: Job) -> Report:
-        from adctl.cli.wiring import meta, send_limits
-        from adctl.commands.execute import run
-
-        stopping = _stop_on_sigterm()
-        until = None if deadline is None else time.monotonic() + deadline
-        with meta(job) as platform:
-            return run(
-                job.engine,
-                job.profile,
-                platform,
-                send_limits(job),
-                worker=f"{socket.gethostname()}/{os.getpid()}/{job.run_id}",
-                dry_run=job.dry_run,
-                limit=limit,
-                stop=lambda: bool(stopping) or (until is not None and time.monotonic() > until),
-            )
-
     perform_job(
-        Invocation(command="execute", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run), account, work
+        Invocation(command="execute", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        lambda job: steps.execute(job, limit=limit, deadline=deadline),
     )
 
 
@@ -284,49 +192,12 @@ def index_winners(
 ) -> None:
     """Embed every creative, find the winners among those with a mature record, and refresh the index file."""
 
-    def work(job: Job) -> Report:
-        from adctl.cli.wiring import creative_embedder, winner_rule
-        from adctl.commands.index_winners import run
-
-        return run(
-            job.engine,
-            job.profile,
-            creative_embedder(),
-            winner_rule(job.account),
-            index_directory=job.settings.data_dir / "winners",
-            dry_run=job.dry_run,
-        )
-
     perform_job(
         Invocation(command="index-winners", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        work,
+        lambda job: steps.index_winners(job),
     )
 
 
-def _source(file: Path) -> Source:
-    return sys.stdin.buffer if str(file) == "-" else file
-
-
-def _stage_names(account: AccountSettings) -> StageNames:
-    """Which of the file's stages are won and lost, by the account's own stage table beside the usual names."""
-    from adctl.domain.deals import Outcome
-    from adctl.domain.exports import StageNames
-
-    usual = StageNames()
-    by_outcome: dict[Outcome, set[str]] = {outcome: set() for outcome in Outcome}
-    for stages in account.stages.values():
-        for stage, settings in stages.items():
-            by_outcome[settings.outcome].add(stage)
-    return StageNames(won=usual.won | by_outcome[Outcome.WON], lost=usual.lost | by_outcome[Outcome.LOST])
-
-
-def _stop_on_sigterm() -> list[int]:
-    """A list that gets the signal: the run then finishes the change in hand and takes no new one."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    signal.signal(signal.SIGTERM, note)
-    return received
+def _day(as_of: datetime | None) -> date | None:
+    return None if as_of is None else as_of.date()

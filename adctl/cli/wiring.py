@@ -165,18 +165,16 @@ def meta(job: Job) -> Iterator[AdsPlatform]:
 @contextmanager
 def hubspot(job: Job) -> Iterator[Crm]:
     """HubSpot for this account. Raises ConfigurationError without a token."""
-    from adctl.adapters.hubspot import HubSpotCrm
+    from adctl.adapters.hubspot import HubSpotCrm, Patience
 
     settings = job.settings
     token = _token(job.account.hubspot_token or settings.hubspot_token, "ADCTL_HUBSPOT_TOKEN")
     _refuse_simulated(job, settings.hubspot_base_url)
-    yield HubSpotCrm(
-        token=token,
-        base_url=settings.hubspot_base_url,
-        currency=job.account.currency,
-        connect=settings.http.connect_seconds,
-        read=settings.http.read_seconds,
-    )
+    patience = Patience(connect=settings.http.connect_seconds, read=settings.http.read_seconds)
+    with HubSpotCrm(
+        token=token, base_url=settings.hubspot_base_url, currency=job.account.currency, patience=patience
+    ) as crm:
+        yield crm
 
 
 def _token(secret: Secret | None, variable: str) -> str:

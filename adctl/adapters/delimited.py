@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,6 +169,9 @@ class DelimitedTable:
         return cells
 
     def _split_quoted(self, text: str, line: int) -> list[str]:
+        if _RECORD[self._delimiter].fullmatch(text) and len(text) <= self._limits.field_chars:
+            # Proven to be well formed, so the fast reader cannot misread it.
+            return next(csv.reader([text], delimiter=self._delimiter, strict=True))
         cells: list[str] = []
         position = 0
         while True:
@@ -199,6 +203,9 @@ def _cell_pattern(delimiter: str) -> re.Pattern[str]:
 
 
 _CELL = {delimiter: _cell_pattern(delimiter) for delimiter in _DELIMITERS}
+
+
+_RECORD = {mark: re.compile(rf"(?:{cell.pattern}{mark})*+{cell.pattern}") for mark, cell in _CELL.items()}
 
 
 def _quote_fault(start: str) -> str:

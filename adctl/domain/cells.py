@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import TypeVar
 
 from adctl.domain.columns import ColumnMapping, Row, RowSource
-from adctl.domain.dates import DateCell, DateOrder, learn_date_order, parse_day, parse_moment
+from adctl.domain.dates import DateCell, DateOrder, DateOrderLearner, parse_day, parse_moment
 from adctl.domain.money import offset
-from adctl.domain.numerals import NumberCell, NumeralStyle, learn_numerals, minor_units, whole_number
+from adctl.domain.numerals import NumberCell, NumeralLearner, NumeralStyle, minor_units, whole_number
 from adctl.errors import InputRejectedError
 
 T = TypeVar("T")
@@ -129,29 +129,20 @@ def cells_of(
     """Walks the table once to learn how it writes numbers and dates; the arguments name its fields by kind."""
     whole_money = offset(currency) == 1
     wholes = {field: True for field in counts} | {field: whole_money for field in money}
-    numerals = learn_numerals(_number_cells(table, mapping, wholes), source=table.name)
-    order = learn_date_order(_date_cells(table, mapping, dates), source=table.name)
+    numerals, order = NumeralLearner(table.name), DateOrderLearner(table.name)
+    number_titles = [(mapping.columns[field], whole) for field, whole in wholes.items() if field in mapping.columns]
+    date_titles = [mapping.columns[field] for field in dates if field in mapping.columns]
+    for row in table.rows():
+        for title, whole in number_titles:
+            if not row.cells[title].isdecimal():
+                numerals.see(NumberCell(line=row.line, column=title, text=row.cells[title], whole=whole))
+        for title in date_titles:
+            order.see(DateCell(line=row.line, column=title, text=row.cells[title]))
     return Cells(
         source=table.name,
         mapping=mapping,
-        numerals=numerals,
-        date_order=order,
+        numerals=numerals.style(),
+        date_order=order.order(),
         currency=currency,
         latest=latest,
     )
-
-
-def _number_cells(table: RowSource, mapping: ColumnMapping, wholes: dict[str, bool]) -> Iterator[NumberCell]:
-    present = [(mapping.columns[field], whole) for field, whole in wholes.items() if field in mapping.columns]
-    for row in table.rows():
-        for title, whole in present:
-            text = row.cells[title]
-            if not text.isdecimal():
-                yield NumberCell(line=row.line, column=title, text=text, whole=whole)
-
-
-def _date_cells(table: RowSource, mapping: ColumnMapping, fields: Sequence[str]) -> Iterator[DateCell]:
-    titles = [mapping.columns[field] for field in fields if field in mapping.columns]
-    for row in table.rows() if titles else ():
-        for title in titles:
-            yield DateCell(line=row.line, column=title, text=row.cells[title])

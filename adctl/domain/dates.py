@@ -8,7 +8,6 @@ and refused otherwise. Years have four digits. A moment adds `9:30`, `09:30:15.5
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from enum import StrEnum
@@ -57,21 +56,27 @@ class DateCell:
     text: str
 
 
-def learn_date_order(cells: Iterable[DateCell], *, source: str) -> DateOrder | None:
-    """The order that the cells prove, None when they prove none.
+class DateOrderLearner:
+    """Collects what the cells of one file prove about its order of day and month."""
 
-    Raises InputRejectedError naming both cells when two of them disagree.
-    """
-    proof: tuple[DateOrder, DateCell] | None = None
-    for cell in cells:
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._proof: tuple[DateOrder, DateCell] | None = None
+
+    def see(self, cell: DateCell) -> None:
+        """Raises InputRejectedError naming both cells when this one contradicts an earlier one."""
         order = _proven_order(cell.text.strip())
         if order is None:
-            continue
-        if proof is not None and proof[0] is not order:
-            what = f"{cell.text!r} is written {order}, {proof[1].text!r} on line {proof[1].line} {proof[0]}"
-            raise InputRejectedError(what, source=source, line=cell.line, column=cell.column)
-        proof = proof or (order, cell)
-    return proof[0] if proof else None
+            return
+        self._proof = self._proof or (order, cell)
+        known, first = self._proof
+        if known is not order:
+            what = f"{cell.text!r} is written {order}, {first.text!r} on line {first.line} {known}"
+            raise InputRejectedError(what, source=self._source, line=cell.line, column=cell.column)
+
+    def order(self) -> DateOrder | None:
+        """None when no cell proved one."""
+        return self._proof[0] if self._proof else None
 
 
 def parse_day(text: str, order: DateOrder | None, *, latest: date) -> date:
@@ -97,8 +102,8 @@ def parse_moment(text: str, order: DateOrder | None, *, latest: date, zone: tzin
 
 
 def _clock(text: str) -> re.Match[str] | None:
-    # The pattern may backtrack over its whole input: a date is short.
-    return _CLOCK.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    # The pattern may backtrack over its whole input: a date is short, and a time has a colon.
+    return _CLOCK.fullmatch(text.strip()) if ":" in text and len(text) <= _LONGEST else None
 
 
 def _day(text: str, part: str, order: DateOrder | None, latest: date) -> date:

@@ -15,7 +15,6 @@ Digits are ASCII; signs plus, exponents, NaN, Infinity, currency signs and perce
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -56,23 +55,39 @@ class _Reading:
     open_mark: str | None = None
 
 
-def learn_numerals(cells: Iterable[NumberCell], *, source: str) -> NumeralStyle:
-    """The marks the cells prove. Raises InputRejectedError naming both cells when two of them disagree.
+class NumeralLearner:
+    """Collects what the cells of one file prove about its marks."""
 
-    Cells that are no numbers prove nothing here; reading them refuses them.
-    """
-    proof: dict[str, tuple[str, NumberCell]] = {}
-    for cell in cells:
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._proof: dict[str, tuple[str, NumberCell]] = {}
+
+    def see(self, cell: NumberCell) -> None:
+        """Raises InputRejectedError naming both cells when this one contradicts an earlier one.
+
+        A cell that is no number proves nothing here; reading it refuses it.
+        """
         text = _normal(cell.text)
         if _PLAIN.fullmatch(text) or not _MARKED.fullmatch(text):
-            continue
+            return
         reading = _read(text, whole=cell.whole)
         for mark, role in ((reading.decimal, "decimal"), (reading.group, "group")) if reading else ():
             if mark is not None:
-                earlier = proof.setdefault(mark, (role, cell))
-                _agree(proof, role, mark, earlier, cell, source)
-    roles = {role: mark for mark, (role, _) in proof.items()}
-    return NumeralStyle(decimal=roles.get("decimal"), group=roles.get("group"))
+                self._prove(mark, role, cell)
+
+    def style(self) -> NumeralStyle:
+        roles = {role: mark for mark, (role, _) in self._proof.items()}
+        return NumeralStyle(decimal=roles.get("decimal"), group=roles.get("group"))
+
+    def _prove(self, mark: str, role: str, cell: NumberCell) -> None:
+        known_role, known = self._proof.setdefault(mark, (role, cell))
+        others = [other for its, (has, other) in self._proof.items() if has == role and its != mark]
+        if known_role != role:
+            others.append(known)
+        if others:
+            what = f"{cell.text!r} and {others[0].text!r} on line {others[0].line} are written in different ways"
+            fix = "one decimal mark and one thousands mark for the whole file"
+            raise InputRejectedError(what, source=self._source, line=cell.line, column=cell.column, fix=fix)
 
 
 def plain_number(text: str, style: NumeralStyle) -> str:
@@ -93,6 +108,8 @@ def plain_number(text: str, style: NumeralStyle) -> str:
 
 def whole_number(text: str, style: NumeralStyle) -> int:
     """A count: not negative, no fraction but zeros, at most twelve digits. Raises ValueError with the reason."""
+    if len(text) <= 12 and text.isascii() and text.isdigit():
+        return int(text)
     digits, _, fraction = plain_number(text, style).partition(".")
     if digits.startswith("-"):
         raise ValueError(f"{text!r} is negative")
@@ -157,20 +174,3 @@ def _decide(text: str, reading: _Reading, style: NumeralStyle) -> tuple[str | No
     if style.decimal is not None:
         raise ValueError(f"{text!r} is written in another way than the other numbers of the file")
     raise ValueError(f"{text!r} may be a thousand times more or less: nothing in the file says what {mark!r} means")
-
-
-def _agree(
-    proof: dict[str, tuple[str, NumberCell]],
-    role: str,
-    mark: str,
-    earlier: tuple[str, NumberCell],
-    cell: NumberCell,
-    source: str,
-) -> None:
-    other = next((c for m, (r, c) in proof.items() if r == role and m != mark), None)
-    if other is None and earlier[0] != role:
-        other = earlier[1]
-    if other is not None:
-        what = f"{cell.text!r} and {other.text!r} on line {other.line} are written in different ways"
-        fix = "one decimal mark and one thousands mark for the whole file"
-        raise InputRejectedError(what, source=source, line=cell.line, column=cell.column, fix=fix)

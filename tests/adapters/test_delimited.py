@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,6 +186,18 @@ def test_a_file_is_named_in_the_refusal(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"), open_table(tmp_path / "absent.csv"):
         pass
+
+
+@pytest.mark.parametrize("row", ['{n},"Name {n}",{n}', '{n},{n},"Name {n}"', '"{n}","{n}","Name, {n}"'])
+def test_any_two_lost_quotes_are_refused_or_change_nothing(row: str) -> None:
+    whole = "id,name,note\n" + "".join(row.format(n=n) + "\n" for n in range(5))
+    expected = rows(whole.encode())
+    for one, other in itertools.combinations([at for at, mark in enumerate(whole) if mark == '"'], 2):
+        damaged = whole[:one] + whole[one + 1 : other] + whole[other + 1 :]
+        try:
+            assert rows(damaged.encode()) == expected
+        except InputRejectedError:
+            continue
 
 
 _CELLS = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=8).filter(

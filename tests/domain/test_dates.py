@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adctl.domain.dates import DateCell, DateOrder, learn_date_order, parse_day, parse_moment
+from adctl.domain.dates import DateCell, DateOrder, DateOrderLearner, parse_day, parse_moment
 from adctl.errors import InputRejectedError
 
 LATEST = date(2026, 11, 1)
@@ -15,8 +15,10 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def proven(*texts: str) -> DateOrder | None:
-    cells = [DateCell(line=n, column="Day", text=text) for n, text in enumerate(texts, start=2)]
-    return learn_date_order(cells, source="f.csv")
+    learner = DateOrderLearner("f.csv")
+    for line, text in enumerate(texts, start=2):
+        learner.see(DateCell(line=line, column="Day", text=text))
+    return learner.order()
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adctl.domain.numerals import NumberCell, NumeralStyle, learn_numerals, minor_units, plain_number, whole_number
+from adctl.domain.numerals import NumberCell, NumeralLearner, NumeralStyle, minor_units, plain_number, whole_number
 from adctl.errors import InputRejectedError
 
 
 def learned(*texts: str, whole: bool = False) -> NumeralStyle:
-    cells = [NumberCell(line=n, column="Spend", text=text, whole=whole) for n, text in enumerate(texts, start=2)]
-    return learn_numerals(cells, source="f.csv")
+    learner = NumeralLearner("f.csv")
+    for line, text in enumerate(texts, start=2):
+        learner.see(NumberCell(line=line, column="Spend", text=text, whole=whole))
+    return learner.style()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,24 @@ def find(collection: Collection, kind: str, body: dict[str, Any], indexed_until:
     return _sorted(kind, found, body.get("sorts") or [])
 
 
+def without_id_floor(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Splits `hs_object_id` > n off a search by id; (the search, -1) when it has none.
+
+    A walk by id asks one question with a rising floor; apart from the floor its matches need to be found only once.
+    """
+    groups, sorts = body.get("filterGroups") or [], body.get("sorts") or []
+    by_id = [{"propertyName": "hs_object_id", "direction": "ASCENDING"}]
+    filters = (groups[0].get("filters") or []) if len(groups) == 1 else []
+    floors = [
+        one for one in filters if one.get("propertyName") == "hs_object_id" and one.get("operator") in ("GT", "GTE")
+    ]
+    if sorts not in ([], by_id) or len(floors) != 1 or not str(floors[0].get("value")).isdigit():
+        return body, -1
+    rest = [one for one in filters if one is not floors[0]]
+    floor = int(floors[0]["value"]) - (floors[0]["operator"] == "GTE")
+    return body | {"filterGroups": [{"filters": rest}]}, floor
+
+
 def bounds(body: dict[str, Any]) -> tuple[int, int]:
     """First and last position of the asked page; HubSpotError 400 over the page size or past the wall."""
     limit, after = int(body.get("limit") or 10), str(body.get("after") or "0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,7 +13,7 @@ from adctl.sandbox.crm import MODIFIED, Record, iso_ms
 from adctl.sandbox.hubspot_errors import HubSpotError
 from adctl.sandbox.hubspot_properties import definitions
 from adctl.sandbox.hubspot_records import show_links, show_pipeline, show_record
-from adctl.sandbox.hubspot_search import bounds, find
+from adctl.sandbox.hubspot_search import bounds, find, without_id_floor
 from adctl.sandbox.messages import Reply, Request
 from adctl.sandbox.server import StandIn
 from adctl.sandbox.world import World, epoch_ms
@@ -132,13 +133,16 @@ class HubSpotServer(StandIn):
         lag = _index_lag(request)
         indexed_until = None if lag is None else epoch_ms(self.world.now) - round(lag * 1000)
         names = ("filterGroups", "sorts", "query")
-        key = (kind, collection.revision, indexed_until, repr([body.get(name) for name in names]))
+        whole, floor = without_id_floor(body)
+        key = (kind, collection.revision, indexed_until, repr([whole.get(name) for name in names]))
         if self._found[0] != key:
-            self._found = (key, find(collection, kind, body, indexed_until))
+            self._found = (key, find(collection, kind, whole, indexed_until))
         found = self._found[1]
-        shown = [show_record(kind, record, body.get("properties") or ()) for record in found[first:last]]
-        page: dict[str, Any] = {"total": len(found), "results": shown}
-        if last < len(found):
+        start = bisect_right(found, floor, key=lambda record: record.id) if floor >= 0 else 0
+        rows = found[start + first : start + last]
+        shown = [show_record(kind, record, body.get("properties") or ()) for record in rows]
+        page: dict[str, Any] = {"total": len(found) - start, "results": shown}
+        if start + last < len(found):
             page["paging"] = {"next": {"after": str(last)}}
         return Reply.of(page)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from adctl.sandbox.ad_objects import HIDDEN, Ad, AdSet, Campaign, effective_status
+from adctl.sandbox.ad_objects import HIDDEN, Ad, AdSet, Campaign, Creative, effective_status
 from adctl.sandbox.currency import offset_of, price_level
 from adctl.sandbox.graph_activities import APPLICATION, activities, show_activity
 from adctl.sandbox.graph_edits import Edits
@@ -20,6 +20,8 @@ from adctl.sandbox.graph_reports import Reports
 from adctl.sandbox.messages import Reply, Request
 from adctl.sandbox.server import StandIn
 from adctl.sandbox.world import World
+
+_EDITABLE = frozenset({"status", "name", "daily_budget", "lifetime_budget", "review"})
 
 
 class MetaServer(StandIn):
@@ -50,11 +52,11 @@ class MetaServer(StandIn):
     def edit_by_person(self, edit: Mapping[str, Any]) -> Any:
         """`{"id": …, "status" | "name" | "daily_budget" | "lifetime_budget" | "review": …}`, as in Ads Manager."""
         node = self.world.tree.by_id[str(edit["id"])]
-        for name, value in edit.items():
-            if name == "review" and isinstance(node, Ad):
-                node.review = value
-            elif name != "id" and isinstance(node, (Campaign, AdSet, Ad)):
-                self.world.edit(node, name, value)
+        values = {name: value for name, value in edit.items() if name != "id"}
+        if isinstance(node, Creative) or not all(hasattr(node, name) and name in _EDITABLE for name in values):
+            raise ValueError(f"a person cannot edit {sorted(values)} of a {type(node).__name__}")
+        for name, value in values.items():
+            self.world.edit(node, name, int(value) if name.endswith("_budget") else value)
         return {"success": True}
 
     def _authenticate(self, request: Request) -> None:

@@ -33,7 +33,7 @@ class StandIn(ABC):
         self.log: list[Exchange] = []
         self.stopping = Event()
         self._server = _Server(("127.0.0.1", port), self)
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
         self._thread.start()
 
     @property

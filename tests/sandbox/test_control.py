@@ -81,8 +81,12 @@ def test_the_truth_is_told_per_ad(sandbox: Sandbox) -> None:
         ("faults", {"kind": "earthquake"}),
         ("faults", {"kind": "html", "path": "("}),
         ("edit", {"id": "404", "status": "PAUSED"}),
+        ("edit", {"id": "{ad}", "colour": "red"}),
+        ("edit", {"id": "{ad}", "daily_budget": 5000}),
         ("nothing", {}),
     ],
 )
 def test_a_wrong_control_is_answered_with_400(sandbox: Sandbox, action: str, body: dict[str, Any]) -> None:
-    assert requests.post(f"{sandbox.meta_url}/_sandbox/{action}", json=body, timeout=5).status_code == 400
+    real = {name: sandbox.world.tree.ads[0].id if value == "{ad}" else value for name, value in body.items()}
+
+    assert requests.post(f"{sandbox.meta_url}/_sandbox/{action}", json=real, timeout=5).status_code == 400

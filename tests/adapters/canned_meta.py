@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from canned_server import Answerer, CannedServer, Told, serving
-
 from adctl.adapters.meta import MetaPlatform, Patience
+from tests.adapters.canned_server import Answerer, CannedServer, Told, serving
 
 CANARY = "EAABcanary0token"
 QUICK = Patience(connect=1.0, read=1.0, read_deadline=1.0, write_deadline=1.0, tries=3, pause=0.01)

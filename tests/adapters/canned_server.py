@@ -141,7 +141,7 @@ class CannedServer:
 def serving(answer: Answerer) -> Iterator[CannedServer]:
     """A server on a free port of 127.0.0.1; `answer` is called once per request, never by two threads at once."""
     server = _Server(answer)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
     thread.start()
     try:
         yield CannedServer(server)

@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
-from canned_meta import ACCOUNT, AD_SET, CANARY, QUICK, ROW, graph_error, meta, page
-from canned_server import Asked, Told, always, in_turn
 from facebook_business.api import FacebookAdsApi
 
 from adctl.adapters.meta import MetaPlatform, ThrottledError
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ports import AdsPlatform
 from adctl.errors import AdctlError, BusyError, ConfigurationError, DeniedError, UnavailableError
+from tests.adapters.canned_meta import ACCOUNT, AD_SET, CANARY, QUICK, ROW, graph_error, meta, page
+from tests.adapters.canned_server import Asked, Told, always, in_turn
 
 
 def test_the_platform_is_what_the_commands_ask_for() -> None:

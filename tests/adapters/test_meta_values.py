@@ -6,11 +6,11 @@ import json
 from datetime import date
 
 import pytest
-from canned_meta import ACCOUNT, ROW, meta, page
-from canned_server import Asked, Told, always
 
 from adctl.domain.insights import Insight
 from adctl.errors import ConfigurationError, UnavailableError
+from tests.adapters.canned_meta import ACCOUNT, ROW, meta, page
+from tests.adapters.canned_server import Asked, Told, always
 
 
 def insight(currency: str = "USD", **fields: object) -> Insight:

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from canned_meta import CANARY, QUICK, graph_error, meta
-from canned_server import Told, always, in_turn, seconds_taken, serving
 
 from adctl.adapters.meta import MetaPlatform, Patience
 from adctl.domain.entities import Field
 from adctl.domain.ports import WriteAnswer, WriteOutcome
+from tests.adapters.canned_meta import CANARY, QUICK, graph_error, meta
+from tests.adapters.canned_server import Told, always, in_turn, seconds_taken, serving
 
 
 def written(told: Told, patience: Patience = QUICK) -> WriteAnswer:

@@ -63,7 +63,8 @@ _TOKEN: Final = frozenset({102, 190})
 # 368 is a block for policy reasons: every further write makes it worse.
 _PERMISSION: Final = frozenset({10, 294, 368, *range(200, 300)})
 _MISSING: Final = frozenset({(100, 33), (803, 0)})
-_PERMANENT: Final = frozenset({3, 100, 506, 2500, 2635})
+# 2635: the API version is gone; 3018: insights older than 37 months.
+_PERMANENT: Final = frozenset({3, 100, 506, 2500, 2635, 3018})
 _TRANSIENT: Final = frozenset({1, 2, 104, 960})
 # Exceptions from the rule of their code: the insights edge times out under 100 and calls parameters wrong under 2.
 _TRANSIENT_PAIRS: Final = frozenset({(100, 1504018)})

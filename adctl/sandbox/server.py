@@ -180,7 +180,12 @@ class _Handler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         """Answers the request that was just read."""
         stand_in = self.server.stand_in
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(length)
+        if len(raw) < length:
+            # The client died while sending: half a body must not become half a budget.
+            self.close_connection = True
+            return
         request = Request.parse(self.command, self.path, dict(self.headers.items()), raw)
         if request.path.startswith(_CONTROL):
             self._send(stand_in.control(request))

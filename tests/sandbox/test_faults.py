@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -269,3 +270,18 @@ def test_many_clients_at_once_lose_no_write_and_no_line_of_the_log(sandbox: Sand
     assert statuses == [200] * 48
     assert sorted(exchange.number for exchange in sandbox.meta_log) == list(range(1, 49))
     assert sum(entry.event_type == "update_ad_name" for entry in sandbox.world.tree.activities) == 48
+
+
+def test_half_a_request_of_a_killed_client_is_not_processed(sandbox: Sandbox) -> None:
+    ad_set = next(s for s in sandbox.world.tree.ad_sets if s.daily_budget)
+    before, port = ad_set.daily_budget, int(sandbox.meta_url.rpartition(":")[2])
+    head = (
+        f"POST /v26.0/{ad_set.id}?access_token={sandbox.meta_token} HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n\r\n"
+    )
+
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(head.encode() + b"daily_budget=50")
+        client.shutdown(socket.SHUT_WR)
+        answer = client.recv(100)
+
+    assert (answer, sandbox.meta_log, ad_set.daily_budget) == (b"", [], before)

@@ -125,10 +125,10 @@ def _latest(readings: Iterable[Deal]) -> list[Deal]:
     return [latest[deal_id] for deal_id in sorted(latest)]
 
 
-def _age(deal: Deal) -> tuple[datetime, bool, str, str, int]:
+def _age(deal: Deal) -> tuple[datetime, bool, str, str, bool, int, str]:
     # Readings of one moment that differ are put in some fixed order, so that the order of arrival never decides.
-    amount = -1 if deal.amount is None else deal.amount
-    return deal.modified_at, deal.archived or deal.merged_into is not None, deal.pipeline, deal.stage, amount
+    gone = deal.archived or deal.merged_into is not None
+    return deal.modified_at, gone, deal.pipeline, deal.stage, deal.amount is None, deal.amount or 0, deal.currency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -88,6 +89,19 @@ def test_closed_lost_takes_the_value_away() -> None:
     after = revenue_book([a_deal("103"), a_deal("105", amount=777, minute=1)], VALUES, at=NOW, currency="USD")
 
     assert (total(before), total(after)) == (900_000, 0)
+
+
+def test_a_lost_deal_brings_no_cash_whatever_its_amount() -> None:
+    assert worth(a_deal("105", amount=777)) == (0, 0)
+
+
+@pytest.mark.parametrize("gone", [{"archived": True}, {"merged_into": DealId("2")}])
+def test_of_two_readings_of_one_moment_the_one_that_is_gone_counts(gone: dict[str, Any]) -> None:
+    there = a_deal("104", amount=500)
+    readings = [there, replace(there, **gone)]
+
+    assert total(revenue_book(readings, VALUES, at=NOW, currency="USD")) == 0
+    assert total(revenue_book(reversed(readings), VALUES, at=NOW, currency="USD")) == 0
 
 
 def test_an_archived_or_merged_deal_counts_nothing() -> None:

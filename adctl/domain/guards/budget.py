@@ -148,15 +148,17 @@ def _velocity_blocks(wish: BudgetWish, start: int, band: Band, limits: Limits, n
         guard=Guard.VELOCITY,
         value=start,
         limit=str(band),
-        until=_room_at(wish, start, limits, now),
+        until=_room_at(wish, start, limits),
         reason=f"{values[0]} to {values[-1]} were in force within {limits.velocity_window}; {share} of each allow none",
     )
 
 
-def _room_at(wish: BudgetWish, start: int, limits: Limits, now: datetime) -> datetime | None:
-    """When enough values will have left the window; None while one that may still be in force blocks."""
-    ends = sorted(value.until for value in wish.values if value.until is not None)
-    moments = [end + limits.velocity_window for end in ends if end + limits.velocity_window > now]
+def _room_at(wish: BudgetWish, start: int, limits: Limits) -> datetime | None:
+    """When enough values will have left the window; None while one that may still be in force blocks.
+
+    Moments that are over make no room: more values were in the window then.
+    """
+    moments = sorted(value.until + limits.velocity_window for value in wish.values if value.until is not None)
     return next((at for at in moments if _has_room(wish, start, _in_window(wish, limits, at), limits)), None)
 
 

@@ -50,7 +50,7 @@ def duplicate(decision: Decision, context: GuardContext, tally: Tally) -> Wait |
         return None
     return Wait(
         guard=Guard.DUPLICATE,
-        value=1,
+        value=2,
         limit=1,
         until=None,
         reason=f"a change of its {decision.field} is in flight and must end first",

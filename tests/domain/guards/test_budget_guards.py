@@ -94,6 +94,20 @@ def test_values_too_far_apart_wait_for_the_one_that_blocks() -> None:
     assert passed(one(a_budget(1_000, 1_100), replace(context, now=NOW + 3 * HOUR))).target == 1_080
 
 
+def test_a_band_of_one_integer_still_passes_that_integer() -> None:
+    # given 1,500 an hour ago and 1,000 now: 1,200 is within a fifth of both
+    answer = passed(one(a_budget(1_000, 1_300), with_values(ended(1_500, HOUR))))
+
+    assert answer.target == 1_200
+
+
+def test_a_wish_at_one_end_of_an_impossible_band_waits_too() -> None:
+    # given 500 and 1,000, which allow 800 at least and 600 at most
+    answer = waited(one(a_budget(1_000, 600), with_values(ended(500, HOUR))))
+
+    assert (answer.guard, answer.until) == (Guard.VELOCITY, NOW + 5 * HOUR)
+
+
 def test_a_value_of_unknown_fate_waits_without_a_time() -> None:
     answer = waited(one(a_budget(1_500, 1_800), with_values(ValueInForce(value=1_000, until=None))))
 
@@ -298,6 +312,7 @@ def test_a_raise_leaves_the_caps_window_exactly_a_day_later() -> None:
     recent = Raise(at=NOW - 24 * HOUR + timedelta(microseconds=1), amount=1_000)
 
     passed(raising(1_000, before=(old,))[0])
+    assert waited(raising(1_000, before=(recent,))[0]).guard is Guard.CAP
     assert waited(raising(1, before=(recent,))[0]).guard is Guard.CAP
 
 

@@ -76,7 +76,8 @@ def test_a_decision_about_a_value_that_has_changed_is_refused() -> None:
 def test_a_field_with_a_change_in_flight_waits() -> None:
     context = replace(a_context(), in_flight=frozenset({("s1", Field.DAILY_BUDGET)}))
 
-    assert waited(one(CUT, context)).guard is Guard.DUPLICATE
+    answer = waited(one(CUT, context))
+    assert (answer.guard, answer.value, answer.limit) == (Guard.DUPLICATE, 2, 1)
     passed(one(a_budget(1_000, 900, ad_set="s2"), context))
     passed(one(KILL, context))
 
@@ -138,6 +139,17 @@ def test_quiet_hours_are_the_accounts_own() -> None:
     passed(one(CUT, replace(context, timezone=UTC)))
 
 
+def test_quiet_hours_within_a_day_begin_and_end_on_the_minute() -> None:
+    context = a_context(replace(LIMITS, quiet_hours=(time(12), time(13))))
+
+    assert waited(one(CUT, context)).until == NOW + HOUR
+    passed(one(CUT, replace(context, now=NOW + HOUR)))
+
+
+def test_quiet_hours_that_end_as_they_begin_are_none() -> None:
+    passed(one(CUT, a_context(replace(LIMITS, quiet_hours=(time(9), time(9))))))
+
+
 def test_a_learning_ad_set_is_left_alone() -> None:
     context = replace(a_context(), learning=frozenset({"s1"}))
 
@@ -154,6 +166,13 @@ def test_a_learning_ad_set_that_loses_enough_is_touched(bound: int, crossed: boo
     assert isinstance(one(CUT, context), Pass) is crossed
     if not crossed:
         assert (waited(one(CUT, context)).value, waited(one(CUT, context)).limit) == (200, 201)
+
+
+@pytest.mark.parametrize("evidence", [{}, {"spend": 500}, {"pipeline": 500}])
+def test_a_loss_that_is_not_known_crosses_no_bound(evidence: dict[str, int]) -> None:
+    context = replace(a_context(replace(LIMITS, learning_loss=1)), learning=frozenset({"s1"}))
+
+    assert waited(one(replace(CUT, evidence=evidence), context)).value == 0
 
 
 def test_a_campaign_that_pays_a_learning_ad_set_is_left_alone() -> None:
@@ -216,6 +235,12 @@ def test_an_ad_sets_rate_is_its_own() -> None:
     passed(one(KILL, context))
 
 
+def test_a_campaigns_own_budget_has_the_campaigns_rate_only() -> None:
+    campaign = replace(CUT, entity_kind=EntityKind.CAMPAIGN, entity_id="c1", ad_set_id=None)
+
+    assert all(isinstance(answer, Pass) for answer in judge([campaign] * 4, a_context()))
+
+
 def test_the_fifteenth_action_of_a_campaign_passes_and_the_sixteenth_waits() -> None:
     before = [NOW - (59 - n) * MINUTE for n in range(14)]
     context = replace(a_context(), campaign_actions={CampaignId("c1"): before})
@@ -268,7 +293,7 @@ def test_a_fifth_of_too_few_ads_is_none() -> None:
 
     answer = refused(one(KILL, context))
 
-    assert (answer.guard, answer.limit) == (Guard.KILLS, 0)
+    assert (answer.guard, answer.value, answer.limit) == (Guard.KILLS, 1, 0)
     assert answer.reason == "a run pauses at most 20 % of 4 active ads, which is 0"
 
 

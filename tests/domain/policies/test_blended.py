@@ -71,6 +71,26 @@ def test_the_golden_vectors_come_out_to_the_digits_given(
 
 
 @pytest.mark.parametrize(
+    ("age", "weight"),
+    [
+        (0, 1.0),
+        (6, 1.0),
+        (6.6, 0.99),
+        (15, 0.85),
+        (24, 0.7),
+        (24.6, 0.695),
+        (48, 0.5),
+        (72, 0.3),
+        (72.6, 0.299251),
+        (96, 0.271451),
+        (10_000, 0.1),
+    ],
+)
+def test_ctr_counts_less_with_age(age: float, weight: float) -> None:
+    assert number(judge(AdRecord(age_hours=age)), "ctr_weight") == pytest.approx(weight, abs=5e-7)
+
+
+@pytest.mark.parametrize(
     ("spend", "pipeline", "days", "verdict"),
     [
         (250, 0, 0.1, Verdict.KEEP),
@@ -131,6 +151,10 @@ def test_an_ad_that_is_not_active_is_never_killed_and_gets_nothing() -> None:
         ),
         (AdRecord(spend=20_000, pipeline=60_100), "pipeline ROAS 3.005 is above 3"),
         (AdRecord(spend=20_000, pipeline=40_000), "pipeline ROAS 2.000 lies between 0.5 and 3"),
+        (AdRecord(spend=20_000, pipeline=60_000), "pipeline ROAS 3.000 lies between 0.5 and 3"),
+        (AdRecord(spend=20_000, pipeline=10_000), "pipeline ROAS 0.500 lies between 0.5 and 3"),
+        (AdRecord(spend=20_000, pipeline=0), "pipeline ROAS 0.000 is below 0.5 after 200.00 USD spent"),
+        (AdRecord(spend=5_000, age_hours=48), "50.00 USD spent is below 100: too early to judge"),
         (AdRecord(spend=25_000, age_hours=12), "age 0.50 d is below 2 d: too early to judge"),
         (AdRecord(spend=5_000), "50.00 USD spent is below 100: too early to judge"),
     ],
@@ -189,6 +213,14 @@ def test_numbers_that_make_no_sense_are_refused_by_name() -> None:
         BlendedPolicy(fatigue=float("nan"))
     with pytest.raises(ConfigurationError, match=r"max_change is 1\.5"):
         BlendedPolicy(max_change=1.5)
+
+
+def test_a_change_of_up_to_everything_may_be_configured() -> None:
+    assert BlendedPolicy(max_change=1.0).parameters["max_change"] == 1.0
+
+
+def test_value_without_spend_is_taken_over_a_hundredth_of_a_major_unit() -> None:
+    assert number(judge(AdRecord(spend=0, pipeline=100)), "pipeline_roas") == 100.0
 
 
 def test_the_same_history_gives_the_same_result_bit_for_bit() -> None:

@@ -81,6 +81,14 @@ def test_what_the_caps_cannot_take_is_left_over() -> None:
     assert result.unallocated == 8_500
 
 
+def test_the_change_is_shown_in_percent_of_the_share_before() -> None:
+    ads = [AdRecord(spend=30_000, budget=9_000), AdRecord(budget=333), AdRecord(budget=0)]
+
+    changes = [verdict.evidence["change_percentage"] for verdict in decide(*ads).verdicts]
+
+    assert changes == [-100.0, 49.85, None]
+
+
 def test_all_ads_dead_leaves_the_whole_total_over() -> None:
     result = decide(AdRecord(spend=30_000, budget=700), AdRecord(spend=40_000, budget=300))
 
@@ -111,6 +119,20 @@ def test_the_floor_lifts_a_share_that_is_below_it() -> None:
 
     assert result.verdicts[0].budget >= 100
     assert sum(verdict.budget for verdict in result.verdicts) == 10_040
+
+
+def test_floors_that_the_total_just_pays_are_paid() -> None:
+    result = decide(AdRecord(budget=150), AdRecord(budget=50))
+
+    assert [verdict.budget for verdict in result.verdicts] == [100, 100]
+
+
+def test_a_large_share_loses_at_most_half() -> None:
+    # given ten equal ads that could take 5,000 more between them, and one that has 9,000
+    result = decide(AdRecord(budget=9_000), *[AdRecord(budget=1_000)] * 10)
+
+    assert result.verdicts[0].budget == 4_500
+    assert sum(verdict.budget for verdict in result.verdicts) == 19_000
 
 
 def test_an_ad_whose_owner_has_no_budget_takes_none_from_the_others() -> None:

@@ -37,7 +37,8 @@ class Asked:
 class Told:
     """One answer. `body` may be a JSON value or raw bytes; `trickle` is seconds between the bytes of the body.
 
-    `drop` ends the connection without an answer; `wait` is seconds before the answer begins.
+    `drop` ends the connection without an answer, `promised` after fewer bytes than its Content-Length says; `wait` is
+    seconds before the answer begins.
     """
 
     body: object = b""
@@ -46,6 +47,7 @@ class Told:
     trickle: float = 0.0
     wait: float = 0.0
     drop: bool = False
+    promised: int = 0
 
     @property
     def raw(self) -> bytes:
@@ -98,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.asked.append(one)
             told = self.server.answer(one)
         self.server.stop.wait(told.wait)
-        self.close_connection = told.drop
+        self.close_connection = told.drop or bool(told.promised)
         if not told.drop:
             self._tell(told)
 
@@ -109,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(told.status)
         for name, value in told.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(told.raw)))
+        self.send_header("Content-Length", str(told.promised or len(told.raw)))
         self.end_headers()
         pieces = [bytes([byte]) for byte in told.raw] if told.trickle else [told.raw]
         for piece in pieces:

@@ -278,6 +278,7 @@ def test_a_netrc_does_not_replace_the_token(tmp_path: object, monkeypatch: pytes
         Told(status=500, body=f"<html>{CANARY}</html>".encode()),
         graph_error(100, message=f"bad token {CANARY}", error_user_msg=f"see {CANARY}"),
         graph_error(190, message=CANARY),
+        graph_error(100, message="x" * 290 + CANARY),
         graph_error(31337, message=CANARY),
         Told(body={"error": {"code": 100, "message": CANARY}}),
         Told(status=302, headers={"Location": f"/x?access_token={CANARY}"}),
@@ -291,7 +292,7 @@ def test_the_token_is_in_no_error_answer_repr_or_log(told: Told, caplog: pytest.
         answer = platform.write("20", Field.DAILY_BUDGET, 1200)
         seen = [repr(platform), repr(vars(platform)), repr(answer), caplog.text]
     seen.append("".join(traceback.format_exception(caught.value)))
-    assert CANARY not in "\n".join(seen)
+    assert CANARY[:8] not in "\n".join(seen)
 
 
 def test_no_crash_reporter_and_no_process_wide_api_is_installed() -> None:

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from adctl.adapters.meta import MetaPlatform, Patience
-from adctl.domain.entities import Field
+from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ports import WriteAnswer, WriteOutcome
-from tests.adapters.canned_meta import CANARY, QUICK, graph_error, meta
+from tests.adapters.canned_meta import AD_SET, CANARY, QUICK, graph_error, meta
 from tests.adapters.canned_server import Told, always, in_turn, seconds_taken, serving
 
 
@@ -120,6 +120,7 @@ UNKNOWN = {
     "a redirect": Told(status=302, headers={"Location": "/v26.0/elsewhere"}),
     "304": Told(status=304),
     "a dropped connection": Told(drop=True),
+    "a body that ends early": Told(body={"success": True}, promised=500),
 }
 
 
@@ -160,6 +161,13 @@ def test_a_write_after_an_abandoned_one_works_on_a_fresh_connection() -> None:
         second = platform.write("20", Field.DAILY_BUDGET, 1300)
         assert [one.form["daily_budget"] for one in server.asked] == ["1200", "1300"]
     assert (first.outcome, second.outcome) == (WriteOutcome.UNKNOWN, WriteOutcome.ACCEPTED)
+
+
+def test_a_write_never_rides_on_a_connection_that_was_kept_alive() -> None:
+    with meta(in_turn(Told(body=AD_SET), Told(body={"success": True}))) as (platform, server):
+        platform.read(EntityKind.AD_SET, "20")
+        platform.write("20", Field.DAILY_BUDGET, 1200)
+        assert server.connections == 2
 
 
 def test_a_refused_connection_is_provably_not_sent() -> None:

@@ -31,6 +31,9 @@ _LONGEST_PAUSE: Final = 8.0
 _CHUNK: Final = 1 << 16
 # Cloudflare, in front of HubSpot, answers so to a malformed token.
 _MALFORMED_TOKEN: Final = 530
+# HubSpot moves the account to another data centre, for up to a day.
+_MIGRATING: Final = 477
+_PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.LOCKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,7 @@ class Session:
                 if not isinstance(result, str):
                     return result
                 if attempt >= self._patience.tries:
-                    raise UnavailableError(f"hubspot: {result}", fix="check the network and HubSpot's status page")
+                    raise UnavailableError(result, fix="check the network and HubSpot's status page")
                 pause = min(self._patience.pause * 2 ** (attempt - 1), _LONGEST_PAUSE)
             time.sleep(pause)
 
@@ -145,10 +148,10 @@ class Session:
     def _judged(self, answer: _Answer | str) -> Body | str:
         """The body of a good answer, or why trying again may help; raises what no further try can cure."""
         if isinstance(answer, str):
-            return f"no answer ({answer})"
+            return f"hubspot: no answer ({answer})"
         body = _object(answer.body)
         if 200 <= answer.status < 300:
-            return body if body is not None else f"http {answer.status} without a JSON object"
+            return body if body is not None else f"hubspot: http {answer.status} without a JSON object"
         what = self._told(answer, body)
         if answer.status in (HTTPStatus.UNAUTHORIZED, _MALFORMED_TOKEN):
             raise DeniedError(what, fix="renew the private app's token (ADCTL_HUBSPOT_TOKEN)")
@@ -156,9 +159,11 @@ class Session:
             raise DeniedError(
                 what, fix="grant the private app crm.objects.{deals,contacts}.read and crm.schemas.*.read"
             )
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if answer.status == _MIGRATING:
+            raise BusyError(what, fix="the account is being migrated; a later tick goes on")
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _PASSING:
             return what
-        raise RefusedError(f"hubspot: {what}")
+        raise RefusedError(what)
 
     def _rate_limit_pause(self, answer: _Answer, *, last: bool) -> float:
         """Seconds until a rate-limited call may be repeated; BusyError when that is not within this run."""
@@ -173,8 +178,8 @@ class Session:
         return pause
 
     def _told(self, answer: _Answer, body: Body | None) -> str:
-        message = str((body or {}).get("message", ""))[:200].replace(self._token, "***")
-        return f"http {answer.status} {message}".strip()
+        message = str((body or {}).get("message", "")).replace(self._token, "***")[:200]
+        return f"hubspot: http {answer.status} {message}".strip()
 
 
 def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:

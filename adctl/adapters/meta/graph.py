@@ -104,7 +104,7 @@ class Graph:
         if isinstance(reply, NoReply):
             return _unanswered(reply)
         self.usage.note(reply.headers)
-        body = _object(reply.body)
+        body = self._object(reply)
         fault = _fault(body)
         if fault is not None:
             return self._refused(reply, fault)
@@ -126,10 +126,10 @@ class Graph:
         if isinstance(reply, NoReply):
             raise TransientError(f"meta: no answer ({reply.name})", fix="check the network and the base URL")
         self.usage.note(reply.headers)
-        body = _object(reply.body)
+        body = self._object(reply)
         fault = _fault(body)
         if fault is not None:
-            raise error_of(self._redacted(fault), retry_after=self._throttle_wait(fault, reply))
+            raise error_of(fault, retry_after=self._throttle_wait(fault, reply))
         if reply.status == HTTPStatus.OK and body is not None:
             return body
         what = f"meta: unexpected answer, http {reply.status}: {self._excerpt(reply)}"
@@ -139,7 +139,6 @@ class Graph:
         raise TransientError(what) if again else UnavailableError(what)
 
     def _refused(self, reply: Reply, fault: Fault) -> WriteAnswer:
-        fault = self._redacted(fault)
         proven = 400 <= reply.status < 500
         outcome, wait = WriteOutcome.UNKNOWN, 0
         if proven and fault.kind is FaultKind.THROTTLED:
@@ -161,11 +160,16 @@ class Graph:
             self.usage.block("throttled", wait)
         return wait
 
-    def _redacted(self, fault: Fault) -> Fault:
-        return Fault(kind=fault.kind, code=fault.code, message=self._without_token(fault.message), wait=fault.wait)
+    def _object(self, reply: Reply) -> dict[str, object] | None:
+        """The JSON object in the body. Meta repeats a token in some errors: it is taken out before anything is cut."""
+        try:
+            value = json.loads(self._without_token(reply.body))
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
 
     def _excerpt(self, reply: Reply) -> str:
-        return self._without_token(" ".join(reply.body[:2000].split()))[:120]
+        return " ".join(self._without_token(reply.body)[:2000].split())[:120]
 
     def _without_token(self, text: str) -> str:
         return text.replace(self._token, "***") if self._token else text
@@ -180,14 +184,6 @@ def _unanswered(reply: NoReply) -> WriteAnswer:
         detail="no connection: nothing was sent",
         retry_after=_UNREACHED_WAIT,
     )
-
-
-def _object(text: str) -> dict[str, object] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _fault(body: Body | None) -> Fault | None:

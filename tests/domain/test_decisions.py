@@ -204,6 +204,16 @@ def test_the_reason_names_the_ad_that_moved_the_budget_most() -> None:
     assert budgets(decided)[0].reason == "3 active ads; most by ad b, 40.00 USD to 25.00 USD (why b)"
 
 
+def test_the_reason_counts_what_stays_and_what_goes() -> None:
+    owned = ownership([a_campaign()], [an_ad_set(daily=10_000)])
+
+    decided = plan(
+        owned, [an_ad("a"), an_ad("b")], a_verdict("a", 8_000, 12_000), a_verdict("b", 2_000, 0, Verdict.KILL)
+    )
+
+    assert budgets(decided)[0].reason == "1 active ad, 1 to be paused; most by ad a, 80.00 USD to 120.00 USD (why a)"
+
+
 def test_an_owners_confidence_is_weighted_by_its_money() -> None:
     owned = ownership([a_campaign()], [an_ad_set(daily=1_000)])
     ads = [an_ad("old"), an_ad("new")]

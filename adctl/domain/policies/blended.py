@@ -124,6 +124,7 @@ class BlendedPolicy:
         return Scores(
             ctr=ctr,
             roas=roas,
+            pipeline_roas=self._roas(record.pipeline, record.spend, history.minor_per_major),
             ctr_weight=weight,
             blended=blended,
             decay=decay,

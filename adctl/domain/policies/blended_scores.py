@@ -23,10 +23,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What the rule makes of each record, shape n."""
+    """What the rule makes of each record, shape n. `roas` is the one that is judged, by the mode."""
 
     ctr: Floats
     roas: Floats
+    pipeline_roas: Floats
     ctr_weight: Floats
     blended: Floats
     decay: Floats
@@ -69,7 +70,8 @@ def evidence(record: Record, scores: Scores, before: Ints, after: Ints) -> list[
         "impressions": record.impressions.tolist(),
         "clicks": record.clicks.tolist(),
         "ctr": scores.ctr.tolist(),
-        "pipeline_roas": scores.roas.tolist(),
+        "roas": scores.roas.tolist(),
+        "pipeline_roas": scores.pipeline_roas.tolist(),
         "ctr_weight": scores.ctr_weight.tolist(),
         "roas_weight": (1.0 - scores.ctr_weight).tolist(),
         "blended_score": scores.blended.tolist(),

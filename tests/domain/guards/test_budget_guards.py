@@ -303,6 +303,7 @@ def test_the_cap_waits_for_as_many_old_raises_as_it_needs() -> None:
     before = (Raise(at=NOW - 2 * HOUR, amount=300), Raise(at=NOW - 20 * HOUR, amount=200), Raise(at=NOW, amount=400))
 
     assert waited(raising(250, before=before)[0]).until == NOW + 4 * HOUR
+    assert waited(raising(300, before=before)[0]).until == NOW + 4 * HOUR
     assert waited(raising(301, before=before)[0]).until == NOW + 22 * HOUR
     passed(raising(100, before=before)[0])
 
@@ -314,6 +315,13 @@ def test_a_raise_leaves_the_caps_window_exactly_a_day_later() -> None:
     passed(raising(1_000, before=(old,))[0])
     assert waited(raising(1_000, before=(recent,))[0]).guard is Guard.CAP
     assert waited(raising(1, before=(recent,))[0]).guard is Guard.CAP
+
+
+def test_raises_of_one_unit_use_up_the_cap_too() -> None:
+    first, second = raising(1, 1, cap=1)
+
+    passed(first)
+    assert waited(second).guard is Guard.CAP
 
 
 def test_a_raise_greater_than_the_cap_is_refused() -> None:

@@ -313,7 +313,9 @@ def test_the_last_active_ad_is_paused_when_told_so() -> None:
 
 
 def test_an_ad_set_nobody_has_counted_may_have_one_ad_only() -> None:
-    assert refused(one(a_kill(ad_set="unknown"), a_context())).guard is Guard.LAST_AD
+    answer = refused(one(a_kill(ad_set="unknown"), a_context()))
+
+    assert (answer.guard, answer.value) == (Guard.LAST_AD, 0)
 
 
 def test_an_activation_is_no_kill() -> None:

@@ -167,8 +167,10 @@ def test_direct_mode_counts_won_money_only() -> None:
     ad = AdRecord(spend=20_000, pipeline=90_000, cash=9_000)
 
     assert judge(ad).verdict is Verdict.SCALE
-    assert judge(ad, BlendedPolicy(mode="direct")).verdict is Verdict.KILL
-    assert judge(ad, BlendedPolicy(mode="direct")).reason == "direct ROAS 0.450 is below 0.5 after 200.00 USD spent"
+    direct = judge(ad, BlendedPolicy(mode="direct"))
+    assert direct.verdict is Verdict.KILL
+    assert (number(direct, "roas"), number(direct, "pipeline_roas")) == (0.45, 4.5)
+    assert direct.reason == "direct ROAS 0.450 is below 0.5 after 200.00 USD spent"
 
 
 @pytest.mark.parametrize(("hours", "verdict"), [(5.99, Verdict.KEEP), (6.0, Verdict.KILL)])

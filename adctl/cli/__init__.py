@@ -7,7 +7,7 @@ from types import TracebackType
 
 import typer
 
-from adctl.cli import loop
+from adctl.cli import demo, loop
 
 app = typer.Typer(
     name="adctl",
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 loop.register(app)
+demo.register(app)
 
 
 def main() -> None:

@@ -49,8 +49,13 @@ class Job:
 
 def perform(invocation: Invocation, work: Callable[[Settings], Report]) -> NoReturn:
     """Runs the work, prints its report or its error, and exits with the code that says how it went."""
+    perform_alone(invocation, lambda: work(_settings(invocation)))
+
+
+def perform_alone(invocation: Invocation, work: Callable[[], Report]) -> NoReturn:
+    """As `perform`, for work that reads no settings of this host."""
     try:
-        code = show(invocation, work(_settings(invocation)))
+        code = show(invocation, work())
     except AdctlError as error:
         code = show_error(invocation, error)
     except Exception as error:

@@ -272,12 +272,16 @@ def _held_row(decision: Decision, answer: Wait | Refuse) -> Mapping[str, Cell]:
         "entity": f"{decision.entity_kind} {decision.entity_id}",
         "wanted": f"{decision.field} {decision.current} → {decision.target}",
         "guard": answer.guard.value,
-        "value": str(answer.value),
-        "limit": str(answer.limit),
+        "value": _figure(answer.value),
+        "limit": _figure(answer.limit),
         "until": answer.until if isinstance(answer, Wait) else None,
         "reason": answer.reason,
         "decision_id": str(decision.decision_id),
     }
+
+
+def _figure(value: int | float | str) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _summary(planned: int, added: int, *, dry_run: bool) -> str:

@@ -22,6 +22,8 @@ def account_table(world: World, name: str) -> str:
         f"[accounts.{name}.limits]",
         'cap_increase_per_24h = "300.00"',
         "jitter_ms = [0, 0]",
+        "# The blended rule's confidence falls with impressions: at the default of 0.70 all older ads would be held back.",
+        "min_confidence = 0.60",
     ]
     for pipeline in world.portal.pipelines:
         lines += ["", f'[accounts.{name}.stages."{pipeline.id}"]', *_stages(pipeline, world.options.deal_value)]

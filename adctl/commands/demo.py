@@ -1,0 +1,131 @@
+"""Run the whole loop against a simulated world for some days, and say how good its decisions were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from adctl.domain.ports import Progress
+from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
+
+Step = Callable[[], Report]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What is true of the simulated ads at their present budgets, per day, in minor units."""
+
+    spend: int
+    value: int
+
+
+class Theatre(Protocol):
+    """A world that can be moved on and asked for its truth."""
+
+    def advance_to(self, to: datetime) -> None:
+        """Moves world and database clock to an instant."""
+        ...
+
+    def truth(self) -> Truth: ...
+
+    def untouched(self) -> Truth:
+        """What would be true now had nothing been changed: the same world, left alone."""
+        ...
+
+
+def run(
+    theatre: Theatre, loop: Mapping[str, Step], mornings: Sequence[datetime], *, seed: int, progress: Progress
+) -> Report:
+    """Runs every step of the loop on every morning. The last day's reports stand below the summary, whole."""
+    days: list[dict[str, Report]] = []
+    for number, morning in enumerate(mornings, start=1):
+        theatre.advance_to(morning)
+        done: dict[str, Report] = {}
+        for name, step in loop.items():
+            progress(f"day {number} of {len(mornings)}: {name}")
+            done[name] = step()
+        days.append(done)
+    return _report(days, mornings, theatre.untouched(), theatre.truth(), seed)
+
+
+def _report(
+    days: Sequence[Mapping[str, Report]], mornings: Sequence[datetime], alone: Truth, now: Truth, seed: int
+) -> Report:
+    rows = tuple(_day(morning, done) for morning, done in zip(mornings, days, strict=True))
+    counts = [row["confirmed"] for row in rows]
+    confirmed = sum(count for count in counts if isinstance(count, int))
+    last = days[-1]
+    worst = max((report.exit_code for done in days for report in done.values()), default=0)
+    return Report(
+        command="demo",
+        account=last["decide"].account,
+        currency=last["decide"].currency,
+        summary=(
+            f"{len(days)} days of the whole loop: {confirmed} changes sent and confirmed. "
+            f"The ads truly return {_roas(now):.2f} per unit of spend; left alone they would return {_roas(alone):.2f}."
+        ),
+        facts=(
+            Fact(key="seed", label="seed", value=seed),
+            Fact(key="confirmed", label="sent and confirmed", value=confirmed, kind=Kind.COUNT),
+            Fact(key="waiting", label="waits in the queue", value=_fact(last["execute"], "waiting"), kind=Kind.COUNT),
+            Fact(key="spend", label="spend a day now", value=now.spend, kind=Kind.MONEY),
+            Fact(key="spend_alone", label="spend a day, left alone", value=alone.spend, kind=Kind.MONEY),
+            Fact(key="value", label="true value a day now", value=now.value, kind=Kind.MONEY),
+            Fact(key="value_alone", label="true value a day, left alone", value=alone.value, kind=Kind.MONEY),
+            Fact(
+                key="worst_case",
+                label="worst case of a day",
+                value=_fact(last["enqueue"], "worst_case"),
+                kind=Kind.MONEY,
+            ),
+            Fact(key="audit_head", label="audit head", value=_fact(last["execute"], "audit_head")),
+        ),
+        tables=(_days_table(rows),),
+        sections=tuple(last.values()),
+        exit_code=worst,
+    )
+
+
+def _day(morning: datetime, done: Mapping[str, Report]) -> dict[str, Cell]:
+    return {
+        "day": morning.date(),
+        "spend": _fact(done["sync-meta"], "spend"),
+        "deals": _fact(done["sync-hubspot"], "deals"),
+        "kill": _fact(done["decide"], "kill"),
+        "scale": _fact(done["decide"], "scale"),
+        "queued": _fact(done["enqueue"], "queued"),
+        "held_back": _fact(done["enqueue"], "held_back"),
+        "confirmed": _fact(done["execute"], "confirmed"),
+        "in_trouble": _fact(done["execute"], "in_trouble"),
+        "moved": _fact(done["execute"], "budget_moved"),
+    }
+
+
+def _days_table(rows: tuple[Mapping[str, Cell], ...]) -> Table:
+    return Table(
+        key="days",
+        title="Day by day",
+        columns=(
+            Column(key="day", label="day"),
+            Column(key="spend", label="spend read", kind=Kind.MONEY),
+            Column(key="deals", label="deals read", kind=Kind.COUNT),
+            Column(key="kill", label="to kill", kind=Kind.COUNT),
+            Column(key="scale", label="to scale", kind=Kind.COUNT),
+            Column(key="queued", label="queued", kind=Kind.COUNT),
+            Column(key="held_back", label="held back", kind=Kind.COUNT),
+            Column(key="confirmed", label="confirmed", kind=Kind.COUNT),
+            Column(key="in_trouble", label="need a look", kind=Kind.COUNT),
+            Column(key="moved", label="budget moved", kind=Kind.MONEY),
+        ),
+        rows=rows,
+    )
+
+
+def _roas(truth: Truth) -> float:
+    return truth.value / truth.spend if truth.spend else 0.0
+
+
+def _fact(report: Report, key: str) -> Cell:
+    return next((fact.value for fact in report.facts if fact.key == key), None)

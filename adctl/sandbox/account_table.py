@@ -22,7 +22,7 @@ def account_table(world: World, name: str) -> str:
         f"[accounts.{name}.limits]",
         'cap_increase_per_24h = "300.00"',
         "jitter_ms = [0, 0]",
-        "# The blended rule's confidence falls with impressions: at the default of 0.70 all older ads would be held back.",
+        "# The blended rule's confidence falls with impressions: the default of 0.70 would hold all older ads back.",
         "min_confidence = 0.60",
     ]
     for pipeline in world.portal.pipelines:

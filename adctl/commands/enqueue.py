@@ -93,6 +93,7 @@ def _context(connection: Connection, profile: AccountProfile, limits: Limits, to
             and s.expected_budget is not None
             and s.target_budget > s.expected_budget
         ],
+        kills=changes.pauses_since(connection, profile.account, now - _DAY),
         in_flight=frozenset((c.entity_id, c.field) for c in changes.in_flight(connection, profile.account)),
         learning=_learning(tuple(ad_sets.values()), campaigns),
     )

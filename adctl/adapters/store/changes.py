@@ -115,6 +115,23 @@ def queued_decisions(connection: Connection, account: Account) -> frozenset[UUID
     )
 
 
+def pauses_since(connection: Connection, account: Account, start: datetime) -> tuple[datetime, ...]:
+    """When ads were queued to be paused after `start`, except those that came to nothing."""
+    return tuple(
+        connection.scalars(
+            text(
+                """
+                select created_at from pending_ad_changes
+                where account = :account and target_status = 'PAUSED' and created_at > :start
+                  and state not in ('cancelled', 'expired', 'failed', 'blocked')
+                order by created_at
+                """
+            ),
+            {"account": account, "start": start},
+        )
+    )
+
+
 def expire_old(connection: Connection, account: Account) -> int:
     """Ends unclaimed changes that are past their time; returns how many."""
     act_as(connection, "age")

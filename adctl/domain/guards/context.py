@@ -45,6 +45,7 @@ class GuardContext:
 
     `today` is the account's day. Keys are ids of campaigns, ad sets and ads, which Meta never shares between kinds.
     `now_in_force` holds the values last read, `in_flight` the fields with a change that was claimed and not finished.
+    `kills` are the times of pauses queued in the last day: a run that is repeated gets no second share of them.
     `learning`: ad sets in learning, and campaigns that own the budget of one. `edited` is a person's last edit.
     """
 
@@ -59,6 +60,7 @@ class GuardContext:
     campaign_actions: Mapping[CampaignId, Sequence[datetime]] = field(default_factory=dict)
     ad_set_actions: Mapping[AdSetId, Sequence[datetime]] = field(default_factory=dict)
     raises: Sequence[Raise] = ()
+    kills: Sequence[datetime] = ()
     in_flight: frozenset[tuple[str, Field]] = frozenset()
     learning: frozenset[str] = frozenset()
     edited: Mapping[str, datetime] = field(default_factory=dict)

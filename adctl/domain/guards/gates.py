@@ -175,12 +175,11 @@ def kills(decision: Decision, context: GuardContext, tally: Tally) -> Wait | Ref
     allowed = floor(context.limits.kill_share * active)
     if tally.kills() < allowed:
         return None
-    reason = (
-        f"a run pauses at most {float(context.limits.kill_share * 100):g} % of {active} active ads, which is {allowed}"
-    )
+    share = f"{float(context.limits.kill_share * 100):g} %"
+    reason = f"at most {share} of {active} active ads are paused in a run and in 24 hours, which is {allowed}"
     if not allowed:
         return Refuse(guard=Guard.KILLS, value=1, limit=0, reason=reason)
-    return Wait(guard=Guard.KILLS, value=tally.kills() + 1, limit=allowed, until=None, reason=f"{reason}: the next run")
+    return Wait(guard=Guard.KILLS, value=tally.kills() + 1, limit=allowed, until=tally.next_kill(), reason=reason)
 
 
 GATES: Sequence[Gate] = (

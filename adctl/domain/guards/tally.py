@@ -47,6 +47,7 @@ class Tally:
         # A raise leaves the window exactly a day after it happened.
         self._raises = [raised for raised in context.raises if raised.at + _DAY > context.now]
         self.raised = sum(raised.amount for raised in self._raises)
+        self._recent_kills = sorted(at for at in context.kills if at + _DAY > context.now)
         self.active_in_all = sum(context.active_ads.values())
 
     def add(self, decision: Decision, target: int | str) -> None:
@@ -76,7 +77,12 @@ class Tally:
         return next(raised.at + _DAY for raised, sum_ in zip(by_age, gone, strict=True) if sum_ >= amount)
 
     def kills(self) -> int:
-        return self._kills.total()
+        """Pauses of this run and of the last day."""
+        return self._kills.total() + len(self._recent_kills)
+
+    def next_kill(self) -> datetime | None:
+        """When the oldest pause of the last day leaves the window, None when there was none before this run."""
+        return self._recent_kills[0] + _DAY if self._recent_kills else None
 
     def active_ads(self, ad_set_id: AdSetId | None) -> int:
         """Ads of the ad set that are active and not about to be paused; 0 for one nobody has counted."""

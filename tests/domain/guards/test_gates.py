@@ -294,7 +294,18 @@ def test_a_fifth_of_too_few_ads_is_none() -> None:
     answer = refused(one(KILL, context))
 
     assert (answer.guard, answer.value, answer.limit) == (Guard.KILLS, 1, 0)
-    assert answer.reason == "a run pauses at most 20 % of 4 active ads, which is 0"
+    assert answer.reason == "at most 20 % of 4 active ads are paused in a run and in 24 hours, which is 0"
+
+
+def test_a_repeated_run_gets_no_second_share_of_kills() -> None:
+    earlier = [NOW - timedelta(hours=24), NOW - timedelta(hours=23), NOW - timedelta(hours=2)]
+    limits = replace(LIMITS, kill_share=Fraction(1, 5))
+    context = replace(a_context(limits), active_ads={AdSetId("s1"): 10}, kills=earlier)
+
+    answer = waited(one(KILL, context))
+
+    assert (answer.guard, answer.value, answer.limit) == (Guard.KILLS, 3, 2)
+    assert answer.until == NOW + timedelta(hours=1)
 
 
 def test_the_last_active_ad_of_an_ad_set_is_never_paused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -38,7 +38,7 @@ class Theatre(Protocol):
 def run(
     theatre: Theatre, loop: Mapping[str, Step], mornings: Sequence[datetime], *, seed: int, progress: Progress
 ) -> Report:
-    """Runs every step of the loop on every morning. The last day's reports stand below the summary, whole."""
+    """Runs every step of the loop on every morning; the plan of the busiest day is shown with what became of it."""
     days: list[dict[str, Report]] = []
     for number, morning in enumerate(mornings, start=1):
         theatre.advance_to(morning)
@@ -54,9 +54,9 @@ def _report(
     days: Sequence[Mapping[str, Report]], mornings: Sequence[datetime], alone: Truth, now: Truth, seed: int
 ) -> Report:
     rows = tuple(_day(morning, done) for morning, done in zip(mornings, days, strict=True))
-    counts = [row["confirmed"] for row in rows]
-    confirmed = sum(count for count in counts if isinstance(count, int))
+    confirmed = sum(_count(done["execute"], "confirmed") for done in days)
     last = days[-1]
+    busiest = max(range(len(days)), key=lambda place: _count(days[place]["enqueue"], "queued"))
     worst = max((report.exit_code for done in days for report in done.values()), default=0)
     return Report(
         command="demo",
@@ -82,10 +82,39 @@ def _report(
             ),
             Fact(key="audit_head", label="audit head", value=_fact(last["execute"], "audit_head")),
         ),
-        tables=(_days_table(rows),),
-        sections=tuple(last.values()),
+        tables=(_days_table(rows), *_plan_tables(days[busiest], mornings[busiest])),
+        notes=("The same on an account of your own: adctl init, then the lines of crontab.example.",),
         exit_code=worst,
     )
+
+
+def _plan_tables(done: Mapping[str, Report], morning: datetime) -> tuple[Table, ...]:
+    """Why the ads of one day were judged so, its plan as a diff with each change's outcome, and what was held back."""
+    outcomes = {row["entity"]: row["state"] for row in _table(done["execute"], "changes").rows}
+    verdicts = _table(done["decide"], "ads")
+    told = tuple(row for row in verdicts.rows if row["verdict"] in ("kill", "scale", "cut"))
+    day = morning.date()
+    return (
+        replace(verdicts, title=f"{day}: verdicts", rows=told, shown=12, empty="Every ad is kept as it is."),
+        _with_outcomes(_table(done["enqueue"], "budgets"), f"{day}: plan of budgets", outcomes),
+        _with_outcomes(_table(done["enqueue"], "statuses"), f"{day}: plan of ads", outcomes),
+        replace(_table(done["enqueue"], "held_back"), title=f"{day}: held back"),
+    )
+
+
+def _with_outcomes(plan: Table, title: str, outcomes: Mapping[Cell, Cell]) -> Table:
+    *columns, why = plan.columns
+    rows = tuple({**row, "outcome": outcomes.get(row["entity"], "waits")} for row in plan.rows)
+    return replace(plan, title=title, columns=(*columns, Column(key="outcome", label="outcome"), why), rows=rows)
+
+
+def _table(report: Report, key: str) -> Table:
+    return next(table for table in report.tables if table.key == key)
+
+
+def _count(report: Report, key: str) -> int:
+    value = _fact(report, key)
+    return value if isinstance(value, int) else 0
 
 
 def _day(morning: datetime, done: Mapping[str, Report]) -> dict[str, Cell]:

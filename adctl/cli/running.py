@@ -49,7 +49,7 @@ class Job:
 
 def perform(invocation: Invocation, work: Callable[[Settings], Report]) -> NoReturn:
     """Runs the work, prints its report or its error, and exits with the code that says how it went."""
-    perform_alone(invocation, lambda: work(_settings(invocation)))
+    perform_alone(invocation, lambda: work(load_settings(invocation)))
 
 
 def perform_alone(invocation: Invocation, work: Callable[[], Report]) -> NoReturn:
@@ -182,7 +182,8 @@ def _color() -> bool:
     return not process_environment().get("NO_COLOR")
 
 
-def _settings(invocation: Invocation) -> Settings:
+def load_settings(invocation: Invocation) -> Settings:
+    """The settings in force, with their secrets known to the redaction and log lines set up."""
     from adctl import logs, redaction
     from adctl.settings import load, process_environment
 

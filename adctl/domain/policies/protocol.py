@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Protocol
@@ -34,6 +34,9 @@ class AdHistory:
     Daily rows (shape m), in any order: `row_ad` indexes the ads, `row_days_ago` ≥ 0, counts and spend of that day.
     Credited deals (shape k): `deal_ad` indexes the ads, `deal_value` is synthetic revenue at the current stage,
     `deal_cash` the won amount (0 until won), `deal_days_ago` the age of the deal's creation.
+    Funnel (S stages): `stages` names them in the CRM's order, the last one is won. `deal_entered` (k, S) is how many
+    days before the end of `day` the deal first reached that stage or a later one, NaN where it never did;
+    `deal_lost` (k,) the same for being marked lost.
     """
 
     account: str
@@ -55,6 +58,9 @@ class AdHistory:
     deal_days_ago: Ints
     deal_value: Ints
     deal_cash: Ints
+    stages: tuple[str, ...] = ()
+    deal_entered: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    deal_lost: Floats = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

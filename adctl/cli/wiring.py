@@ -17,9 +17,11 @@ from adctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from adctl.cli.running import Job
+    from adctl.domain.embedding.creative_embedder import CreativeEmbedder
     from adctl.domain.guards.limits import Limits
     from adctl.domain.policies.protocol import Policy
     from adctl.domain.ports import AdsPlatform, Crm
+    from adctl.domain.winners import WinnerRule
     from adctl.settings import AccountSettings, Secret
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -137,6 +139,36 @@ def _minimum_budget(job: Job) -> int:
 
     with transaction(job.engine, read_only=True) as connection:
         return accounts.min_daily_budget(connection, job.profile.account)
+
+
+def creative_embedder() -> CreativeEmbedder:
+    """The embedder that ships with adctl: no fit, no download, the same vectors everywhere."""
+    from adctl.adapters.rarity_table import read_rarity_table
+    from adctl.domain.embedding.creative_embedder import CreativeEmbedder
+    from adctl.domain.embedding.hashed_text import HashedTextEmbedder
+
+    rarity = read_rarity_table()
+    return CreativeEmbedder(text=HashedTextEmbedder(rarity=rarity), rarity=rarity)
+
+
+def winner_rule(account: AccountSettings) -> WinnerRule:
+    """The account's bar for winners. Raises ConfigurationError for one that nothing or everything would pass."""
+    from adctl.domain.winners import WinnerRule
+
+    configured = account.winners
+    try:
+        return WinnerRule(
+            target_roas=float(configured.target_roas),
+            target_cost_per_win=0,
+            minimum_spend=configured.min_spend,
+            qualify_at=float(configured.min_probability),
+            demote_below=float(configured.demote_probability),
+            promising_impressions=configured.min_impressions,
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            f"accounts.{account.name}.winners: {error}", fix="correct target_roas or the probabilities in adctl.toml"
+        ) from error
 
 
 @contextmanager

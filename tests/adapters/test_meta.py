@@ -116,9 +116,10 @@ def test_a_passing_fault_of_a_read_is_tried_again(told: Told) -> None:
         assert len(server.asked) == 3
 
 
-def test_a_lasting_fault_of_a_read_ends_after_the_tries() -> None:
-    with meta(always(Told(status=503))) as (platform, server):
-        with pytest.raises(UnavailableError, match="http 503"):
+@pytest.mark.parametrize(("told", "match"), [(Told(status=503), "http 503"), (Told(drop=True), "no answer")])
+def test_a_lasting_fault_of_a_read_ends_after_the_tries(told: Told, match: str) -> None:
+    with meta(always(told)) as (platform, server):
+        with pytest.raises(UnavailableError, match=match):
             platform.account()
         assert len(server.asked) == 3
 
@@ -211,6 +212,15 @@ def test_empty_pages_without_end_are_an_error() -> None:
         with pytest.raises(UnavailableError, match="does not advance"):
             list(platform.ad_sets())
         assert len(server.asked) == 21
+
+
+def test_a_long_walk_with_many_empty_pages_between_is_no_endless_one() -> None:
+    def answer(asked: Asked) -> Told:
+        number = int(asked.query.get("after", "0"))
+        return page([ad_set_row(number)] if number % 2 else [], str(number + 1) if number < 60 else None)
+
+    with meta(answer) as (platform, _server):
+        assert len(list(platform.ad_sets())) == 30
 
 
 def test_a_next_link_without_cursors_is_still_followed_by_its_own_cursor() -> None:

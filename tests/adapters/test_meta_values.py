@@ -58,6 +58,11 @@ def test_one_conversion_under_many_names_counts_once() -> None:
     assert (row.leads, row.purchases, row.purchase_value) == (5, 3, 10056)
 
 
+def test_a_value_without_a_count_is_still_money() -> None:
+    row = insight(action_values=[{"action_type": "purchase", "value": "20"}])
+    assert (row.purchases, row.purchase_value) == (0, 2000)
+
+
 def test_the_asked_windows_are_added_and_an_absent_one_is_nothing() -> None:
     actions = [{"action_type": "purchase", "value": "9", "7d_click": "2", "1d_view": "1"}]
     values = [{"action_type": "purchase", "value": "90", "7d_click": "20.00"}]

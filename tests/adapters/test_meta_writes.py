@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -152,6 +153,16 @@ def test_a_server_that_trickles_bytes_cannot_outlast_the_total_deadline() -> Non
         taken = seconds_taken(lambda: answers.append(platform.write("20", Field.DAILY_BUDGET, 1200)))
     assert answers[0].outcome is WriteOutcome.UNKNOWN
     assert 0.55 <= taken < 1.7
+
+
+def test_an_abandoned_call_leaves_no_thread_behind() -> None:
+    told = Told(body=b" " * 200, trickle=0.05)
+    with meta(always(told), replace(QUICK, read=30.0, write_deadline=0.2)) as (platform, _server):
+        platform.write("20", Field.DAILY_BUDGET, 1200)
+        end = time.monotonic() + 2
+        while any(thread.name == "graph-call" for thread in threading.enumerate()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 def test_a_write_after_an_abandoned_one_works_on_a_fresh_connection() -> None:

@@ -73,7 +73,7 @@ class Session:
         self._next_search = 0.0
         # One loop below retries, for POST searches as well, and decides by the body of a 429; urllib3 would sleep for
         # as long as Retry-After says, which for a daily limit is hours.
-        never = Retry(total=0, redirect=0, allowed_methods=None, respect_retry_after_header=False)
+        never = Retry(total=0)
         client = HubSpot(access_token=token, host=base_url.rstrip("/"), retry=never)
         # Each walk through the attributes builds a new connection pool, so each api object is taken once.
         self.deals = client.crm.deals.basic_api

@@ -58,7 +58,6 @@ _HOUR: Final = 3600
 _DECAY: Final = 300
 _BUDGET_CHANGES_PER_HOUR: Final = 1487632
 _THROTTLES: Final = frozenset({4, 17, 32, 613, *range(80000, 80015)})
-_THROTTLE_SUBCODES: Final = frozenset({_BUDGET_CHANGES_PER_HOUR, 2446079, 1504022, 1504039})
 _TOKEN: Final = frozenset({102, 190})
 # 368 is a block for policy reasons: every further write makes it worse.
 _PERMISSION: Final = frozenset({10, 294, 368, *range(200, 300)})
@@ -96,7 +95,7 @@ def fault_of(error: Mapping[str, object]) -> Fault:
 
 
 def _kind(code: int, subcode: int, message: str, *, transient: bool) -> FaultKind:
-    if code in _THROTTLES or subcode in _THROTTLE_SUBCODES:
+    if code in _THROTTLES:
         return FaultKind.THROTTLED
     if code in _TOKEN:
         return FaultKind.TOKEN

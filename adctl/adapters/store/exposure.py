@@ -1,0 +1,62 @@
+"""Whether an account's changes are sent at all, how much it may spend a day, and what was raised of late."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from adctl.domain.ids import Account
+
+
+def daily_budget(connection: Connection, account: Account) -> int:
+    """The sum of all daily budgets in force, minor units: those of active campaigns and of active ad sets in them."""
+    value = connection.scalar(
+        text(
+            """
+            select coalesce(sum(b.daily_budget), 0)::bigint from (
+              select c.daily_budget from campaigns c where c.account = :account and c.status = 'ACTIVE'
+              union all
+              select s.daily_budget from ad_sets s
+              join campaigns c on c.account = s.account and c.campaign_id = s.campaign_id and c.status = 'ACTIVE'
+              where s.account = :account and s.status = 'ACTIVE'
+            ) b
+            """
+        ),
+        {"account": account},
+    )
+    return int(value or 0)
+
+
+def raised_since(connection: Connection, account: Account, start: datetime) -> int:
+    """The sum of authorised raises after `start`, minor units, as the cap counts: what may have been applied counts,
+    a change that was sent again counts once.
+    """
+    value = connection.scalar(
+        text(
+            """
+            select coalesce(sum(s.raise), 0)::bigint from (
+              select max(a.target_budget - a.expected_budget) as raise from change_attempts a
+              where a.account = :account and a.field = 'daily_budget' and a.target_budget > a.expected_budget
+                and a.authorised_at > :start and coalesce(a.outcome, 'unknown') in ('accepted', 'unknown')
+              group by a.change_id
+            ) s
+            """
+        ),
+        {"account": account, "start": start},
+    )
+    return int(value or 0)
+
+
+def halt(connection: Connection, account: Account) -> str | None:
+    """Why nothing is sent for this account, None when sending is not halted."""
+    reason = connection.scalar(
+        text(
+            """
+            select coalesce(nullif(reason, ''), 'no reason given') from controls
+            where account in ('*', :account) and halted order by account limit 1
+            """
+        ),
+        {"account": account},
+    )
+    return None if reason is None else str(reason)

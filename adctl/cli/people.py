@@ -1,0 +1,98 @@
+"""Commands that people ask around the loop: how it stands, what is wrong, how it is set up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adctl.cli.options import Account, Config, Json, examples
+from adctl.cli.running import Invocation, Job, perform, perform_alone, perform_reading
+
+if TYPE_CHECKING:
+    from adctl.domain.report import Report
+    from adctl.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("status", epilog=examples("adctl status", "adctl status -a main --json"))(status)
+    app.command("doctor", epilog=examples("adctl doctor", "adctl doctor --json"))(doctor)
+    app.command("init", epilog=examples("adctl init", "adctl init ~/.config/adctl/adctl.toml"))(init)
+    app.command("config", epilog=examples("adctl config", "adctl config --json"))(config)
+
+
+def status(account: Account = None, as_json: Json = False, config: Config = None) -> None:
+    """Show the last run of each job, how fresh the data is, what waits, and the money in play."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.status import Expectations, run
+
+        limits = job.account.limits
+        expectations = Expectations(
+            insights_age=timedelta(hours=limits.freshness_insights_hours),
+            crm_age=timedelta(hours=limits.freshness_crm_hours),
+            cap=limits.cap_increase_per_24h,
+        )
+        return run(job.engine, job.profile, expectations)
+
+    perform_reading(Invocation(command="status", as_json=as_json, config=config), account, work)
+
+
+def doctor(account: Account = None, as_json: Json = False, config: Config = None) -> None:
+    """Check all that a run needs, one line a check with its fix. Exit code 0: all well, 1: warnings, 2: critical."""
+    invocation = Invocation(command="doctor", as_json=as_json, config=config)
+
+    def work() -> Report:
+        from adctl.cli.checkup import examine
+
+        return examine(invocation, account)
+
+    perform_alone(invocation, work)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.", metavar="[FILE]")] = Path("adctl.toml"),
+    as_json: Json = False,
+) -> None:
+    """Write a settings file with every key explained; one that is there already is never touched."""
+
+    def work() -> Report:
+        from adctl.commands.init import run
+        from adctl.settings import commented_example
+
+        return run(file, commented_example())
+
+    perform_alone(Invocation(command="init", as_json=as_json), work)
+
+
+def config(as_json: Json = False, config: Config = None) -> None:
+    """Print every setting in force and where it came from; secrets are masked."""
+    perform(Invocation(command="config", as_json=as_json, config=config), _effective)
+
+
+def _effective(settings: Settings) -> Report:
+    from adctl.domain.report import Column, Report, Table
+    from adctl.settings import effective
+
+    rows = effective(settings)
+    given = sum(origin != "default" for _, _, origin in rows)
+    file = str(settings.config_file.absolute()) if settings.config_file else "no settings file"
+    return Report(
+        command="config",
+        summary=f"{len(rows)} settings, {given} of them given; {file}.",
+        tables=(
+            Table(
+                key="settings",
+                title="Settings",
+                columns=(
+                    Column(key="key", label="setting"),
+                    Column(key="value", label="value"),
+                    Column(key="origin", label="from"),
+                ),
+                rows=tuple({"key": key, "value": value, "origin": origin} for key, value, origin in rows),
+            ),
+        ),
+    )

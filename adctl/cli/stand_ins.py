@@ -1,0 +1,98 @@
+"""`adctl sandbox`: stand-ins of both vendors in the foreground, with the lines that point adctl at them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from datetime import UTC, datetime
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adctl.cli.options import Json, examples
+from adctl.cli.running import Invocation, show_error
+
+if TYPE_CHECKING:
+    from adctl.sandbox import Sandbox
+
+_ACCOUNT = "sandbox"
+_Port = Annotated[int, typer.Option(min=0, max=65535, help="A port of 127.0.0.1; 0 takes a free one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("sandbox", epilog=examples("adctl sandbox", "adctl sandbox --seed 7 --start 2026-03-02"))(sandbox)
+
+
+def sandbox(
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same world.")] = 1,
+    start: Annotated[
+        datetime | None,
+        typer.Option("--start", formats=["%Y-%m-%d"], help="The world's day, instead of today.", metavar="YYYY-MM-DD"),
+    ] = None,
+    meta_port: _Port = 0,
+    hubspot_port: _Port = 0,
+    as_json: Json = False,
+) -> None:
+    """Serve stand-ins of Meta and HubSpot over a simulated world until Ctrl-C; prints how to point adctl at them."""
+    from adctl.errors import UsageError
+    from adctl.sandbox import Sandbox
+
+    day = (start or datetime.now(UTC)).date()  # noqa: TID251 - stands in for vendors, whose day is not the database's
+    # Before anything is printed: whoever reads the lines may end this process at once.
+    ended = _end_on_signals()
+    try:
+        running = Sandbox.start(seed=seed, start=day, meta_port=meta_port, hubspot_port=hubspot_port)
+    except OSError as error:
+        refusal = UsageError(f"cannot listen on 127.0.0.1: {error.strerror}", fix="choose other ports, or 0")
+        raise typer.Exit(show_error(Invocation(command="sandbox", as_json=as_json), refusal)) from error
+    with running:
+        _announce(running, as_json=as_json)
+        ended.wait()
+
+
+def _end_on_signals() -> Event:
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+def _announce(running: Sandbox, *, as_json: bool) -> None:
+    from adctl import render
+    from adctl.domain.report import Fact, Report
+
+    known = {
+        "meta_base_url": running.meta_url,
+        "meta_token": running.meta_token,
+        "hubspot_base_url": running.hubspot_url,
+        "hubspot_token": running.hubspot_token,
+    }
+    if as_json:
+        ids = {"meta_ad_account": running.meta_account_id, "hubspot_portal": running.hubspot_portal}
+        facts = tuple(Fact(key=key, label=key, value=value) for key, value in {**known, **ids}.items())
+        report = Report(command="sandbox", summary="Serving.", facts=facts)
+        render.render(report, stream=sys.stdout, as_json=True)
+    else:
+        render.write(sys.stdout, _lines(running, known))
+    sys.stdout.flush()
+
+
+def _lines(running: Sandbox, known: dict[str, str]) -> str:
+    from adctl.sandbox.account_table import account_table
+
+    options = running.world.options
+    return "\n".join(
+        [
+            f"# Stand-ins of Meta and HubSpot: seed {options.seed}, {options.start}. Ctrl-C ends them.",
+            f"# Meta:    {running.meta_url}, ad account {running.meta_account_id}",
+            f"# HubSpot: {running.hubspot_url}, portal {running.hubspot_portal}",
+            "",
+            "# For a shell:",
+            *(f"export ADCTL_{key.upper()}={value}" for key, value in known.items()),
+            "",
+            "# For adctl.toml:",
+            account_table(running.world, _ACCOUNT),
+        ]
+    )

@@ -1,8 +1,9 @@
--- Embedded creatives and which of them win. PostgreSQL is the truth; the index file is a cache of it.
+-- Embedded creatives, what they did, and which of them win. PostgreSQL is the truth; the index file is a cache of it.
+-- Creatives of the same content are one: what counts here is the content hash, never how often it was uploaded.
 
 create table embeddings (
   account text not null references accounts,
-  -- The id inside the index file, taken from the content hash; creatives of the same content share it.
+  -- The id inside the index file, taken from the content hash.
   id bigint not null,
   model_id text not null,
   content_hash bytea not null check (octet_length(content_hash) = 16),
@@ -14,24 +15,44 @@ create table embeddings (
   check (octet_length(vector) = 4 * dims)
 );
 
+-- The mature record of every content as last judged, winner or not. Money is minor units.
+create table creative_records (
+  account text not null references accounts,
+  content_hash bytea not null check (octet_length(content_hash) = 16),
+  impressions bigint not null check (impressions >= 0),
+  clicks bigint not null check (clicks >= 0),
+  spend bigint not null check (spend >= 0),
+  wins double precision not null check (wins >= 0),
+  value bigint not null check (value >= 0),
+  matured boolean not null,
+  probability double precision not null check (probability between 0 and 1),
+  promising boolean not null,
+  reason text not null,
+  judged_at timestamptz not null,
+  primary key (account, content_hash)
+);
+
 create table winners (
   account text not null references accounts,
-  creative_id text not null,
+  content_hash bytea not null check (octet_length(content_hash) = 16),
   state text not null check (state in ('winner', 'demoted')),
-  probability double precision not null check (probability between 0 and 1),
-  evidence jsonb not null,
   since timestamptz not null,
   until timestamptz,
-  primary key (account, creative_id),
+  primary key (account, content_hash),
   check ((state = 'demoted') = (until is not null))
 );
 
 create table winner_events (
   account text not null references accounts,
   at timestamptz not null,
-  creative_id text not null,
+  content_hash bytea not null check (octet_length(content_hash) = 16),
   state text not null check (state in ('winner', 'demoted')),
   probability double precision not null,
   evidence jsonb not null,
-  primary key (account, at, creative_id)
+  primary key (account, at, content_hash, state)
 ) partition by range (at);
+
+create trigger winner_events_are_append_only before update or delete on winner_events
+  for each row execute function refuse_rewriting();
+create trigger winner_events_are_never_truncated before truncate on winner_events
+  for each statement execute function refuse_rewriting();

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import TracebackType
 
 import typer
 
-from adctl.cli import demo, loop
+from adctl.cli import demo, loop, people, server, stand_ins, winners
 
 app = typer.Typer(
     name="adctl",
@@ -20,19 +21,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 loop.register(app)
+winners.register(app)
+people.register(app)
+server.register(app)
 demo.register(app)
+stand_ins.register(app)
 
 
 def main() -> None:
     """The console script."""
     sys.excepthook = _redacted_traceback
+    threading.excepthook = _redacted_thread_traceback
     app()
 
 
-def _redacted_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _redacted_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """A bug's traceback, without secrets."""
     import traceback
 
     from adctl.redaction import redact
 
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _redacted_thread_traceback(bug: threading.ExceptHookArgs) -> None:
+    _redacted_traceback(bug.exc_type, bug.exc_value, bug.exc_traceback)

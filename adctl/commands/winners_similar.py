@@ -1,0 +1,250 @@
+"""Find the creatives that are most like an ad, a text or a draft, each with why it matches and how it did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store import accounts, attributions, embeddings, entities, winners
+from adctl.adapters.store.embeddings import Content
+from adctl.adapters.store.winners import Standing
+from adctl.adapters.winner_index import WinnerIndex, build_index, index_path, read_index
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.creatives import Creative, content_hash
+from adctl.domain.embedding.copies import NOISE_COSINE, CopyGroup, group_copies, relation
+from adctl.domain.embedding.creative_embedder import CreativeEmbedder
+from adctl.domain.embedding.embedder import Vectors
+from adctl.domain.embedding.index_stamp import IndexProblem, Neighbour, index_stamp
+from adctl.domain.ids import AdId
+from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
+from adctl.domain.winners import WinnerState
+from adctl.errors import UsageError
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The creative whose like is looked for; `itself` are content hashes that are no answer."""
+
+    creative: Creative
+    vector: Vectors
+    itself: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Match:
+    """A group of near-copies: the one nearest to what was asked, and the others. `variant_of` is a match's number."""
+
+    number: int
+    cosine: float
+    shown: Content
+    standing: Standing | None
+    copies: tuple[Standing, ...]
+    ads: int
+    variant_of: int | None
+
+
+def run(
+    engine: Engine,
+    profile: AccountProfile,
+    embedder: CreativeEmbedder,
+    query: AdId | Creative,
+    *,
+    index_directory: Path,
+    k: int = 10,
+    winners_only: bool = False,
+) -> Report:
+    """The k nearest creatives, near-copies of each other shown once; what is below chance (cosine .15) is left out.
+
+    The file is only a cache: when it is not what PostgreSQL says it should be, that is said in the log and the answer
+    comes from PostgreSQL. Raises UsageError for an ad that is not known or a query that shows nothing.
+    """
+    with transaction(engine, read_only=True) as connection:
+        accounts.check_pinned(connection, profile)
+        asked = _asked(connection, profile, embedder, query)
+        hashes = embeddings.embedded(connection, profile.account, embedder.model_id)
+        if not hashes:
+            return _report(profile, embedder, asked, (), _nothing_indexed(connection, profile), winners_only)
+        index = _index(connection, profile, embedder, hashes, index_directory)
+        standings = {s.content_hash: s for s in winners.standings(connection, profile.account)}
+        allowed = embeddings.shown_hashes(connection, profile.account) - asked.itself
+        if winners_only:
+            allowed = frozenset(c for c in allowed if c in standings and standings[c].state is WinnerState.WINNER)
+        ids = {number: content for number, content in hashes.items() if content in allowed}
+        found, groups = _groups(connection, profile, index, asked.vector, ids, k)
+        shown = embeddings.contents(connection, profile.account, [ids[n.embedding_id] for n in found])
+    matches = _matches(found, groups, ids, shown, standings)
+    return _report(profile, embedder, asked, matches, _none_found(winners_only, bool(ids)), winners_only)
+
+
+def _asked(
+    connection: Connection, profile: AccountProfile, embedder: CreativeEmbedder, query: AdId | Creative
+) -> _Asked:
+    creative = query if isinstance(query, Creative) else _creative_of(connection, profile, query)
+    vector = embedder.encode([creative])
+    if not vector.any():
+        raise UsageError("there is nothing to compare: no word and no attribute", fix="give a text with words in it")
+    itself = frozenset() if isinstance(query, Creative) else frozenset((content_hash(creative),))
+    return _Asked(creative=creative, vector=vector, itself=itself)
+
+
+def _creative_of(connection: Connection, profile: AccountProfile, ad_id: AdId) -> Creative:
+    creative = entities.creative_of_ad(connection, profile.account, ad_id)
+    if creative is not None:
+        return creative
+    if ad_id in attributions.known_ads(connection, profile.account):
+        raise UsageError(f"ad {ad_id}: its creative is not known", fix="run adctl sync-meta, or give --text")
+    raise UsageError(f"ad {ad_id}: not known in account {profile.account!r}", fix="run adctl sync-meta")
+
+
+def _index(
+    connection: Connection,
+    profile: AccountProfile,
+    embedder: CreativeEmbedder,
+    hashes: Mapping[int, bytes],
+    directory: Path,
+) -> WinnerIndex:
+    stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, hashes.items())
+    found = read_index(index_path(directory, profile.account), stamp)
+    if not isinstance(found, IndexProblem):
+        return found
+    _LOG.warning("%s: answered from PostgreSQL; adctl index-winners writes it anew", found.detail)
+    vectors = embeddings.vectors(connection, profile.account, embedder.model_id, embedder.dims)
+    return build_index(stamp, list(vectors), np.stack(list(vectors.values())))
+
+
+def _groups(
+    connection: Connection,
+    profile: AccountProfile,
+    index: WinnerIndex,
+    vector: Vectors,
+    allowed: Collection[int],
+    k: int,
+) -> tuple[list[Neighbour], list[CopyGroup]]:
+    """Fetches more until k groups of the allowed ones are together, or all that is above chance has been seen."""
+    fetched = 4 * k + 16
+    while True:
+        nearest = index.search(vector, fetched)[0]
+        found = [n for n in nearest if n.cosine >= NOISE_COSINE and n.embedding_id in allowed]
+        rows = embeddings.vectors(
+            connection, profile.account, index.stamp.model_id, index.stamp.dims, [n.embedding_id for n in found]
+        )
+        groups = group_copies(np.stack([rows[n.embedding_id] for n in found])) if found else []
+        if len(groups) > k or fetched >= index.stamp.count or nearest[-1].cosine < NOISE_COSINE:
+            return found, groups[:k]
+        fetched *= 4
+
+
+def _matches(
+    found: list[Neighbour],
+    groups: list[CopyGroup],
+    ids: Mapping[int, bytes],
+    shown: Mapping[bytes, Content],
+    standings: Mapping[bytes, Standing],
+) -> tuple[_Match, ...]:
+    number_of = {group.leader: number for number, group in enumerate(groups, 1)}
+    contents = [ids[neighbour.embedding_id] for neighbour in found]
+    return tuple(
+        _Match(
+            number=number_of[group.leader],
+            cosine=found[group.leader].cosine,
+            shown=shown[contents[group.leader]],
+            standing=standings.get(contents[group.leader]),
+            copies=tuple(standings[contents[c]] for c in group.copies if contents[c] in standings),
+            ads=sum(len(shown[contents[member]].ad_ids) for member in (group.leader, *group.copies)),
+            variant_of=None if group.variant_of is None else number_of.get(group.variant_of),
+        )
+        for group in groups
+    )
+
+
+def _nothing_indexed(connection: Connection, profile: AccountProfile) -> str:
+    others = embeddings.models(connection, profile.account)
+    if others:
+        return f"The creatives are indexed by another model ({', '.join(others)}): run adctl index-winners."
+    return "No creative is indexed yet: run adctl index-winners."
+
+
+def _none_found(winners_only: bool, any_allowed: bool) -> str:
+    if winners_only and not any_allowed:
+        return "No other creative is a winner at present."
+    return "Nothing similar: every other creative is as far away as chance would have it."
+
+
+def _report(
+    profile: AccountProfile,
+    embedder: CreativeEmbedder,
+    asked: _Asked,
+    matches: tuple[_Match, ...],
+    empty: str,
+    winners_only: bool,
+) -> Report:
+    kind = "winners" if winners_only else "creatives"
+    rows = tuple(_row(match, embedder, asked.creative) for match in matches)
+    return Report(
+        command="winners similar",
+        account=profile.account,
+        currency=profile.currency,
+        summary=f"{len(rows)} similar {kind}; similar, and not because of it better or worse." if rows else empty,
+        facts=(Fact(key="model", label="model", value=embedder.model_id),),
+        tables=(
+            Table(key="matches", title=f"Similar {kind}", columns=_COLUMNS, rows=rows, empty=empty),
+            Table(key="reasons", title="Why they match", columns=_REASONS, rows=rows, empty="nothing to explain"),
+        ),
+    )
+
+
+_COLUMNS = (
+    Column(key="number", label="#", kind=Kind.COUNT),
+    Column(key="cosine", label="cosine", kind=Kind.RATIO),
+    Column(key="relation", label="is a"),
+    Column(key="creative", label="creative"),
+    Column(key="ads", label="ads", kind=Kind.COUNT),
+    Column(key="state", label="state"),
+    Column(key="probability", label="P", kind=Kind.RATIO),
+    Column(key="impressions", label="impressions", kind=Kind.COUNT),
+    Column(key="spend", label="mature spend", kind=Kind.MONEY),
+    Column(key="copies", label="near-copies", kind=Kind.COUNT),
+    Column(key="variant_of", label="variant of #", kind=Kind.COUNT),
+)
+_REASONS = (
+    Column(key="number", label="#", kind=Kind.COUNT),
+    Column(key="text_cosine", label="text", kind=Kind.RATIO),
+    Column(key="attribute_cosine", label="attributes", kind=Kind.RATIO),
+    Column(key="shared_words", label="shared words"),
+    Column(key="equal_attributes", label="equal attributes"),
+)
+
+
+def _row(match: _Match, embedder: CreativeEmbedder, asked: Creative) -> Mapping[str, Cell]:
+    """Impressions and spend are those of all near-copies; P and state are of the one that is shown."""
+    why = embedder.explain(asked, match.shown.creative)
+    records = [s for s in (match.standing, *match.copies) if s is not None]
+    return {
+        "number": match.number,
+        "cosine": match.cosine,
+        "relation": relation(match.cosine).value,
+        "creative": match.shown.title,
+        "content": match.shown.content_hash.hex(),
+        "ad_ids": ", ".join(match.shown.ad_ids),
+        "ads": match.ads,
+        "state": match.standing.state.value if match.standing else WinnerState.NONE.value,
+        "probability": round(match.standing.probability, 4) if match.standing else None,
+        "impressions": sum(s.impressions for s in records),
+        "spend": sum(s.spend for s in records),
+        "copies": len(match.copies),
+        "variant_of": match.variant_of,
+        "text_cosine": round(why.text_cosine, 6),
+        "attribute_cosine": round(why.attribute_cosine, 6),
+        "text_share": round(why.text_share, 6),
+        "attribute_share": round(why.attribute_share, 6),
+        "shared_words": ", ".join(why.shared_words),
+        "equal_attributes": ", ".join(f"{name} {value}" for name, value in why.equal_attributes.items()),
+    }

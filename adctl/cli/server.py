@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     db.command("start", epilog=examples("adctl db start"))(start)
     db.command("stop", epilog=examples("adctl db stop"))(stop)
     db.command("status", epilog=examples("adctl db status", "adctl db status --json"))(status)
-    db.command("url", epilog=examples("adctl db url", 'pg_dump "$(adctl db url --show-password)" > backup.sql'))(url)
+    db.command("url", epilog=examples("adctl db url", 'pg_dump "$(adctl db url)" > backup.sql'))(url)
     db.command("psql", epilog=examples("adctl db psql", "adctl db psql -- -c 'select count(*) from ads'"))(psql)
     app.add_typer(db, name="db")
 

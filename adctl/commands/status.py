@@ -123,10 +123,10 @@ def _summary(found: _Found) -> str:
         "sending is halted" if found.halt else "",
     ]
     named = [trouble for trouble in troubles if trouble]
-    waiting = found.counts.get(State.PENDING, 0)
     if not found.runs:
         return "No job has run yet for this account."
-    return f"Needs a look: {', '.join(named)}." if named else f"All is well; {waiting} changes wait to be sent."
+    waiting = _counted(found.counts.get(State.PENDING, 0), "change waits", "changes wait") or "nothing waits"
+    return f"Needs a look: {', '.join(named)}." if named else f"All is well; {waiting} to be sent."
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -242,7 +242,8 @@ def _change(change: Change, now: datetime) -> Row:
         "before": change.expected,
         "after": change.target,
         "state": change.state.value,
-        "reason": change.state_reason or change.reason,
+        # Why it was wanted, unless something came in between.
+        "reason": change.reason if change.state is State.COMPLETED else change.state_reason or change.reason,
         "field": change.field.value,
         "change_id": str(change.change_id),
         "updated_at": change.updated_at,
@@ -250,12 +251,16 @@ def _change(change: Change, now: datetime) -> Row:
 
 
 def age(span: timedelta) -> str:
-    """`40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`; nothing is younger than 0 s."""
+    """`40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`, `36 h`; nothing is younger than 0 s."""
     seconds = max(int(span.total_seconds()), 0)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min"
     if seconds < 48 * 3600:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
+        return _two(f"{seconds // 3600} h", seconds % 3600 // 60, "min")
+    return _two(f"{seconds // 86400} d", seconds % 86400 // 3600, "h")
+
+
+def _two(large: str, rest: int, unit: str) -> str:
+    return f"{large} {rest} {unit}" if rest else large

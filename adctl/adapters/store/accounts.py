@@ -32,19 +32,32 @@ def simulate(connection: Connection, at: datetime) -> None:
     )
 
 
-_PINNED = text("select meta_ad_account, hubspot_portal, currency, timezone from accounts where account = :account")
+_PINNED = text(
+    """
+    select a.meta_ad_account, a.currency, a.timezone,
+      exists (select from campaigns t where t.account = a.account)
+      or exists (select from insights t where t.account = a.account)
+      or exists (select from deals t where t.account = a.account)
+      or exists (select from ad_performances t where t.account = a.account)
+      or exists (select from synthetic_revenue_config t where t.account = a.account) as holds_figures
+    from accounts a where a.account = :account
+    """
+)
 
 
 def check_pinned(connection: Connection, profile: AccountProfile) -> bool:
-    """True when the account exists and fits the configuration, False when it is new.
+    """True when the account exists and fits the configuration, False when it is new or holds no figures yet.
 
-    Raises ConfigurationError when the ad account, currency or time zone differ from what the account began with.
+    Raises ConfigurationError when the ad account, currency or time zone differ from those of the stored figures.
     """
     row = connection.execute(_PINNED, {"account": profile.account}).one_or_none()
     if row is None:
         return False
     for key in ("meta_ad_account", "currency", "timezone"):
         if getattr(row, key) != getattr(profile, key):
+            # A first run that was refused for a slip in adctl.toml must not hold the slip against its correction.
+            if not row.holds_figures:
+                return False
             raise ConfigurationError(
                 f"account {profile.account!r}: {key} is {getattr(profile, key)!r} in the configuration but "
                 f"{getattr(row, key)!r} in the database",
@@ -63,7 +76,9 @@ def ensure(connection: Connection, profile: AccountProfile) -> None:
             """
             insert into accounts (account, meta_ad_account, hubspot_portal, currency, timezone)
             values (:account, :meta_ad_account, nullif(:hubspot_portal, ''), :currency, :timezone)
-            on conflict (account) do nothing
+            on conflict (account) do update set
+              meta_ad_account = excluded.meta_ad_account, hubspot_portal = excluded.hubspot_portal,
+              currency = excluded.currency, timezone = excluded.timezone
             """
         ),
         {

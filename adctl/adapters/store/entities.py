@@ -43,6 +43,51 @@ def upsert_creatives(connection: Connection, account: Account, rows: Sequence[Cr
     )
 
 
+# What only a file named has the status UNKNOWN: Meta was never asked for it.
+_VANISHED = (
+    text(
+        """
+        update campaigns set status = 'DELETED', effective_status = 'DELETED', read_at = :read_at
+        where account = :account and campaign_id <> all(:campaigns) and status not in ('DELETED', 'UNKNOWN')
+        """
+    ),
+    text(
+        """
+        update ad_sets set status = 'DELETED', effective_status = 'DELETED', read_at = :read_at
+        where account = :account and ad_set_id <> all(:ad_sets) and status not in ('DELETED', 'UNKNOWN')
+        """
+    ),
+    text(
+        """
+        update ads set status = 'DELETED', effective_status = 'DELETED', read_at = :read_at
+        where account = :account and ad_id <> all(:ads) and status not in ('DELETED', 'UNKNOWN')
+        """
+    ),
+)
+
+
+def mark_vanished(
+    connection: Connection,
+    account: Account,
+    *,
+    campaigns: Sequence[Campaign],
+    ad_sets: Sequence[AdSet],
+    ads: Sequence[Ad],
+    read_at: datetime,
+) -> int:
+    """Notes as deleted what is stored and was not among all that Meta lists, archived objects included; returns how
+    many. What comes back is stored as it then is.
+    """
+    seen = {
+        "account": account,
+        "campaigns": [c.campaign_id for c in campaigns],
+        "ad_sets": [a.ad_set_id for a in ad_sets],
+        "ads": [a.ad_id for a in ads],
+        "read_at": read_at,
+    }
+    return sum(connection.execute(statement, seen).rowcount for statement in _VANISHED)
+
+
 def campaigns(connection: Connection, account: Account) -> tuple[Campaign, ...]:
     rows = connection.execute(
         text(

@@ -1,0 +1,175 @@
+"""sync-hubspot: every deal with every stage move, again only what moved, and never a write to the CRM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from adctl.adapters.hubspot import HubSpotCrm
+from adctl.commands import sync_hubspot
+from adctl.domain.report import Report
+from adctl.errors import BusyError, UnavailableError
+from adctl.sandbox.crm import Record
+from tests.adapters.canned_hubspot import QUICK
+from tests.builders import LEDGER, Loop, fact
+
+READS = ("/search", "/batch/read")
+
+
+def deals_of(loop: Loop) -> Mapping[int, Record]:
+    return loop.sandbox.world.portal.collections["deals"].records
+
+
+def sync(loop: Loop) -> Report:
+    """With little patience, so that a test of failure does not wait."""
+    with HubSpotCrm(
+        token=loop.sandbox.hubspot_token, currency="USD", base_url=loop.sandbox.hubspot_url, patience=QUICK
+    ) as crm:
+        return sync_hubspot.run(loop.engine, loop.job().profile, crm)
+
+
+def only_reads(loop: Loop) -> bool:
+    return all(one.method == "GET" or one.path.endswith(READS) for one in loop.sandbox.hubspot_log)
+
+
+def watermark(loop: Loop) -> object:
+    return loop.value("select until from sync_watermarks where source = 'hubspot.deals'")
+
+
+def test_every_deal_is_stored_beyond_the_first_hundred(synced: Loop) -> None:
+    stored = {row["deal_id"]: row for row in synced.rows("deals")}
+    world = deals_of(synced)
+    assert len(world) > 500
+    assert {deal_id: (row["pipeline"], row["stage"]) for deal_id, row in stored.items()} == {
+        str(deal_id): (deal.properties["pipeline"], deal.properties["dealstage"]) for deal_id, deal in world.items()
+    }
+    won = synced.value(
+        """
+        select count(*) from deals d join crm_stages s
+          on (s.account, s.pipeline, s.stage) = (d.account, d.pipeline, d.stage) and s.outcome = 'won'
+        """
+    )
+    assert won == synced.sandbox.world.totals().won > 0
+
+
+def test_the_stage_moves_of_every_deal_are_whole(synced: Loop) -> None:
+    stored: dict[str, list[str]] = {}
+    for row in sorted(synced.rows("stage_moves"), key=lambda row: row["at"]):
+        stored.setdefault(row["deal_id"], []).append(row["stage"])
+    assert stored == {
+        str(deal_id): [version.value for version in deal.history["dealstage"]]
+        for deal_id, deal in deals_of(synced).items()
+    }
+
+
+def test_the_contacts_of_deals_are_stored_without_personal_data(synced: Loop) -> None:
+    names = {"account", "contact_id", "created_at", "first_url_ad_id", "click_id"}
+    assert {key for row in synced.rows("contacts") for key in row} == names
+    linked = {str(contact) for deal in deals_of(synced).values() for contact in deal.links.get("contacts", {})}
+    assert {row["contact_id"] for row in synced.rows("contacts")} == linked
+
+
+def test_a_second_run_reads_little_and_changes_nothing(synced: Loop) -> None:
+    before = synced.digest(LEDGER)
+    report = synced.sync_hubspot()
+    assert fact(report, "written") == 0
+    assert isinstance(deals := fact(report, "deals"), int)
+    assert deals < 20
+    assert report.summary.endswith("No changes.")
+    assert synced.digest(LEDGER) == before
+
+
+def test_a_full_run_reads_all_again_and_changes_nothing(synced: Loop) -> None:
+    before = synced.digest(LEDGER)
+    report = synced.sync_hubspot(full=True)
+    assert fact(report, "deals") == len(deals_of(synced))
+    assert fact(report, "written") == 0
+    assert synced.digest(LEDGER) == before
+
+
+def test_a_later_run_takes_in_what_moved_since(synced: Loop) -> None:
+    synced.advance(days=1)
+    report = synced.sync_hubspot()
+    assert isinstance(read := fact(report, "deals"), int)
+    assert 0 < read < len(deals_of(synced)) / 2
+    assert {row["deal_id"]: row["stage"] for row in synced.rows("deals")} == {
+        str(deal_id): deal.properties["dealstage"] for deal_id, deal in deals_of(synced).items()
+    }
+    assert only_reads(synced)
+
+
+def test_a_dry_run_writes_nothing_here_and_there(synced: Loop) -> None:
+    synced.advance(days=1)
+    before = synced.digest()
+    report = synced.sync_hubspot(dry_run=True)
+    assert isinstance(read := fact(report, "deals"), int)
+    assert read > 0
+    assert report.summary.endswith("nothing written.")
+    assert synced.digest() == before
+    assert only_reads(synced)
+
+
+def test_an_archived_deal_counts_no_more_and_a_merged_one_names_its_winner(loop: Loop) -> None:
+    first, second, third = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
+    sync(loop)
+    loop.sandbox.hubspot.edit_by_person({"archive": first})
+    loop.sandbox.hubspot.edit_by_person({"merge": second, "into": third})
+    loop.advance(minutes=30)
+
+    sync(loop)
+
+    stored = {row["deal_id"]: row for row in loop.rows("deals")}
+    assert (stored[first]["archived"], stored[first]["merged_into"]) == (True, None)
+    assert (stored[second]["archived"], stored[second]["merged_into"]) == (True, third)
+    assert (stored[third]["archived"], stored[third]["merged_into"]) == (False, None)
+    before = loop.digest(LEDGER)
+    assert fact(sync(loop), "written") == 0
+    assert loop.digest(LEDGER) == before
+
+
+def test_a_deal_moved_right_before_the_last_run_is_found_by_the_overlap(loop: Loop) -> None:
+    (moved,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
+    sync(loop)
+    loop.sandbox.hubspot.edit_by_person({"id": moved, "properties": {"dealstage": "closedwon", "amount": "912.50"}})
+    loop.advance(minutes=10)
+    sync(loop)
+    assert loop.value("select stage from deals where deal_id = :deal", deal=moved) == "closedwon"
+    assert loop.value("select amount from deals where deal_id = :deal", deal=moved) == 91_250
+
+
+def test_errors_end_the_run_and_leave_the_watermark(loop: Loop) -> None:
+    sync(loop)
+    reached = watermark(loop)
+    loop.advance(hours=2)
+    fault = loop.sandbox.hubspot.faults.arm("status", path="batch/read", times=None)
+
+    with pytest.raises(UnavailableError) as failed:
+        sync(loop)
+
+    assert failed.value.exit_code == 69
+    assert fault.hits > 1
+    assert watermark(loop) == reached
+    loop.sandbox.hubspot.faults.clear()
+    sync(loop)
+    assert watermark(loop) == loop.sandbox.world.now
+
+
+def test_a_used_up_daily_limit_is_busy_and_leaves_the_watermark(loop: Loop) -> None:
+    sync(loop)
+    reached = watermark(loop)
+    loop.advance(hours=2)
+    loop.sandbox.hubspot.faults.arm("rate_limited", policy="DAILY", retry_after=36000)
+    outcome = loop.command_line()("sync-hubspot")
+    assert outcome.code == BusyError.exit_code
+    assert "daily limit" in outcome.err
+    assert watermark(loop) == reached
+
+
+def test_faults_on_the_way_that_pass_are_not_noticed(loop: Loop) -> None:
+    for kind, skip in (("close", 1), ("html", 3), ("rate_limited", 5), ("garbage", 7)):
+        loop.sandbox.hubspot.faults.arm(kind, skip=skip)
+    sync(loop)
+    assert len(loop.rows("deals")) == len(deals_of(loop))
+    assert {one["hits"] for one in loop.sandbox.hubspot.faults.summaries()} == {1}
+    assert only_reads(loop)

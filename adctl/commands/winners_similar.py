@@ -26,6 +26,10 @@ from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.winners import WinnerState
 from adctl.errors import UsageError
 
+# Enough that the near-copies of what is shown are among them; an exact search costs the same for one and for hundreds.
+_FETCHED_PER_MATCH = 16
+_FETCHED_AT_LEAST = 256
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -128,8 +132,11 @@ def _groups(
     allowed: Collection[int],
     k: int,
 ) -> tuple[list[Neighbour], list[CopyGroup]]:
-    """Fetches more until k groups of the allowed ones are together, or all that is above chance has been seen."""
-    fetched = 4 * k + 16
+    """Fetches more until k groups of the allowed ones are together, or all that is above chance has been seen.
+
+    Limit: a copy that is much further from the query than the one shown may not be among those fetched.
+    """
+    fetched = _FETCHED_PER_MATCH * k + _FETCHED_AT_LEAST
     while True:
         nearest = index.search(vector, fetched)[0]
         found = [n for n in nearest if n.cosine >= NOISE_COSINE and n.embedding_id in allowed]

@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from scipy.special import gammaln
+
 from adctl.domain.ids import AdId
 from adctl.domain.winners import (
     CreativeRecord,
@@ -18,10 +21,10 @@ from adctl.domain.winners import (
     probability_above_target,
 )
 
-# How much the account's own average counts beside a creative's record: as much as two wins at the average cost, since
-# ads of one account differ several times over in what a win costs; as five wins for what a win is worth, which differs
-# less from ad to ad than from deal to deal.
-_PRIOR_WINS: Final = 2.0
+# How many wins at the account's average cost the prior counts for: the fewer, the more the account's ads differ. At
+# most two, so that a creative's own record soon has the greater say.
+_PRIOR_WINS: Final = np.array([0.25, 0.5, 1.0, 2.0])
+# What a win is worth differs less from ad to ad than from deal to deal.
 _PRIOR_VALUE_WEIGHT: Final = 5.0
 
 
@@ -57,24 +60,40 @@ class Judged:
         return self.verdict.state in kept and self.verdict.state is not self.previous
 
 
-def account_prior(figures: Iterable[AdFigures], win_values: Sequence[int]) -> RoasPrior | None:
+def account_prior(figures: Sequence[AdFigures], win_values: Sequence[int]) -> RoasPrior | None:
     """What the account's totals say of an ad that nothing is known of; None before the first win or the first spend.
 
-    The mean value of a win is all value over all wins, so that rate times value is the account's own ROAS. `win_values`
-    are the wins' own values and say how much they differ. Limit: a creative's own record is part of the totals.
+    Its mean rate is the account's wins per unit spent; its weight is the one under which the ads' wins are most likely
+    (negative binomial, four weights tried). The mean value of a win is all value over all wins, so that rate times
+    value is the account's own ROAS; `win_values` are the wins' own values and say how much they differ.
+
+    Limit: a creative's own record is part of the totals.
     """
-    spend = wins = value = 0
-    for figure in figures:
-        spend, wins, value = spend + figure.spend, wins + figure.wins, value + figure.value
+    spend, wins, value = (sum(getattr(f, name) for f in figures) for name in ("spend", "wins", "value"))
     if min(spend, wins, value) <= 0:
         return None
+    weight = _likeliest_weight(figures, wins / spend)
     return RoasPrior(
-        wins=_PRIOR_WINS,
-        spend=_PRIOR_WINS * spend / wins,
+        wins=weight,
+        spend=weight * spend / wins,
         win_value=value / wins,
         value_weight=_PRIOR_VALUE_WEIGHT,
         value_variation=_variation(win_values),
     )
+
+
+def _likeliest_weight(figures: Sequence[AdFigures], rate: float) -> float:
+    spent = [f for f in figures if f.spend]
+    wins = np.array([f.wins for f in spent])[:, np.newaxis]
+    mean = rate * np.array([f.spend for f in spent])[:, np.newaxis]
+    weight = _PRIOR_WINS
+    likelihood = (
+        gammaln(weight + wins)
+        - gammaln(weight)
+        + weight * np.log(weight / (weight + mean))
+        + wins * np.log(mean / (weight + mean))
+    )
+    return float(weight[int(np.argmax(likelihood.sum(axis=0)))])
 
 
 def pooled_records(

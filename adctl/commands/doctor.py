@@ -139,7 +139,7 @@ def _pinned(connection: Connection, profile: AccountProfile) -> Check:
         known = accounts.check_pinned(connection, profile)
     except ConfigurationError as error:
         return refused(subject, error)
-    return ok(subject, "fits the configuration" if known else "not yet used")
+    return ok(subject, "fits the configuration" if known else "holds no figures yet")
 
 
 _LOCK = text("select pid, pg_try_advisory_lock(hashtextextended('adctl.doctor/' || pid, 0)) from pg_backend_pid() pid")

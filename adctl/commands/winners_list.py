@@ -72,7 +72,7 @@ def _row(standing: Standing, content: Content | None) -> Mapping[str, Cell]:
         "clicks": standing.clicks,
         "spend": standing.spend,
         "value": standing.value,
-        "wins": standing.wins,
+        "wins": int(standing.wins) if standing.wins.is_integer() else standing.wins,
         "since": standing.since,
         "until": standing.until,
         "reason": standing.reason,

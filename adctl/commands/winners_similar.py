@@ -193,18 +193,20 @@ def _report(
     empty: str,
     winners_only: bool,
 ) -> Report:
-    kind = "winners" if winners_only else "creatives"
+    kind = "winner" if winners_only else "creative"
     rows = tuple(_row(match, embedder, asked.creative) for match in matches)
+    tables = [Table(key="matches", title=f"Similar {kind}s", columns=_COLUMNS, rows=rows, empty=empty)]
+    if rows:
+        reasons = tuple({column.key: row[column.key] for column in _REASONS} for row in rows)
+        tables.append(Table(key="reasons", title="Why they match", columns=_REASONS, rows=reasons))
+    found = f"{len(rows)} similar {kind}{'s' if len(rows) > 1 else ''}; likeness is no cause of a result."
     return Report(
         command="winners similar",
         account=profile.account,
         currency=profile.currency,
-        summary=f"{len(rows)} similar {kind}; similar, and not because of it better or worse." if rows else empty,
+        summary=found if rows else empty,
         facts=(Fact(key="model", label="model", value=embedder.model_id),),
-        tables=(
-            Table(key="matches", title=f"Similar {kind}", columns=_COLUMNS, rows=rows, empty=empty),
-            Table(key="reasons", title="Why they match", columns=_REASONS, rows=rows, empty="nothing to explain"),
-        ),
+        tables=tuple(tables),
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from adctl.adapters.db import driver
 from adctl.adapters.store.entities import creative_from_fields
-from adctl.domain.creatives import Creative, creative_attributes, creative_text
+from adctl.domain.creatives import Creative, creative_attributes
 from adctl.domain.embedding.embedder import Vectors
 from adctl.domain.embedding.index_stamp import embedding_id
 from adctl.domain.ids import Account, AdId, CreativeId
@@ -31,7 +31,8 @@ class Content:
     @property
     def title(self) -> str:
         """Its first words on one line, or its attributes where it has none."""
-        words = " ".join(creative_text(self.creative).split())
+        shown = self.creative
+        words = " ".join((shown.headline or shown.body or shown.description or "").split())
         if len(words) > _TITLE_CHARACTERS:
             return f"{words[: _TITLE_CHARACTERS - 1]}…"
         attributes = creative_attributes(self.creative)

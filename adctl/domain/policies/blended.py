@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -15,13 +15,14 @@ from adctl.domain.ids import digest
 from adctl.domain.money import show
 from adctl.domain.policies.blended_scores import Record, Scores, ctr_weight, evidence, record_of
 from adctl.domain.policies.protocol import (
+    VERDICTS,
     AdHistory,
-    AdVerdict,
     Flags,
     Floats,
     Ints,
     PolicyResult,
     Verdict,
+    VerdictColumns,
 )
 from adctl.errors import ConfigurationError
 
@@ -87,22 +88,18 @@ class BlendedPolicy:
         """A verdict per ad; the shares of the active ads and `unallocated` sum to what they had before."""
         record = record_of(history)
         scores = self._scores(history, record)
-        killed, scaled, reasons = self._judge(history, record, scores)
+        killed, scaled, reason = self._judge(history, record, scores)
         budgets, unallocated = self._shares(history, scores.draw, killed)
-        verdicts = np.select([killed, scaled], [Verdict.KILL.value, Verdict.SCALE.value], Verdict.KEEP.value)
-        rows = evidence(record, scores, history.budget, budgets)
+        codes = [VERDICTS.index(verdict) for verdict in (Verdict.KILL, Verdict.SCALE, Verdict.KEEP)]
         return PolicyResult(
-            verdicts=tuple(
-                AdVerdict(
-                    ad_id=ad_id,
-                    verdict=Verdict(str(verdicts[ad])),
-                    current_budget=int(history.budget[ad]),
-                    budget=int(budgets[ad]),
-                    confidence=float(scores.confidence[ad]),
-                    reason=reasons[ad],
-                    evidence=rows[ad],
-                )
-                for ad, ad_id in enumerate(history.ad_ids)
+            verdicts=VerdictColumns(
+                ad_ids=history.ad_ids,
+                verdict=np.select([killed, scaled], codes[:2], codes[2]).astype(np.int8),
+                current_budget=history.budget,
+                budget=budgets,
+                confidence=scores.confidence,
+                evidence=evidence(record, scores, history.budget, budgets),
+                reason=reason,
             ),
             unallocated=unallocated,
         )
@@ -141,18 +138,18 @@ class BlendedPolicy:
     def _roas(self, value: Ints, spend: Ints, minor_per_major: int) -> Floats:
         return value / np.maximum(spend.astype(np.float64), _LEAST_SPEND * minor_per_major)
 
-    def _judge(self, history: AdHistory, record: Record, scores: Scores) -> tuple[Flags, Flags, list[str]]:
-        """Who is killed, who scales, and each ad's reason."""
+    def _judge(self, history: AdHistory, record: Record, scores: Scores) -> tuple[Flags, Flags, Callable[[int], str]]:
+        """Who is killed, who scales, and what makes each ad's reason."""
         spend = record.spend / history.minor_per_major
         protected = self._protected(record.age, spend)
         scaled = history.active & ~protected & (scores.roas > self.scale_roas)
         bar = self._bar(history, record)
         killed = history.active & ~protected & ~scaled & (spend >= self.kill_min_spend) & (scores.roas < bar)
-        reasons = [
-            self._reason(history, record, scores, ad, bar, protected=bool(protected[ad]))
-            for ad in range(len(history.ad_ids))
-        ]
-        return killed, scaled, reasons
+
+        def reason(ad: int) -> str:
+            return self._reason(history, record, scores, ad, bar, protected=bool(protected[ad]))
+
+        return killed, scaled, reason
 
     def _protected(self, age: Floats, spend: Floats) -> Flags:
         """Too young or too little spent to be judged: either protects."""

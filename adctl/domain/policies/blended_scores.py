@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adctl.domain.policies.protocol import AdHistory, Evidence, Floats, Ints
+from adctl.domain.policies.protocol import AdHistory, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,29 +64,27 @@ def ctr_weight(age: Floats) -> Floats:
     )
 
 
-def evidence(record: Record, scores: Scores, before: Ints, after: Ints) -> list[Evidence]:
-    """One row per ad. Money is minor units; `change_percentage` is None for an ad that had nothing."""
-    columns: dict[str, list[int | float | None]] = {
-        "impressions": record.impressions.tolist(),
-        "clicks": record.clicks.tolist(),
-        "ctr": scores.ctr.tolist(),
-        "roas": scores.roas.tolist(),
-        "pipeline_roas": scores.pipeline_roas.tolist(),
-        "ctr_weight": scores.ctr_weight.tolist(),
-        "roas_weight": (1.0 - scores.ctr_weight).tolist(),
-        "blended_score": scores.blended.tolist(),
-        "decay_factor": scores.decay.tolist(),
-        "final": scores.final.tolist(),
-        "age_hours": record.age.tolist(),
-        "spend": record.spend.tolist(),
-        "pipeline": record.pipeline.tolist(),
-        "cash": record.cash.tolist(),
-        "alpha": scores.alpha.tolist(),
-        "beta": scores.beta.tolist(),
-        "draw": scores.draw.tolist(),
-        "change_percentage": [
-            round(100.0 * (new - old) / old, 2) if old else None
-            for old, new in zip(before.tolist(), after.tolist(), strict=True)
-        ],
+def evidence(record: Record, scores: Scores, before: Ints, after: Ints) -> dict[str, Ints | Floats]:
+    """Columns of one entry per ad. Money is minor units; `change_percentage` is NaN for an ad that had nothing."""
+    had = before > 0
+    change = np.round(100.0 * (after - before) / np.where(had, before, 1), 2)
+    return {
+        "impressions": record.impressions,
+        "clicks": record.clicks,
+        "ctr": scores.ctr,
+        "roas": scores.roas,
+        "pipeline_roas": scores.pipeline_roas,
+        "ctr_weight": scores.ctr_weight,
+        "roas_weight": 1.0 - scores.ctr_weight,
+        "blended_score": scores.blended,
+        "decay_factor": scores.decay,
+        "final": scores.final,
+        "age_hours": record.age,
+        "spend": record.spend,
+        "pipeline": record.pipeline,
+        "cash": record.cash,
+        "alpha": scores.alpha,
+        "beta": scores.beta,
+        "draw": scores.draw,
+        "change_percentage": np.where(had, change, np.nan),
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

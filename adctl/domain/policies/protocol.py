@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Evidence = Mapping[str, bool | int | float | str | None]
+Codes = NDArray[np.int8]
+Fact = bool | int | float | str | None
+Evidence = Mapping[str, Fact]
 
 
 class Verdict(StrEnum):
@@ -76,11 +78,72 @@ class AdVerdict:
     evidence: Evidence
 
 
+VERDICTS = tuple(Verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VerdictColumns(Sequence[AdVerdict]):
+    """The verdicts of n ads as columns; read as a sequence, each ad's verdict is built when it is asked for.
+
+    `verdict` indexes VERDICTS; budgets are minor units. An evidence column has one entry per ad, or is the one value
+    that all share; NaN stands for None. `reason` makes the sentence of one ad, by its index.
+    """
+
+    ad_ids: tuple[str, ...]
+    verdict: Codes
+    current_budget: Ints
+    budget: Ints
+    confidence: Floats
+    evidence: Mapping[str, Ints | Floats | Flags | tuple[str, ...] | Fact]
+    reason: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.ad_ids)
+
+    @overload
+    def __getitem__(self, place: int) -> AdVerdict: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[AdVerdict]: ...
+    def __getitem__(self, place: int | slice) -> AdVerdict | Sequence[AdVerdict]:
+        if isinstance(place, slice):
+            return tuple(self._at(ad) for ad in range(*place.indices(len(self))))
+        return self._at(range(len(self))[place])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def evidence_of(self, ad: int) -> Evidence:
+        return {key: _fact(column, ad) for key, column in self.evidence.items()}
+
+    def _at(self, ad: int) -> AdVerdict:
+        return AdVerdict(
+            ad_id=self.ad_ids[ad],
+            verdict=VERDICTS[int(self.verdict[ad])],
+            current_budget=int(self.current_budget[ad]),
+            budget=int(self.budget[ad]),
+            confidence=float(self.confidence[ad]),
+            reason=self.reason(ad),
+            evidence=self.evidence_of(ad),
+        )
+
+
+def _fact(column: Ints | Floats | Flags | tuple[str, ...] | Fact, ad: int) -> Fact:
+    if isinstance(column, tuple):
+        return column[ad]
+    if not isinstance(column, np.ndarray):
+        return column
+    value: bool | int | float = column[ad].item()
+    return None if value != value else value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyResult:
-    """The verdicts in the order of the ads; `unallocated` is budget (minor units) that caps left over."""
+    """The verdicts in the order of the ads; `unallocated` is budget (minor units) that caps left over.
 
-    verdicts: tuple[AdVerdict, ...]
+    The project's own policies give `VerdictColumns`; a small policy may give a tuple.
+    """
+
+    verdicts: Sequence[AdVerdict]
     unallocated: int
 
 

@@ -203,6 +203,7 @@ def test_the_queue_shows_states_and_the_age_of_what_is_in_flight(engine: Engine)
 def test_a_raise_counts_from_its_authorisation_for_24_hours_and_once(engine: Engine) -> None:
     queue(engine, budget_change(1, 1000, 1150))
     change = send(engine)
+    at(engine, NOON + timedelta(minutes=5))
     with transaction(engine) as connection:
         changes.move(connection, change, come_from=State.EXECUTING, to=State.UNKNOWN, actor="execute")
         changes.move(connection, change, come_from=State.UNKNOWN, to=State.PENDING, actor="reconcile")
@@ -210,7 +211,7 @@ def test_a_raise_counts_from_its_authorisation_for_24_hours_and_once(engine: Eng
     queue(engine, budget_change(2, 1000, 900))
     send(engine)
     assert facts(read(engine))["raised"] == 150
-    at(engine, NOON + timedelta(hours=24))
+    at(engine, NOON + timedelta(hours=24, minutes=5))
     assert facts(read(engine))["raised"] == 0
 
 

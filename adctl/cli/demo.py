@@ -117,7 +117,7 @@ _LOOP: Mapping[str, Callable[[Job], Report]] = {
     "decide": steps.decide,
     "enqueue": steps.enqueue,
     "execute": steps.execute,
-    # "index-winners": steps.index_winners,
+    "index-winners": steps.index_winners,
 }
 
 

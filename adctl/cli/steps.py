@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -52,7 +53,7 @@ def ingest_crm(job: Job, file: Path | None = None) -> Report:
     if file is not None:
         taken = CrmFile(
             source=_source(file),
-            is_performances=file.suffix.lower() == ".json",
+            is_performances=_is_json(file),
             columns=job.account.columns.crm,
             stage_names=_stage_names(job.account),
         )
@@ -132,6 +133,14 @@ def index_winners(job: Job) -> Report:
 
 def _source(file: Path) -> Source:
     return sys.stdin.buffer if str(file) == "-" else file
+
+
+def _is_json(file: Path) -> bool:
+    """By the file's name, or by the first character on standard input, which is looked at and not taken."""
+    piped = sys.stdin.buffer
+    if str(file) == "-" and isinstance(piped, io.BufferedReader):
+        return piped.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    return file.suffix.lower() == ".json"
 
 
 def _stage_names(account: AccountSettings) -> StageNames:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from adctl.adapters.physical_lines import Source
 from adctl.adapters.store import accounts, attributions, deals, revenue, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.attribution import Attribution, Method, attribute
+from adctl.domain.deals import Deal
 from adctl.domain.exports import CrmExport, StageNames
 from adctl.domain.ids import AdId
 from adctl.domain.mapping_report import mapping_table
@@ -60,12 +61,13 @@ def run(
             written = revenue.record_configured(connection, profile.account, configured, now)
             written += _store(connection, profile, export, performances, now)
         found = _attribute(connection, profile, window)
-        unknown = [ad for ad in performances if ad not in attributions.known_ads(connection, profile.account)]
+        known = attributions.known_ads(connection, profile.account)
+        unknown = [ad_id for ad_id in performances if ad_id not in known]
         if not dry_run:
             written += attributions.upsert(connection, profile.account, found, now)
         book = revenue_book(
-            deals.live(connection, profile.account),
-            revenue.stage_values(connection, profile.account),
+            _live(connection, profile, export if dry_run else None),
+            revenue.stage_values(connection, profile.account, planned=configured if dry_run else (), at=now),
             at=now,
             currency=profile.currency,
         )
@@ -106,6 +108,12 @@ def _store(
     return written
 
 
+def _live(connection: Connection, profile: AccountProfile, unstored: CrmExport | None) -> Iterable[Deal]:
+    """The deals that count; a dry run's file stands in the place of what it would replace."""
+    found = {deal.deal_id: deal for deal in deals.live(connection, profile.account)}
+    return {**found, **{deal.deal_id: deal for deal in unstored.deals}}.values() if unstored else found.values()
+
+
 def _attribute(connection: Connection, profile: AccountProfile, window: timedelta) -> list[Attribution]:
     known = attributions.known_ads(connection, profile.account)
     touches = attributions.touches(connection, profile.account)
@@ -139,13 +147,15 @@ def _report(
         Fact(key="won", label="of it won", value=sum(r.cash for r in book.revenues), kind=Kind.MONEY),
         Fact(key="written", label="rows written", value=written, kind=Kind.COUNT),
     ]
+    if performances:
+        facts.append(Fact(key="unknown_ads", label="ads not known", value=len(unknown), kind=Kind.COUNT))
     if export:
         facts.append(Fact(key="file_won", label="won in the file", value=export.totals.won_value, kind=Kind.MONEY))
     notes = list(export.notes) if export else []
     if foreign:
         notes.append(f"{foreign} won deals are in another currency than {profile.currency} and count as nothing.")
     if unknown:
-        notes.append(f"{len(unknown)} ads of the file are not known: {', '.join(unknown[:5])}. Run adctl sync-meta.")
+        notes.append(f"{len(unknown)} ads of the file are not known: run adctl sync-meta.")
     return Report(
         command="ingest-crm",
         account=profile.account,
@@ -153,7 +163,7 @@ def _report(
         dry_run=dry_run,
         summary=_summary(len(found), written, len(unmapped), dry_run=dry_run),
         facts=tuple(facts),
-        tables=(*_file_tables(export), _unmapped_table(unmapped)),
+        tables=(*_file_tables(export), _unmapped_table(unmapped), *_unknown_ads(unknown)),
         notes=tuple(notes),
         exit_code=3 if unmapped or foreign else 0,
     )
@@ -198,6 +208,14 @@ def _unmapped_table(unmapped: Counter[tuple[str, str]]) -> Table:
         rows=tuple({"pipeline": p, "stage": s, "deals": n} for (p, s), n in sorted(unmapped.items())),
         empty="Every stage has a value.",
     )
+
+
+def _unknown_ads(unknown: Sequence[AdId]) -> tuple[Table, ...]:
+    if not unknown:
+        return ()
+    columns = (Column(key="ad_id", label="ad"),)
+    rows = tuple({"ad_id": ad_id} for ad_id in unknown)
+    return (Table(key="unknown_ads", title="Ads that are not known", columns=columns, rows=rows, shown=10),)
 
 
 def _summary(count: int, written: int, unmapped: int, *, dry_run: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
@@ -57,8 +58,10 @@ def record_configured(connection: Connection, account: Account, values: Sequence
     )
 
 
-def stage_values(connection: Connection, account: Account) -> StageValues:
-    """All values of the account, of every time."""
+def stage_values(
+    connection: Connection, account: Account, *, planned: Sequence[StageValue] = (), at: datetime = BEGINNING
+) -> StageValues:
+    """All values of the account, of every time; a dry run adds those it would record, `planned`, as of `at`."""
     rows = connection.execute(
         text(
             """
@@ -68,7 +71,7 @@ def stage_values(connection: Connection, account: Account) -> StageValues:
         ),
         {"account": account},
     )
-    return StageValues(
+    stored = [
         StageValue(
             pipeline=row.pipeline,
             stage=row.stage,
@@ -78,4 +81,5 @@ def stage_values(connection: Connection, account: Account) -> StageValues:
             effective_from=row.effective_from,
         )
         for row in rows
-    )
+    ]
+    return StageValues((*stored, *(replace(value, effective_from=at) for value in planned)))

@@ -105,12 +105,11 @@ def _next(this: _Run) -> bool:
 
 
 def _carry_out(this: _Run, change: Change) -> None:
-    read_at = _now(this)
-    try:
-        state = this.platform.read(change.kind, change.entity_id)
-    except AdctlError as error:
-        _settle(this, change, State.CLAIMED, State.PENDING, reason=f"could not be read: {error.what}")
-        raise
+    read_at, state = _read_claimed(this, change)
+    if judge(change, state) is Reading.AS_EXPECTED and change.jitter_ms:
+        this.sleep(change.jitter_ms / 1000)
+        # A person may have changed it during the pause, and a long one outlasts the freshness of what was read.
+        read_at, state = _read_claimed(this, change)
     match judge(change, state):
         case Reading.AT_TARGET:
             _settle(this, change, State.CLAIMED, State.COMPLETED, reason="was there already", observed=change.target)
@@ -122,8 +121,17 @@ def _carry_out(this: _Run, change: Change) -> None:
         case Reading.UNWRITABLE:
             _settle(this, change, State.CLAIMED, State.BLOCKED, reason="holds no daily budget of its own")
         case Reading.AS_EXPECTED:
-            this.sleep(change.jitter_ms / 1000)
             _send(this, change, read_at)
+
+
+def _read_claimed(this: _Run, change: Change) -> tuple[datetime, EntityState | None]:
+    """The object as it is now, and the moment before it was read; without an answer the change is given back."""
+    read_at = _now(this)
+    try:
+        return read_at, this.platform.read(change.kind, change.entity_id)
+    except AdctlError as error:
+        _settle(this, change, State.CLAIMED, State.PENDING, reason=f"could not be read: {error.what}")
+        raise
 
 
 def _send(this: _Run, change: Change, read_at: datetime) -> None:

@@ -1,0 +1,458 @@
+"""execute: what was decided reaches Meta once, as the stored integer, and nobody else's value is overwritten."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adctl.adapters.store import changes
+from adctl.domain.changes import Change
+from adctl.errors import BusyError, UnavailableError
+from adctl.sandbox.ad_objects import Ad, AdSet, Campaign
+from tests.builders import ACCOUNT, LEDGER, SMALL, Loop, fact, table
+
+SETTLE = 120
+YEN = {**SMALL, "currency": "JPY"}
+WITH_LIFETIME = {**SMALL, "lifetime_ad_set": True}
+
+
+def ad_sets(loop: Loop) -> list[AdSet]:
+    """Those that own a daily budget."""
+    return [one for one in loop.sandbox.world.tree.ad_sets if one.daily_budget is not None]
+
+
+def ad_of(loop: Loop) -> Ad:
+    return next(one for one in loop.sandbox.world.tree.ads if one.status == "ACTIVE")
+
+
+def raised(node: AdSet | Campaign, percent: int = 10) -> int:
+    assert node.daily_budget is not None
+    return node.daily_budget * (100 + percent) // 100
+
+
+def queue_raise(loop: Loop, percent: int = 10, jitter_ms: int = 0) -> AdSet:
+    """Queues a raise of the first ad set."""
+    node = ad_sets(loop)[0]
+    loop.queue(node, raised(node, percent), jitter_ms=jitter_ms)
+    return node
+
+
+def states(loop: Loop) -> list[str]:
+    return sorted(row["state"] for row in loop.rows("pending_ad_changes"))
+
+
+def the_change(loop: Loop) -> dict[str, Any]:
+    (row,) = loop.rows("pending_ad_changes")
+    return row
+
+
+def history(loop: Loop) -> list[str]:
+    return [row["to_state"] for row in sorted(loop.rows("ad_change_history"), key=lambda row: row["seq"])]
+
+
+# --- the straight way ------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_is_read_written_once_as_stored_and_read_back(loop: Loop) -> None:
+    node = ad_sets(loop)[0]
+    before, target = node.daily_budget, raised(node)
+    loop.queue(node, target)
+
+    report = loop.execute()
+
+    methods = [(one.method, one.path.rpartition("/")[2]) for one in loop.sandbox.meta_log]
+    assert methods == [("GET", node.id), ("POST", node.id), ("GET", node.id)]
+    (post,) = loop.posts()
+    assert {**post.params, **post.body} == {"daily_budget": str(target)}
+    assert node.daily_budget == target
+    row = the_change(loop)
+    assert (row["state"], row["observed_budget"], row["target_budget"], row["attempts"]) == (
+        "completed",
+        target,
+        target,
+        1,
+    )
+    assert history(loop) == ["pending", "claimed", "executing", "completed"]
+    assert before is not None
+    assert (fact(report, "sent"), fact(report, "confirmed"), fact(report, "budget_moved")) == (1, 1, target - before)
+    assert report.exit_code == 0
+
+
+def test_the_attempt_says_what_was_sent_and_what_it_proved(loop: Loop) -> None:
+    node = queue_raise(loop)
+    loop.execute()
+    (attempt,) = loop.rows("change_attempts")
+    assert (attempt["entity_id"], attempt["target_budget"], attempt["outcome"]) == (
+        node.id,
+        node.daily_budget,
+        "accepted",
+    )
+    assert attempt["finished_at"] == attempt["authorised_at"] == loop.sandbox.world.now
+
+
+def test_what_was_confirmed_is_what_the_next_decision_starts_from(loop: Loop) -> None:
+    loop.sync_meta()
+    node, ad = queue_raise(loop), ad_of(loop)
+    loop.queue(ad, "PAUSED")
+    loop.execute()
+    assert {row["ad_set_id"]: row["daily_budget"] for row in loop.rows("ad_sets")}[node.id] == node.daily_budget
+    assert {row["ad_id"]: row["status"] for row in loop.rows("ads")}[ad.id] == "PAUSED"
+
+
+def test_executing_twice_changes_nothing(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.execute()
+    before, sent = loop.digest(LEDGER), len(loop.sandbox.meta_log)
+    report = loop.execute()
+    assert report.summary == "No changes."
+    assert loop.digest(LEDGER) == before
+    assert len(loop.sandbox.meta_log) == sent
+
+
+def test_a_dry_run_reads_and_writes_nothing_here_and_there(loop: Loop) -> None:
+    node = queue_raise(loop)
+    before = loop.digest()
+    report = loop.execute(dry_run=True)
+    assert [(row["entity"], row["reason"]) for row in table(report, "due").rows] == [
+        (f"ad_set {node.id}", "as expected")
+    ]
+    assert report.summary == "1 changes would be judged and sent."
+    assert loop.posts() == []
+    assert loop.digest() == before
+
+
+def test_the_budget_of_a_campaign_goes_to_the_campaign(loop: Loop) -> None:
+    node = next(one for one in loop.sandbox.world.tree.campaigns if one.daily_budget)
+    target = raised(node)
+    loop.queue(node, target)
+    loop.execute()
+    assert [one.path.rpartition("/")[2] for one in loop.posts()] == [node.id]
+    assert node.daily_budget == target
+
+
+def test_an_ad_is_paused_and_seen_paused(loop: Loop) -> None:
+    ad = ad_of(loop)
+    loop.queue(ad, "PAUSED")
+    loop.execute()
+    assert [one.body for one in loop.posts()] == [{"status": "PAUSED"}]
+    assert (the_change(loop)["state"], the_change(loop)["observed_status"], ad.status) == (
+        "completed",
+        "PAUSED",
+        "PAUSED",
+    )
+
+
+@pytest.mark.parametrize("loop", [YEN], indirect=True)
+def test_yen_are_sent_as_plain_yen(loop: Loop) -> None:
+    loop.configure('cap_increase_per_24h = "300.00"', "cap_increase_per_24h = 1000000")
+    node = ad_sets(loop)[0]
+    before = node.daily_budget
+    target = raised(node)
+    loop.queue(node, target)
+    loop.execute()
+    (post,) = loop.posts()
+    assert before is not None
+    assert post.body == {"daily_budget": str(target)}
+    assert before < target < before * 2
+    assert the_change(loop)["state"] == "completed"
+
+
+def test_a_limit_leaves_the_rest_for_the_next_run(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.queue(ad_of(loop), "PAUSED")
+    first = loop.execute(limit=1)
+    assert (fact(first, "sent"), fact(first, "waiting")) == (1, 1)
+    assert states(loop) == ["completed", "pending"]
+    loop.execute()
+    assert states(loop) == ["completed", "completed"]
+
+
+def test_a_change_of_tomorrow_is_not_touched_today(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.run_sql("update pending_ad_changes set earliest_execute_at = adctl_now() + interval '1 hour'")
+    assert loop.execute().summary == "No changes."
+    loop.advance(hours=1)
+    assert fact(loop.execute(), "confirmed") == 1
+
+
+def test_what_could_not_be_sent_in_time_expires(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.advance(hours=24)
+    report = loop.execute()
+    assert fact(report, "expired") == 1
+    assert (states(loop), loop.posts()) == (["expired"], [])
+
+
+# --- what stands at Meta --------------------------------------------------------------------------------------------
+
+
+def test_what_is_at_its_target_already_is_completed_without_a_write(loop: Loop) -> None:
+    node = queue_raise(loop)
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": raised(node)})
+    report = loop.execute()
+    assert (states(loop), loop.posts(), report.exit_code) == (["completed"], [], 0)
+    assert the_change(loop)["observed_budget"] == the_change(loop)["target_budget"]
+
+
+def test_a_strangers_value_is_a_conflict_and_stays(loop: Loop) -> None:
+    node = queue_raise(loop)
+    loop.queue(ad_of(loop), "PAUSED")
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
+    report = loop.execute()
+    assert report.exit_code == 3
+    assert states(loop) == ["completed", "conflict"]
+    assert [one.body for one in loop.posts()] == [{"status": "PAUSED"}]
+    assert node.daily_budget == 7777
+    assert any("Meta holds 7777" in str(row["reason"]) for row in table(report, "changes").rows)
+
+
+def test_an_edit_during_the_pause_before_the_write_is_not_overwritten(loop: Loop) -> None:
+    node = queue_raise(loop, jitter_ms=5_000)
+    edit = {"id": node.id, "daily_budget": 7777}
+    fault = loop.sandbox.meta.faults.arm("person_edits", method="GET", path=f"{node.id}$", edit=edit)
+    paused: list[float] = []
+    report = loop.execute(sleep=paused.append)
+    assert (fault.hits, paused) == (1, [5.0])
+    assert (states(loop), loop.posts(), report.exit_code) == (["conflict"], [], 3)
+    assert node.daily_budget == 7777
+
+
+def test_a_pause_longer_than_a_reading_stays_fresh_does_not_block_the_change(loop: Loop) -> None:
+    queue_raise(loop, jitter_ms=90_000)
+    report = loop.execute(sleep=lambda seconds: loop.advance(seconds=seconds), limit=3)
+    assert (fact(report, "confirmed"), states(loop)) == (1, ["completed"])
+
+
+@pytest.mark.parametrize("status", ["ARCHIVED", "DELETED"])
+def test_what_is_gone_at_meta_is_blocked(loop: Loop, status: str) -> None:
+    node = queue_raise(loop)
+    loop.sandbox.meta.edit_by_person({"id": node.id, "status": status})
+    report = loop.execute()
+    assert (states(loop), loop.posts(), report.exit_code) == (["blocked"], [], 3)
+
+
+def test_an_object_meta_does_not_know_is_blocked(loop: Loop) -> None:
+    loop.queue(replace(ad_sets(loop)[0], id="99"), raised(ad_sets(loop)[0]))
+    assert loop.execute().exit_code == 3
+    assert (states(loop), loop.posts()) == (["blocked"], [])
+
+
+@pytest.mark.parametrize("loop", [WITH_LIFETIME], indirect=True)
+def test_a_lifetime_budget_is_never_written(loop: Loop) -> None:
+    node = next(one for one in loop.sandbox.world.tree.ad_sets if one.lifetime_budget)
+    lifetime = node.lifetime_budget
+    loop.queue(replace(node, daily_budget=10_000), 11_000)
+    loop.execute()
+    assert (states(loop), loop.posts()) == (["blocked"], [])
+    assert (node.daily_budget, node.lifetime_budget) == (None, lifetime)
+
+
+# --- what a write's answer proves ------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_a_failure(loop: Loop) -> None:
+    node = queue_raise(loop)
+    before = node.daily_budget
+    loop.sandbox.meta.faults.arm("graph_error", method="POST", code=100, subcode=1885272, message="too low")
+    report = loop.execute()
+    assert (states(loop), report.exit_code) == (["failed"], 3)
+    assert "100/1885272 too low" in the_change(loop)["state_reason"]
+    assert node.daily_budget == before
+    assert loop.execute().summary == "No changes."
+
+
+LOST = ("hang", "html", "close", "status", "garbage")
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_write_that_was_applied_but_not_answered_is_unknown_until_it_is_seen(loop: Loop, kind: str) -> None:
+    node = queue_raise(loop)
+    fault = loop.sandbox.meta.faults.arm(kind, method="POST", apply=True, seconds=2)
+
+    report = loop.execute()
+    assert (fault.hits, states(loop), report.exit_code) == (1, ["unknown"], 3)
+    assert node.daily_budget == the_change(loop)["target_budget"]
+
+    loop.advance(seconds=SETTLE - 1)
+    loop.execute()
+    assert states(loop) == ["unknown"]
+
+    loop.advance(seconds=1)
+    report = loop.execute()
+    assert (states(loop), report.exit_code) == (["completed"], 0)
+    assert the_change(loop)["observed_budget"] == the_change(loop)["target_budget"]
+    assert len(loop.posts()) == 1
+
+
+@pytest.mark.parametrize("kind", ["close", "no_effect"])
+def test_a_write_that_was_not_applied_is_sent_again_as_the_same_integer_once_that_is_sure(
+    loop: Loop, kind: str
+) -> None:
+    node = queue_raise(loop)
+    fault = loop.sandbox.meta.faults.arm(kind, method="POST")
+    loop.execute()
+    assert (fault.hits, states(loop)) == (1, ["unknown"])
+    loop.execute()
+    assert len(loop.posts()) == 1
+
+    loop.advance(seconds=SETTLE)
+    loop.execute()
+
+    assert states(loop) == ["completed"]
+    assert [one.body for one in loop.posts()] == [{"daily_budget": str(node.daily_budget)}] * 2
+
+
+def test_a_third_value_after_a_lost_write_is_a_conflict(loop: Loop) -> None:
+    node = queue_raise(loop)
+    loop.sandbox.meta.faults.arm("close", method="POST", apply=True)
+    loop.execute()
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
+    loop.advance(seconds=SETTLE)
+    report = loop.execute()
+    assert (states(loop), report.exit_code, node.daily_budget) == (["conflict"], 3, 7777)
+    assert len(loop.posts()) == 1
+
+
+def test_a_read_back_that_fails_leaves_the_outcome_unknown(loop: Loop) -> None:
+    node = queue_raise(loop)
+    loop.sandbox.meta.faults.arm("status", method="GET", path=f"{node.id}$", skip=1, times=None)
+    loop.execute()
+    assert states(loop) == ["unknown"]
+    loop.sandbox.meta.faults.clear()
+    loop.advance(seconds=SETTLE)
+    loop.execute()
+    assert (states(loop), len(loop.posts())) == (["completed"], 1)
+
+
+def test_a_throttle_puts_the_change_back_with_a_time_and_ends_the_run_as_busy(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.sandbox.meta.faults.arm("graph_error", method="POST", code=613, subcode=1487632, message="4 times an hour")
+    with pytest.raises(BusyError) as busy:
+        loop.execute()
+    assert busy.value.exit_code == 75
+    row = the_change(loop)
+    assert row["state"] == "pending"
+    assert (row["earliest_execute_at"] - loop.sandbox.world.now).total_seconds() == 3600
+    assert loop.execute().summary == "No changes."
+    loop.advance(seconds=3600)
+    loop.execute()
+    assert states(loop) == ["completed"]
+
+
+def test_without_an_answer_to_the_read_nothing_is_sent_and_the_change_waits(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.sandbox.meta.faults.arm("status", method="GET", times=None)
+    with pytest.raises(UnavailableError):
+        loop.execute()
+    assert (states(loop), loop.posts()) == (["pending"], [])
+    loop.sandbox.meta.faults.clear()
+    loop.execute()
+    assert states(loop) == ["completed"]
+
+
+# --- guards at the moment of sending ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_while_sending_is_halted(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.run_sql("update controls set halted = true, reason = 'test' where account = 'main'")
+    with pytest.raises(BusyError) as halted:
+        loop.execute()
+    assert halted.value.exit_code == 75
+    assert (states(loop), loop.posts()) == (["pending"], [])
+
+
+def test_nothing_is_sent_while_nobody_has_set_a_cap(loop: Loop) -> None:
+    loop.configure('cap_increase_per_24h = "300.00"', "# no cap")
+    queue_raise(loop)
+    loop.execute()
+    assert (states(loop), loop.posts()) == (["pending"], [])
+    assert the_change(loop)["state_reason"].startswith("cap: not set")
+
+
+@pytest.mark.parametrize(("percent", "state"), [(20, "completed"), (21, "blocked")])
+def test_velocity_is_judged_on_the_first_change_too(loop: Loop, percent: int, state: str) -> None:
+    queue_raise(loop, percent)
+    loop.execute()
+    assert states(loop) == [state]
+    assert len(loop.posts()) == (state == "completed")
+
+
+def test_raises_beyond_the_cap_wait_until_a_day_has_passed(loop: Loop) -> None:
+    first, second = ad_sets(loop)[:2]
+    most = raised(first) - (first.daily_budget or 0)
+    loop.configure('cap_increase_per_24h = "300.00"', f'cap_increase_per_24h = "{most / 100:.2f}"')
+    loop.queue(first, raised(first))
+    loop.execute()
+    loop.queue(second, raised(second))
+    loop.execute()
+    assert states(loop) == ["completed", "pending"]
+    assert len(loop.posts()) == 1
+
+
+# --- several at once, and signals ------------------------------------------------------------------------------------
+
+
+def test_of_eight_sessions_at_once_each_change_is_claimed_by_one(loop: Loop) -> None:
+    node = ad_sets(loop)[0]
+    for number in range(24):
+        loop.queue(replace(node, id=str(100 + number)), raised(node))
+
+    def claim_all(worker: int) -> list[Change]:
+        found: list[Change] = []
+        with loop.engine.connect() as session:
+            while True:
+                with session.begin():
+                    change = changes.claim(session, ACCOUNT, f"worker {worker}")
+                if change is None:
+                    return found
+                found.append(change)
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [change.change_id for found in pool.map(claim_all, range(8)) for change in found]
+
+    assert len(claimed) == 24
+    assert Counter(claimed).most_common(1)[0][1] == 1
+    assert states(loop) == ["claimed"] * 24
+
+
+def test_a_change_whose_worker_died_before_sending_is_carried_out_by_the_next_run(loop: Loop) -> None:
+    queue_raise(loop)
+    with loop.engine.connect() as session, session.begin():
+        assert changes.claim(session, ACCOUNT, "a worker that dies") is not None
+    assert states(loop) == ["claimed"]
+    loop.execute()
+    assert (states(loop), len(loop.posts())) == (["completed"], 1)
+
+
+def test_a_change_whose_owner_lives_is_left_alone(loop: Loop) -> None:
+    queue_raise(loop)
+    with loop.engine.connect() as session:
+        with session.begin():
+            assert changes.claim(session, ACCOUNT, "a worker that lives") is not None
+        assert loop.execute().summary == "No changes."
+        assert (states(loop), loop.posts()) == (["claimed"], [])
+
+
+def test_sigterm_finishes_the_change_in_hand_and_takes_no_new_one(loop: Loop) -> None:
+    for node in ad_sets(loop)[:2]:
+        loop.queue(node, raised(node))
+    loop.queue(ad_of(loop), "PAUSED")
+    loop.sandbox.meta.faults.arm("latency", method="POST", times=None, seconds=0.6)
+    running = loop.command_line().start("execute", "--json")
+    deadline = time.monotonic() + 30
+    while not loop.posts() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, err) == (0, b"")
+    assert b'"confirmed": 1' in out or b'"confirmed":1' in out
+    assert states(loop) == ["completed", "pending", "pending"]
+    assert len(loop.posts()) == 1
+    assert loop.value("select exit_code from job_runs") == 0

@@ -1,4 +1,4 @@
-"""Ads Manager exports and tables like them: one row an ad and period, read whole or refused whole."""
+"""Ads Manager exports and tables like them: one row an ad and period; bad rows are set aside or refuse the file."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from adctl.adapters.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
-from adctl.adapters.delimited import open_table
 from adctl.adapters.physical_lines import Limits, Source
+from adctl.adapters.records import open_records
 from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
 from adctl.domain.columns import Row, RowSource, fold, resolve_columns
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
 from adctl.domain.ids import AdId, AdSetId, CampaignId
 from adctl.domain.insights import Insight
+from adctl.domain.rejects import Quarantine
 from adctl.errors import InputRejectedError
 
 _WINDOW = re.compile(r"(\d{1,2})-day (click|engaged-view|view)", re.ASCII)
 _WINDOW_KINDS = {"click": "click", "view": "view", "engaged-view": "ev"}
 _TOTAL_NAME = re.compile(r"|(grand )?totals?|results from \d+ .*", re.IGNORECASE | re.ASCII)
+_META_ID = re.compile(r"\d{1,32}", re.ASCII)
 # What a breakdown column shows in a row that is not broken down.
 _UNDIVIDED = frozenset({"", "all", "total"})
 _COUNTS = ("impressions", "clicks", "link_clicks", "leads", "purchases", "results")
@@ -35,6 +37,7 @@ def read_ads_export(
     as_of: date,
     overrides: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    quarantine: Quarantine | None = None,
 ) -> AdsExport:
     """The export in a file or binary stream; days are account days, none later than the day after `as_of`.
 
@@ -42,11 +45,13 @@ def read_ads_export(
     `Reporting starts` to `Reporting ends`. An empty cell or a dash in a column of figures is 0. Without a column for
     all clicks the link clicks, which are among them, stand in for it. `Results` counts as leads or purchases where
     `Result indicator` says so and the file has no column of their own. `overrides` maps a field of FIELDS to a column.
+    Rows that the quarantine takes are left out, and with them every other part of the same ad's same period.
 
     Raises InputRejectedError (nothing is returned of such a file), ConfigurationError for a bad override or currency,
     UsageError when the file cannot be opened.
     """
-    with open_table(source, limits=limits or Limits()) as table:
+    bad = quarantine or Quarantine()
+    with open_records(source, limits=limits or Limits()) as table:
         mapping = resolve_columns(FIELDS, table.header, overrides or {}, currency=currency, source=table.name)
         require_figures(mapping, table.name)
         cells = cells_of(
@@ -57,28 +62,31 @@ def read_ads_export(
             dates=_DATES,
             currency=currency,
             latest=as_of + timedelta(days=1),
+            quarantine=bad,
         )
-        return _Reader(cells, table.header, as_of).read(table)
+        return _Reader(cells, table.header, as_of, bad).read(table)
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """The insight of one ad and period so far and the line that it was first met on."""
+    """The insight of one ad and period so far, the line that it was first met on, and how many rows it sums up."""
 
     insight: Insight
     line: int
+    parts: int
 
 
 class _Reader:
     """One walk over the rows, collecting what they say."""
 
-    def __init__(self, cells: Cells, header: tuple[str, ...], as_of: date) -> None:
+    def __init__(self, cells: Cells, header: tuple[str, ...], as_of: date, quarantine: Quarantine) -> None:
         self._cells = cells
+        self._quarantine = quarantine
         self._as_of = as_of
         self._has = cells.mapping.columns
         self._breakdowns = tuple(title for title in header if fold(title) in BREAKDOWNS)
         self._placed: dict[tuple[str, date, date], _Placed] = {}
-        self._parts: dict[tuple[str, ...], int] = {}
+        self._parts: dict[tuple[str, ...], tuple[int, int]] = {}
         self._campaigns: dict[str, CampaignFound] = {}
         self._ad_sets: dict[str, AdSetFound] = {}
         self._ads: dict[str, AdFound] = {}
@@ -88,13 +96,14 @@ class _Reader:
         self._rows = 0
 
     def read(self, table: RowSource) -> AdsExport:
-        for row in table.rows():
-            self._refuse_row_behind_summary()
+        for row in self._cells.good_rows(table, self._quarantine):
+            self._reject_row_behind_summary()
             if self._is_summary(row):
                 self._summary, self._rows_before_summary = row, self._rows
             else:
-                self._rows += 1
-                self._add(row)
+                self._take(row)
+        self._check_stated(table)
+        self._leave_out_broken_sums(table)
         insights = tuple(placed.insight for placed in self._placed.values())
         totals = _sum(insights, self._rows)
         self._check_summary(totals)
@@ -111,7 +120,7 @@ class _Reader:
             breakdowns=self._breakdowns,
             totals=totals,
             dated=any(field in self._has for field in _DATES),
-            total_checked=self._summary is not None,
+            total_checked=self._summary is not None and not self._quarantine.rows,
             notes=table.notes,
         )
 
@@ -121,26 +130,63 @@ class _Reader:
         names = [self._cells.text(row, field) for field in ("ad_name", "ad_set_name", "campaign_name")]
         return all(_TOTAL_NAME.fullmatch(text) for text in (*texts, *names)) and self._summary is None
 
-    def _refuse_row_behind_summary(self) -> None:
+    def _reject_row_behind_summary(self) -> None:
         """A total stands above all rows or below them; between them it is a row that lost its id."""
         if self._summary is not None and self._rows_before_summary:
-            raise self._cells.refused(self._summary, "ad_id", "the id is empty", fix=ID_FIX.format("Ad ID"))
+            error = self._cells.refused(self._summary, "ad_id", "the id is empty", fix=ID_FIX.format("Ad ID"))
+            self._quarantine.reject(self._summary, error)
+            self._summary = None
 
-    def _add(self, row: Row) -> None:
-        self._cells.check_currency(row, "currency")
-        insight = self._insight(row)
-        self._remember(row, insight)
+    def _take(self, row: Row) -> None:
+        try:
+            self._cells.check_currency(row, "currency")
+            insight = self._insight(row)
+            self._add(row, insight)
+        except InputRejectedError as error:
+            self._quarantine.reject(row, error)
+        else:
+            self._rows += 1
+
+    def _add(self, row: Row, insight: Insight) -> None:
         key = (insight.ad_id, insight.first_day, insight.day)
         earlier = self._placed.get(key)
+        self._refuse_other_owner(row, insight)
         if self._breakdowns:
             self._refuse_repeated_part(row, key)
-        if earlier is None:
-            self._placed[key] = _Placed(insight, row.line)
-        elif not self._breakdowns or earlier.insight.windows != insight.windows:
+        if earlier and (not self._breakdowns or earlier.insight.windows != insight.windows):
             what = f"ad {insight.ad_id} has the same period as on line {earlier.line}"
             raise self._cells.refused(row, "ad_id", what)
-        else:
-            self._placed[key] = _Placed(_added(earlier.insight, insight), earlier.line)
+        self._placed[key] = (
+            _Placed(_added(earlier.insight, insight), earlier.line, earlier.parts + 1)
+            if earlier
+            else _Placed(insight, row.line, 1)
+        )
+        self._remember(row, insight)
+
+    def _check_stated(self, table: RowSource) -> None:
+        """The number of records that the file itself states, where it does."""
+        read = self._rows + len(self._quarantine.rows)
+        if table.total is not None and table.total != read:
+            what = f"the file says that it has {table.total} records, it has {read}"
+            raise InputRejectedError(what, source=table.name, line=1, fix="the file is not whole: export it again")
+
+    def _leave_out_broken_sums(self, table: RowSource) -> None:
+        """An ad's period that lacks one of its parts would be a figure too low: its other parts go, too."""
+        if not self._quarantine.rows or all(placed.parts == 1 for placed in self._placed.values()):
+            return
+        rejected = {row.number for row in self._quarantine.rows}
+        ads = {row.cells.get(self._has["ad_id"], "").strip() for row in self._quarantine.rows}
+        if not all(row.whole for row in self._quarantine.rows) or not all(_META_ID.fullmatch(ad) for ad in ads):
+            first = self._quarantine.rows[0]
+            what = f"a bad row of a file in parts, of which ad is not known: {first.reason}"
+            raise InputRejectedError(what, source=table.name, line=first.line, column=first.column)
+        for row in table.rows(tolerant=True):
+            if row.number not in rejected and self._cells.text(row, "ad_id") in ads:
+                self._quarantine.reject(
+                    row, self._cells.refused(row, "ad_id", "another part of this ad's figures is bad")
+                )
+                self._rows -= 1
+        self._placed = {key: placed for key, placed in self._placed.items() if key[0] not in ads}
 
     def _insight(self, row: Row) -> Insight:
         cells = self._cells
@@ -186,7 +232,7 @@ class _Reader:
         return counted["leads"], counted["purchases"]
 
     def _remember(self, row: Row, insight: Insight) -> None:
-        """The objects by id; a later row's name replaces an earlier one, another owner is refused."""
+        """The objects by id; a later row's name replaces an earlier one."""
         text = self._cells.text
         self._campaigns[insight.campaign_id] = CampaignFound(
             campaign_id=insight.campaign_id, name=text(row, "campaign_name")
@@ -198,20 +244,22 @@ class _Reader:
             campaign_id=insight.campaign_id,
             name=text(row, "ad_name"),
         )
-        known_set, known_ad = self._ad_sets.get(ad_set.ad_set_id), self._ads.get(ad.ad_id)
-        if known_set and known_set.campaign_id != ad_set.campaign_id:
-            what = f"ad set {ad_set.ad_set_id} belonged to campaign {known_set.campaign_id} on an earlier line"
-            raise self._cells.refused(row, "campaign_id", what)
-        if known_ad and known_ad.ad_set_id != ad.ad_set_id:
-            what = f"ad {ad.ad_id} belonged to ad set {known_ad.ad_set_id} on an earlier line"
-            raise self._cells.refused(row, "ad_set_id", what)
         self._ad_sets[ad_set.ad_set_id] = ad_set
         self._ads[ad.ad_id] = ad
 
+    def _refuse_other_owner(self, row: Row, insight: Insight) -> None:
+        known_set, known_ad = self._ad_sets.get(insight.ad_set_id), self._ads.get(insight.ad_id)
+        if known_set and known_set.campaign_id != insight.campaign_id:
+            what = f"ad set {insight.ad_set_id} belonged to campaign {known_set.campaign_id} on an earlier line"
+            raise self._cells.refused(row, "campaign_id", what)
+        if known_ad and known_ad.ad_set_id != insight.ad_set_id:
+            what = f"ad {insight.ad_id} belonged to ad set {known_ad.ad_set_id} on an earlier line"
+            raise self._cells.refused(row, "ad_set_id", what)
+
     def _refuse_repeated_part(self, row: Row, key: tuple[str, date, date]) -> None:
         part = (*map(str, key), *(fold(row.cells[title]) for title in self._breakdowns))
-        line = self._parts.setdefault(part, row.line)
-        if line != row.line:
+        number, line = self._parts.setdefault(part, (row.number, row.line))
+        if number != row.number:
             what = f"ad {key[0]} has the same period and {', '.join(self._breakdowns)} as on line {line}"
             raise self._cells.refused(row, "ad_id", what)
         undivided = all(fold(row.cells[title]) in _UNDIVIDED for title in self._breakdowns)
@@ -238,7 +286,8 @@ class _Reader:
                 continue
             read = self._cells.spend if field.name in _MONEY else self._cells.count
             stated, found = read(row, field.name), getattr(totals, field.name)
-            if stated != found:
+            # Rows that were set aside are missing from the sum, never more than that.
+            if stated != found and not (self._quarantine.rows and found < stated):
                 unit = " minor units" if field.name in _MONEY else ""
                 what = f"the total row states {stated}{unit}, the rows add up to {found}{unit}"
                 raise self._cells.refused(row, field.name, what, fix="the file is not whole: export it again")

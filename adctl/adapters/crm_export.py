@@ -1,25 +1,29 @@
-"""CRM exports: one row a deal with its current stage, read whole or refused whole."""
+"""CRM exports: one row a deal with its current stage, streamed; nothing of a file may be kept that is then refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 
-from adctl.adapters.delimited import open_table
 from adctl.adapters.physical_lines import Limits, Source
+from adctl.adapters.records import open_records
 from adctl.domain.cells import Cells, cells_of
 from adctl.domain.columns import Field, Row, RowSource, resolve_columns
 from adctl.domain.deals import Deal, Outcome, StageMove
 from adctl.domain.exports import CrmExport, CrmTotals, StageNames, StageTotal
 from adctl.domain.ids import AdId, ContactId, DealId
 from adctl.domain.landing_urls import ad_id_in, click_id_in, landing_keys
+from adctl.domain.rejects import Quarantine
+from adctl.errors import InputRejectedError
 
 _RECORD_ID_FIX = "in HubSpot: add the property Record ID to the view, then export again"
 FIELDS = (
     Field(
         name="deal_id",
-        aliases=("Record ID", "Deal ID", "Opportunity ID", "hs_object_id"),
+        aliases=("Record ID", "Deal ID", "Opportunity ID", "hs_object_id", "id"),
         required=True,
         fix=_RECORD_ID_FIX,
     ),
@@ -40,13 +44,66 @@ FIELDS = (
         aliases=("Landing URL", "Landing page", "First page seen", "Original landing page", "hs_analytics_first_url"),
     ),
     Field(name="click_id", aliases=("fbclid", "Facebook click id", "hs_facebook_click_id")),
+    Field(name="archived", aliases=("Archived",)),
+    # Never kept: its keyed hash says which deals belong to somebody who wants to be forgotten.
+    Field(name="email", aliases=("Email", "E-mail", "Contact email", "Associated Contact Emails")),
 )
+_TOTAL_NAME = re.compile(r"|(grand )?totals?|sums?", re.IGNORECASE | re.ASCII)
+_TOTAL_FIX = "the file is not whole: export it again"
 _DATES = ("created", "opened", "entered", "closed", "modified")
 # A sales team expects a deal to close at some later day, but not in the next century.
 _EXPECTED_CLOSE = timedelta(days=3660)
 
 
 _STAGE_NAMES = StageNames()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmRecord:
+    """One row: the deal, the moves that its dates prove, and the e-mail address beside it ("" without one)."""
+
+    deal: Deal
+    moves: tuple[StageMove, ...]
+    email: str
+
+
+@contextmanager
+def open_crm_export(
+    source: Source,
+    *,
+    currency: str,
+    as_of: datetime,
+    zone: tzinfo,
+    stage_names: StageNames = _STAGE_NAMES,
+    overrides: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    quarantine: Quarantine | None = None,
+) -> Iterator[CrmReading]:
+    """The deals in a file or binary stream.
+
+    A time without an offset is of `zone`, a date without a time is the start of that day there. No date is later than
+    the day after `as_of` (aware), except the close date of an open deal: that is somebody's expectation, so
+    `closed_at` stays None. Without a column for it, `modified_at` is `as_of`. A move is made of each date that names a
+    stage: `engage_date` the opening one, `Date entered current stage` the current one, else the close date for a deal
+    that is won or lost. An amount that is empty or a dash is None. `overrides` maps a field of FIELDS to a column.
+
+    Raises InputRejectedError, ConfigurationError for a bad override or currency, UsageError when the file cannot be
+    opened.
+    """
+    bad = quarantine or Quarantine()
+    with open_records(source, limits=limits or Limits()) as table:
+        mapping = resolve_columns(FIELDS, table.header, overrides or {}, currency=currency, source=table.name)
+        cells = cells_of(
+            table,
+            mapping,
+            counts=(),
+            money=("amount",),
+            dates=_DATES,
+            currency=currency,
+            latest=as_of.astimezone(zone).date() + timedelta(days=1),
+            quarantine=bad,
+        )
+        yield CrmReading(cells, as_of, zone, stage_names, table, bad)
 
 
 def read_crm_export(
@@ -58,30 +115,27 @@ def read_crm_export(
     stage_names: StageNames = _STAGE_NAMES,
     overrides: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    quarantine: Quarantine | None = None,
 ) -> CrmExport:
-    """The deals in a file or binary stream.
-
-    A time without an offset is of `zone`, a date without a time is the start of that day there. No date is later than
-    the day after `as_of` (aware), except the close date of an open deal: that is somebody's expectation, so
-    `closed_at` stays None. Without a column for it, `modified_at` is `as_of`. A move is made of each date that names a
-    stage: `engage_date` the opening one, `Date entered current stage` the current one, else the close date for a deal
-    that is won or lost. An amount that is empty or a dash is None. `overrides` maps a field of FIELDS to a column.
-
-    Raises InputRejectedError (nothing is returned of such a file), ConfigurationError for a bad override or currency,
-    UsageError when the file cannot be opened.
-    """
-    with open_table(source, limits=limits or Limits()) as table:
-        mapping = resolve_columns(FIELDS, table.header, overrides or {}, currency=currency, source=table.name)
-        cells = cells_of(
-            table,
-            mapping,
-            counts=(),
-            money=("amount",),
-            dates=_DATES,
-            currency=currency,
-            latest=as_of.astimezone(zone).date() + timedelta(days=1),
+    """The whole file at once, as `open_crm_export` reads it; nothing is returned of a file that is refused."""
+    with open_crm_export(
+        source,
+        currency=currency,
+        as_of=as_of,
+        zone=zone,
+        stage_names=stage_names,
+        overrides=overrides,
+        limits=limits,
+        quarantine=quarantine,
+    ) as reading:
+        records = tuple(reading.records())
+        return CrmExport(
+            deals=tuple(record.deal for record in records),
+            moves=tuple(move for record in records for move in record.moves),
+            mapping=reading.cells.mapping,
+            totals=reading.totals(),
+            notes=reading.notes(),
         )
-        return _Reader(cells, as_of, zone, stage_names).read(table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,63 +157,120 @@ class _Tally:
 
 
 @dataclass(slots=True)
-class _Reader:
-    """One walk over the rows, collecting what they say."""
+class CrmReading:
+    """One walk over the rows, and what they add up to once it has ended."""
 
     cells: Cells
     as_of: datetime
     zone: tzinfo
     names: StageNames
-    _lines: dict[DealId, int] = field(default_factory=dict)
+    table: RowSource
+    quarantine: Quarantine
+    rows: int = 0
+    total_checked: bool = False
+    _seen: set[int] = field(default_factory=set)
     _tallies: dict[tuple[str, str], _Tally] = field(default_factory=dict)
-    _moves: list[StageMove] = field(default_factory=list)
+    _amounts: int = 0
 
-    def read(self, table: RowSource) -> CrmExport:
-        deals = tuple(self._deal(row) for row in table.rows())
+    def records(self) -> Iterator[CrmRecord]:
+        """Each good row; what was yielded counts only when the walk ends without InputRejectedError."""
+        summary: Row | None = None
+        for row in self.cells.good_rows(self.table, self.quarantine):
+            if summary is not None:
+                self._reject(summary, self.cells.refused(summary, "deal_id", "the id is empty", fix=_RECORD_ID_FIX))
+                summary = None
+            if self._is_summary(row):
+                summary = row
+                continue
+            try:
+                record = self._record(row)
+            except InputRejectedError as error:
+                self._reject(row, error)
+            else:
+                self.rows += 1
+                yield record
+        self._check_totals(summary)
+
+    def totals(self) -> CrmTotals:
         stages = tuple(
             StageTotal(pipeline=pipeline, stage=stage, outcome=tally.outcome, deals=tally.deals, value=tally.value)
             for (pipeline, stage), tally in self._tallies.items()
         )
         won = sum(total.value for total in stages if total.outcome is Outcome.WON)
-        return CrmExport(
-            deals=deals,
-            moves=tuple(self._moves),
-            mapping=self.cells.mapping,
-            totals=CrmTotals(rows=len(deals), won_value=won, stages=stages),
-            notes=table.notes,
+        return CrmTotals(rows=self.rows, won_value=won, stages=stages)
+
+    def notes(self) -> tuple[str, ...]:
+        told = "The file's own total equals the sum of its rows."
+        return (*self.table.notes, told) if self.total_checked else self.table.notes
+
+    def _reject(self, row: Row, error: InputRejectedError) -> None:
+        self.quarantine.reject(row, error)
+
+    def _is_summary(self, row: Row) -> bool:
+        """A row that is no deal: named a total or not at all, in no stage, and with an amount."""
+        text = self.cells.text
+        return (
+            not text(row, "stage")
+            and _TOTAL_NAME.fullmatch(text(row, "deal_id")) is not None
+            and not self.cells.is_nothing(row, "amount")
         )
 
-    def _deal(self, row: Row) -> Deal:
-        deal_id = self._new_id(row)
+    def _check_totals(self, summary: Row | None) -> None:
+        """What the file says of itself must be so; rows set aside are missing from the sum."""
+        read = self.rows + len(self.quarantine.rows)
+        if self.table.total is not None and self.table.total != read:
+            what = f"the file says that it has {self.table.total} records, it has {read}"
+            raise InputRejectedError(what, source=self.table.name, line=1, fix=_TOTAL_FIX)
+        if summary is None:
+            return
+        stated = self.cells.money(summary, "amount")
+        if not self.quarantine.rows and stated != self._amounts:
+            what = f"the total row states {stated} minor units, the rows add up to {self._amounts}"
+            raise self.cells.refused(summary, "amount", what, fix=_TOTAL_FIX)
+        self.total_checked = not self.quarantine.rows
+
+    def _record(self, row: Row) -> CrmRecord:
+        deal_id = DealId(self.cells.crm_id(row, "deal_id"))
         self.cells.check_currency(row, "currency")
         stage = self._stage(row)
         pipeline = self.cells.text(row, "pipeline") or self.names.pipeline
-        tally = self._tallies.setdefault((pipeline, stage), _Tally(self.names.outcome(stage)))
-        times = self._times(row, tally.outcome)
-        amount = self.cells.money(row, "amount")
-        tally.deals += 1
-        tally.value += amount or 0
-        self._moves.extend(self._moves_of(deal_id, pipeline, stage, times))
-        return Deal(
+        outcome = self.names.outcome(stage)
+        times = self._times(row, outcome)
+        deal = Deal(
             deal_id=deal_id,
             pipeline=pipeline,
             stage=stage,
-            amount=amount,
+            amount=self.cells.money(row, "amount"),
             currency=self.cells.currency,
             created_at=times.created or times.opened,
             closed_at=times.closed,
             modified_at=times.modified,
+            archived=self.cells.answer(row, "archived") or False,
             contact_id=self._contact(row),
             ad_id=self._ad_id(row),
             click_id=self._click_id(row),
         )
+        email = self.cells.text(row, "email")
+        # Last, so that a row with another fault does not stand for its id.
+        self._refuse_repeated(row, deal_id)
+        tally = self._tallies.setdefault((pipeline, stage), _Tally(outcome))
+        tally.deals += 1
+        tally.value += deal.amount or 0
+        self._amounts += deal.amount or 0
+        return CrmRecord(deal=deal, moves=self._moves_of(deal_id, pipeline, stage, times), email=email)
 
-    def _new_id(self, row: Row) -> DealId:
-        deal_id = DealId(self.cells.crm_id(row, "deal_id"))
-        line = self._lines.setdefault(deal_id, row.line)
-        if line != row.line:
-            raise self.cells.refused(row, "deal_id", f"deal {deal_id} stands on line {line} already")
-        return deal_id
+    def _refuse_repeated(self, row: Row, deal_id: DealId) -> None:
+        # A hash of each id instead of the ids: a million deals fit in 64 MB.
+        key = hash(deal_id)
+        if key in self._seen:
+            # The walk that finds the line ends the one that is under way, as does the refusal.
+            place = "an earlier line" if self.quarantine.tolerates else f"line {self._line_of(deal_id)}"
+            raise self.cells.refused(row, "deal_id", f"deal {deal_id} stands on {place} already")
+        self._seen.add(key)
+
+    def _line_of(self, deal_id: DealId) -> int:
+        rows = self.table.rows()
+        return next(row.line for row in rows if self.cells.text(row, "deal_id") == deal_id)
 
     def _stage(self, row: Row) -> str:
         stage = self.cells.text(row, "stage")
@@ -181,14 +292,14 @@ class _Reader:
     def _moment(self, row: Row, name: str, *, latest: date | None = None) -> datetime | None:
         return self.cells.moment(row, name, zone=self.zone, latest=latest)
 
-    def _moves_of(self, deal_id: DealId, pipeline: str, stage: str, times: _Times) -> list[StageMove]:
+    def _moves_of(self, deal_id: DealId, pipeline: str, stage: str, times: _Times) -> tuple[StageMove, ...]:
         entries = ((self.names.opening, times.opened), (stage, times.entered or times.closed))
         moves = (
             StageMove(deal_id=deal_id, pipeline=pipeline, stage=entered, at=at)
             for entered, at in entries
             if at is not None
         )
-        return list(dict.fromkeys(moves))
+        return tuple(dict.fromkeys(moves))
 
     def _contact(self, row: Row) -> ContactId | None:
         """The deal's contact when it has exactly one: with more it is not known which of them clicked."""

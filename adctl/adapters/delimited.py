@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
 
+from adctl.adapters.gunzipped import Rewindable
 from adctl.adapters.physical_lines import BadTextError, Limits, Line, Source, open_rewindable, read_lines
 from adctl.domain.columns import Row
 from adctl.errors import InputRejectedError
@@ -27,6 +27,7 @@ class _Record:
     cells: list[str]
     ended: bool
     cut: bool
+    fault: InputRejectedError | None
 
 
 class DelimitedTable:
@@ -34,10 +35,14 @@ class DelimitedTable:
 
     Quotes as in RFC 4180 and nothing else; every row has the header's number of cells; empty lines and empty rows
     only at the end. `rows()` may be walked more than once; it raises InputRejectedError at the first fault, so nothing
-    may be written before a walk has ended.
+    may be kept before a walk has ended. A tolerant walk hands on the rows that have a fault of their own; what may
+    hide other rows (bytes that are no text, a quote never closed, a file cut within its last row) it refuses too.
     """
 
-    def __init__(self, name: str, stream: BinaryIO, limits: Limits) -> None:
+    typed = False
+    total: int | None = None
+
+    def __init__(self, name: str, stream: Rewindable, limits: Limits) -> None:
         self.name = name
         self.header: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
@@ -47,9 +52,9 @@ class DelimitedTable:
         self._delimiter = ""
         self._read_header()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, *, tolerant: bool = False) -> Iterator[Row]:
         try:
-            yield from self._rows()
+            yield from self._rows(tolerant)
         except BadTextError as error:
             raise self._refused(error.what, error.line, self._column_of(error.before)) from None
 
@@ -86,38 +91,47 @@ class DelimitedTable:
             raise self._refused(f"{names} occur equally often: cannot tell which one separates the columns", 1, None)
         return best[0]
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self, tolerant: bool) -> Iterator[Row]:
         blank: int | None = None
         count = 0
-        for record in self._records():
-            if not any(cell.strip() for cell in record.cells):
+        for record in self._records(tolerant):
+            if record.fault is None and not any(cell.strip() for cell in record.cells):
                 blank = blank or record.line
                 continue
             if blank is not None:
                 raise self._refused("an empty row within the table (are there two tables in the file?)", blank, None)
-            self._check(record)
             count += 1
             if count > self._limits.rows:
                 raise self._refused(f"more than {self._limits.rows:,} rows", record.line, None)
-            yield Row(line=record.line, cells=dict(zip(self.header, record.cells, strict=True)))
+            yield self._row(record, count, tolerant)
         if count == 0:
             raise self._refused("no rows under the header", 1, None)
 
-    def _check(self, record: _Record) -> None:
+    def _row(self, record: _Record, number: int, tolerant: bool) -> Row:
+        fault = record.fault or self._misfit(record)
+        if fault is None:
+            return Row(line=record.line, cells=dict(zip(self.header, record.cells, strict=True)), number=number)
+        if not tolerant or not record.ended:
+            raise fault
+        cells = {f"#{index}": cell for index, cell in enumerate(record.cells, start=1)}
+        return Row(line=record.line, cells=cells, number=number, fault=fault)
+
+    def _misfit(self, record: _Record) -> InputRejectedError | None:
         cells, titles = len(record.cells), len(self.header)
         if cells != titles:
             what = f"the row has {cells} cells, the header {titles}"
             if not record.ended:
                 what += "; it is the last line and has no line break: is the file whole?"
-            raise self._refused(what, record.line, min(cells, titles - 1))
+            return self._refused(what, record.line, min(cells, titles - 1))
         if not record.ended:
             self.notes = (_NO_LINE_END,)
         if record.cut:
             what = "the file ends within or right before this cell"
             fix = "if it is whole, end it with a line break"
-            raise self._refused(what, record.line, titles - 1, fix=fix)
+            return self._refused(what, record.line, titles - 1, fix=fix)
+        return None
 
-    def _records(self) -> Iterator[_Record]:
+    def _records(self, tolerant: bool) -> Iterator[_Record]:
         lines = self._lines()
         next(lines)
         for line in lines:
@@ -126,11 +140,22 @@ class DelimitedTable:
             text = "\n".join(part.text for part in gathered)
             if last.ended:
                 text = text.removesuffix("\r")
-            cells = self._split(text, line.number) if text else [""]
+            cells, fault = self._cells(text, line.number, tolerant)
             if len(gathered) > 1:
                 self._refuse_swallowed_rows(gathered, cells)
             cut = not last.ended and text.endswith(self._delimiter)
-            yield _Record(line=line.number, cells=cells, ended=last.ended, cut=cut)
+            yield _Record(line=line.number, cells=cells, ended=last.ended, cut=cut, fault=fault)
+
+    def _cells(self, text: str, line: int, tolerant: bool) -> tuple[list[str], InputRejectedError | None]:
+        if not text:
+            return [""], None
+        try:
+            return self._split(text, line), None
+        except InputRejectedError as error:
+            # A fault that reaches over several lines may hide other rows.
+            if not tolerant or "\n" in text:
+                raise
+            return text[: self._limits.field_chars].split(self._delimiter), error
 
     def _gathered(self, first: Line, lines: Iterator[Line]) -> list[Line]:
         """The lines of a record whose quotes close on a later line."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from adctl.adapters.gunzipped import DamagedError, Gunzipped, Rewindable, is_gzip
 from adctl.errors import InputRejectedError, UsageError
 
 Source = Path | BinaryIO
@@ -17,10 +18,14 @@ Source = Path | BinaryIO
 _CHUNK = 1 << 16
 _IN_MEMORY = 16 << 20
 _UTF8_FIX = "save it as UTF-8"
+_PACK_FIX = "pack or transfer the file again"
 _NUL = f"a NUL byte ({_UTF8_FIX})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OTHER_FORMATS = (
-    (b"\x1f\x8b", "a gzip file", "unpack it first"),
+    (b"\x1f\x8b", "a gzip file inside a gzip file", "pack it once"),
+    (b"BZh", "a bzip2 file", "unpack it first"),
+    (b"\xfd7zXZ", "an xz file", "unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstandard file", "unpack it first"),
     (b"PK\x03\x04", "a zip file or an Excel workbook", "unpack it, or save the sheet as CSV UTF-8"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"),
     (b"%PDF", "a PDF", "export as CSV"),
@@ -58,45 +63,66 @@ class BadTextError(Exception):
 
 
 @contextmanager
-def open_rewindable(source: Source) -> Iterator[tuple[str, BinaryIO]]:
-    """The file's name for messages and its bytes, which can be read again from the start.
+def open_rewindable(source: Source) -> Iterator[tuple[str, Rewindable]]:
+    """The file's name for messages and its bytes, unpacked if they are gzip, which can be read again from the start.
 
     A pipe is copied to a temporary file. Raises UsageError when there is no such file to read.
     """
+    with open_packed(source) as (name, stream):
+        yield name, Gunzipped(stream) if is_gzip(stream) else stream
+
+
+@contextmanager
+def open_packed(source: Source) -> Iterator[tuple[str, Rewindable]]:
+    """As `open_rewindable`, with the bytes as they are. A stream is left at the position that it was given at."""
     if not isinstance(source, Path):
-        yield from _rewindable_stream(source)
+        with _rewindable(source, "standard input") as stream:
+            start = stream.tell()
+            yield "standard input", stream
+            stream.seek(start)
         return
     try:
         opened = source.open("rb")
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
-    with opened:
-        yield str(source), opened
+    with opened, _rewindable(opened, str(source)) as stream:
+        yield str(source), stream
 
 
-def _rewindable_stream(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO]]:
+@contextmanager
+def rereadable(source: Source) -> Iterator[Source]:
+    """The source itself when it can be opened more than once, else a copy of what comes out of the pipe."""
+    if isinstance(source, Path) and not source.is_fifo():
+        yield source
+        return
+    with open_packed(source) as (_, stream):
+        yield cast("BinaryIO", stream)
+
+
+@contextmanager
+def _rewindable(stream: BinaryIO, name: str) -> Iterator[Rewindable]:
     if stream.seekable():
-        yield "standard input", stream
+        yield stream
         return
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
         copied = 0
         while chunk := stream.read(_CHUNK):
             copied += len(chunk)
             if copied > Limits().file_bytes:
-                raise InputRejectedError(f"more than {Limits().file_bytes:,} bytes", source="standard input")
+                raise InputRejectedError(f"more than {Limits().file_bytes:,} bytes", source=name)
             spool.write(chunk)
         spool.seek(0)
-        yield "standard input", cast("BinaryIO", spool)
+        yield cast("BinaryIO", spool)
 
 
-def read_lines(stream: BinaryIO, *, name: str, limits: Limits) -> Iterator[Line]:
+def read_lines(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[Line]:
     """Lines from the stream's position on: UTF-8 with or without byte order mark, UTF-16 with one.
 
     Raises BadTextError for what is not text, for NUL bytes and lone surrogates, and InputRejectedError for another
     file format and for a file or line over the limits.
     """
     rest, number = "", 1
-    for decoded, fault in _decoded(stream, name, limits):
+    for decoded, fault in read_chunks(stream, name=name, limits=limits):
         *whole, rest = (rest + decoded).split("\n")
         for text in whole:
             yield _line(number, text, ended=True, name=name, limits=limits)
@@ -108,10 +134,10 @@ def read_lines(stream: BinaryIO, *, name: str, limits: Limits) -> Iterator[Line]
         yield _line(number, rest, ended=False, name=name, limits=limits)
 
 
-def read_text(stream: BinaryIO, *, name: str, limits: Limits) -> str:
+def read_text(stream: Rewindable, *, name: str, limits: Limits) -> str:
     """All of the text at once, read as `read_lines` reads; only `limits.file_bytes` applies."""
     parts: list[str] = []
-    for decoded, fault in _decoded(stream, name, limits):
+    for decoded, fault in read_chunks(stream, name=name, limits=limits):
         before, nul, _ = decoded.partition("\0")
         parts.append(before)
         if nul or fault:
@@ -120,9 +146,12 @@ def read_text(stream: BinaryIO, *, name: str, limits: Limits) -> str:
     return "".join(parts)
 
 
-def _decoder(stream: BinaryIO, name: str) -> codecs.IncrementalDecoder:
+def _decoder(stream: Rewindable, name: str) -> codecs.IncrementalDecoder:
     start = stream.tell()
-    head = stream.read(4)
+    try:
+        head = stream.read(6)
+    except DamagedError as error:
+        raise InputRejectedError(str(error), source=name, line=1, fix=_PACK_FIX) from None
     for magic, what, fix in _OTHER_FORMATS:
         if head.startswith(magic):
             raise InputRejectedError(f"this is {what}, not a text file", source=name, line=1, fix=fix)
@@ -131,15 +160,24 @@ def _decoder(stream: BinaryIO, name: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)()
 
 
-def _decoded(stream: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
-    """Text chunk by chunk, each with what is wrong behind it ("" while nothing is)."""
+def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
+    """Text chunk by chunk, each with what is wrong behind it ("" while nothing is).
+
+    Raises InputRejectedError as `read_lines` does.
+    """
     decoder, size = _decoder(stream, name), 0
-    while chunk := stream.read(_CHUNK):
+    while True:
+        try:
+            chunk = stream.read(_CHUNK)
+        except DamagedError as error:
+            yield "", f"{error} ({_PACK_FIX})"
+            return
         size += len(chunk)
         if size > limits.file_bytes:
             raise InputRejectedError(f"more than {limits.file_bytes:,} bytes", source=name)
         yield _decode(decoder, chunk)
-    yield _decode(decoder, b"")
+        if not chunk:
+            return
 
 
 def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes) -> tuple[str, str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from typing import TypeVar
 
-from adctl.domain.columns import ColumnMapping, Row, RowSource
+from adctl.domain.columns import UNREADABLE, ColumnMapping, Row, RowSource
 from adctl.domain.dates import DateCell, DateOrder, DateOrderLearner, parse_day, parse_moment
 from adctl.domain.money import offset
-from adctl.domain.numerals import NumberCell, NumeralLearner, NumeralStyle, minor_units, whole_number
+from adctl.domain.numerals import PLAIN, NumberCell, NumeralLearner, NumeralStyle, minor_units, whole_number
+from adctl.domain.rejects import Quarantine
 from adctl.errors import InputRejectedError
 
 T = TypeVar("T")
@@ -21,6 +22,11 @@ _NOTHING = frozenset({"", "-", "–", "—"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}", re.ASCII)
 _EXCEL_ID = re.compile(r"\d+(?:[.,]\d+)?[eE]\+\d+", re.ASCII)
 _META_ID = re.compile(r"\d{1,32}", re.ASCII)
+_ANSWERS = {
+    "": None,
+    **dict.fromkeys(("true", "1", "yes", "y", "t", "granted"), True),
+    **dict.fromkeys(("false", "0", "no", "n", "f", "denied"), False),
+}
 LOST_DIGITS_FIX = "Excel rounds long ids: export again and load the file without opening it in Excel"
 
 
@@ -28,7 +34,8 @@ LOST_DIGITS_FIX = "Excel rounds long ids: export again and load the file without
 class Cells:
     """How to read the rows of one file: where each field stands, how numbers and dates are written.
 
-    A field that the file has no column for reads as an empty cell.
+    A field that the file has no column for reads as an empty cell. `contradictions` are the rows, by number, that
+    write numbers or dates otherwise than an earlier row: the marks then prove nothing for the cells they leave open.
     """
 
     source: str
@@ -37,6 +44,17 @@ class Cells:
     date_order: DateOrder | None
     currency: str
     latest: date
+    since_epoch: bool = False
+    contradictions: Mapping[int, InputRejectedError] = field(default_factory=dict)
+
+    def good_rows(self, table: RowSource, quarantine: Quarantine) -> Iterator[Row]:
+        """The rows that are rows of this table and agree with it; the others go to the quarantine."""
+        for row in table.rows(tolerant=quarantine.tolerates):
+            fault = row.fault or self.contradictions.get(row.number)
+            if fault is None:
+                yield row
+            else:
+                quarantine.reject(row, fault)
 
     def refused(self, row: Row, field: str, what: str, *, fix: str = "") -> InputRejectedError:
         column = self.mapping.columns.get(field, field)
@@ -45,7 +63,12 @@ class Cells:
     def text(self, row: Row, field: str) -> str:
         """The cell with white space folded."""
         title = self.mapping.columns.get(field)
-        return "" if title is None else " ".join(row.cells[title].split())
+        if title is None:
+            return ""
+        text = row.cells[title]
+        if text.startswith(UNREADABLE):
+            raise self.refused(row, field, f"{text[1:]} where a value is expected")
+        return " ".join(text.split())
 
     def is_nothing(self, row: Row, field: str) -> bool:
         """Whether the cell is empty or a dash."""
@@ -91,10 +114,17 @@ class Cells:
 
     def moment(self, row: Row, field: str, *, zone: tzinfo, latest: date | None = None) -> datetime | None:
         """A moment in UTC, None for an empty cell; `latest` replaces the file's last allowed day."""
-        text, until = self.text(row, field), latest or self.latest
+        text, until, order, epoch = self.text(row, field), latest or self.latest, self.date_order, self.since_epoch
         if not text:
             return None
-        return self._parsed(row, field, lambda: parse_moment(text, self.date_order, latest=until, zone=zone))
+        return self._parsed(row, field, lambda: parse_moment(text, order, latest=until, zone=zone, since_epoch=epoch))
+
+    def answer(self, row: Row, field: str) -> bool | None:
+        """Yes or no in one of the ways that programs write it, None for an empty cell."""
+        text = self.text(row, field).lower()
+        if text not in _ANSWERS:
+            raise self.refused(row, field, f"{text!r} is neither true nor false")
+        return _ANSWERS[text]
 
     def check_currency(self, row: Row, field: str) -> None:
         """Raises InputRejectedError when the row's own currency is not the account's."""
@@ -125,24 +155,65 @@ def cells_of(
     dates: Sequence[str],
     currency: str,
     latest: date,
+    quarantine: Quarantine | None = None,
 ) -> Cells:
     """Walks the table once to learn how it writes numbers and dates; the arguments name its fields by kind."""
     whole_money = offset(currency) == 1
     wholes = {field: True for field in counts} | {field: whole_money for field in money}
-    numerals, order = NumeralLearner(table.name), DateOrderLearner(table.name)
-    number_titles = [(mapping.columns[field], whole) for field, whole in wholes.items() if field in mapping.columns]
-    date_titles = [mapping.columns[field] for field in dates if field in mapping.columns]
-    for row in table.rows():
-        for title, whole in number_titles:
-            if not row.cells[title].isdecimal():
-                numerals.see(NumberCell(line=row.line, column=title, text=row.cells[title], whole=whole))
-        for title in date_titles:
-            order.see(DateCell(line=row.line, column=title, text=row.cells[title]))
+    learner = _Learner(
+        table.name,
+        numbers=[(mapping.columns[field], whole) for field, whole in wholes.items() if field in mapping.columns],
+        dates=[mapping.columns[field] for field in dates if field in mapping.columns],
+        typed=table.typed,
+    )
+    contradictions = _learn(table, learner, quarantine or Quarantine())
     return Cells(
         source=table.name,
         mapping=mapping,
-        numerals=numerals.style(),
-        date_order=order.order(),
+        numerals=learner.numerals(certain=not contradictions),
+        date_order=None if contradictions else learner.order.order(),
+        since_epoch=table.typed,
         currency=currency,
         latest=latest,
+        contradictions=contradictions,
     )
+
+
+class _Learner:
+    """What the cells of one file prove about its numbers and dates."""
+
+    def __init__(self, source: str, *, numbers: list[tuple[str, bool]], dates: list[str], typed: bool) -> None:
+        self._marks = NumeralLearner(source)
+        self.order = DateOrderLearner(source)
+        self._numbers = [] if typed else numbers
+        self._dates = dates
+        self._typed = typed
+
+    def see(self, row: Row) -> None:
+        """Raises InputRejectedError when the row contradicts an earlier one."""
+        for title, whole in self._numbers:
+            if not row.cells[title].isdecimal():
+                self._marks.see(NumberCell(line=row.line, column=title, text=row.cells[title], whole=whole))
+        for title in self._dates:
+            self.order.see(DateCell(line=row.line, column=title, text=row.cells[title]))
+
+    def numerals(self, *, certain: bool) -> NumeralStyle:
+        if self._typed:
+            return PLAIN
+        return self._marks.style() if certain else NumeralStyle()
+
+
+def _learn(table: RowSource, learner: _Learner, quarantine: Quarantine) -> dict[int, InputRejectedError]:
+    contradictions: dict[int, InputRejectedError] = {}
+    for row in table.rows(tolerant=quarantine.tolerates):
+        if row.fault is not None:
+            continue
+        try:
+            learner.see(row)
+        except InputRejectedError as error:
+            if not quarantine.tolerates:
+                raise
+            contradictions[row.number] = error
+            if len(contradictions) > quarantine.limit:
+                raise quarantine.overflow(error) from None
+    return contradictions

@@ -10,15 +10,22 @@ from typing import Protocol
 
 from adctl.errors import ConfigurationError, InputRejectedError
 
+# Opens a cell that holds no text at all (an object, a list); no text that is read can begin so.
+UNREADABLE = "\0"
 _CURRENCY_IN_TITLE = re.compile(r"\(([A-Za-z]{3})\)\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One record of a file: `cells` by column title, `line` the physical line it starts on."""
+    """One record of a file: `cells` by column title, `line` the physical line it starts on, `number` counts from 1.
+
+    `fault` says why it is no row of this table; its cells then have what names there are, if any.
+    """
 
     line: int
     cells: Mapping[str, str]
+    number: int = 0
+    fault: InputRejectedError | None = None
 
 
 class RowSource(Protocol):
@@ -33,7 +40,19 @@ class RowSource(Protocol):
         """What an operator should know of the file; complete once the rows have been walked."""
         ...
 
-    def rows(self) -> Iterator[Row]: ...
+    @property
+    def typed(self) -> bool:
+        """Whether the format itself says how numbers are written (JSON), so that no cell may write them otherwise."""
+        ...
+
+    @property
+    def total(self) -> int | None:
+        """How many rows the file itself says it has; known once the rows have been walked."""
+        ...
+
+    def rows(self, *, tolerant: bool = False) -> Iterator[Row]:
+        """Raises InputRejectedError at the first fault; when tolerant, a fault of one row comes with that row."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

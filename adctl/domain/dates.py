@@ -3,6 +3,7 @@
 Read: `2026-10-01` (also with `/` or `.`), `01.10.2026` (always day first), `Oct 1, 2026` and `1 October 2026`. A date
 such as `09/01/2026` is read when the file proves its order (`08/31/2026` elsewhere) or both readings are one day,
 and refused otherwise. Years have four digits. A moment adds `9:30`, `09:30:15.5`, `9:30 PM`, and `Z` or an offset.
+Where programs write for programs it may be ten digits, seconds since 1970, or thirteen, milliseconds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _CLOCK = re.compile(
     r"(?: ?(?P<half>[AaPp])[Mm])?(?: ?(?P<offset>Z|UTC|[+-]\d\d:?\d\d))?",
     re.ASCII,
 )
+_EPOCH = re.compile(r"\d{10}(?:\d{3})?", re.ASCII)
 _LONGEST = 40
 _MONTHS = (
     "january",
@@ -89,16 +91,27 @@ def parse_day(text: str, order: DateOrder | None, *, latest: date) -> date:
     return _day(text, clock["day"], order, latest)
 
 
-def parse_moment(text: str, order: DateOrder | None, *, latest: date, zone: tzinfo) -> datetime:
+def parse_moment(
+    text: str, order: DateOrder | None, *, latest: date, zone: tzinfo, since_epoch: bool = False
+) -> datetime:
     """A moment in UTC, on a day from 2004 to `latest`. Raises ValueError with the reason.
 
     Without an offset the clock is the one of `zone` (the first of the two hours when it is set back), and without a
-    time it is the start of the day there.
+    time it is the start of the day there. `since_epoch` reads seconds and milliseconds since 1970, too.
     """
+    if since_epoch and _EPOCH.fullmatch(text):
+        return _since_epoch(text, latest, zone)
     clock = _clock(text)
     day = _day(text, clock["day"] if clock else text.strip(), order, latest)
     at = _time_of_day(text, clock) if clock else time()
     return datetime.combine(day, at, _offset(clock["offset"], zone) if clock else zone).astimezone(UTC)
+
+
+def _since_epoch(text: str, latest: date, zone: tzinfo) -> datetime:
+    at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(text.ljust(13, "0")))
+    if not _EARLIEST <= at.astimezone(zone).date() <= latest:
+        raise ValueError(f"{text!r} is not between {_EARLIEST} and {latest}")
+    return at
 
 
 def _clock(text: str) -> re.Match[str] | None:

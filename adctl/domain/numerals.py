@@ -23,6 +23,7 @@ from adctl.errors import InputRejectedError
 
 _PLAIN = re.compile(r"-?\d{1,15}", re.ASCII)
 _MARKED = re.compile(r"-?\d{1,15}(?:[.,' ]\d{1,30}){1,6}", re.ASCII)
+_POINTED = re.compile(r"-?\d{1,15}\.\d{1,30}", re.ASCII)
 _SCIENTIFIC = re.compile(r"[-+]?\d+(?:[.,]\d*)?[eE][-+]?\d+", re.ASCII)
 _VARIANTS = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'", "−": "-"})
 _MONEY_DECIMALS = 12
@@ -30,10 +31,15 @@ _MONEY_DECIMALS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumeralStyle:
-    """The marks that a file was seen to use; None where no cell proved one."""
+    """The marks that a file was seen to use; None where no cell proved one. `plain` allows the decimal point alone."""
 
     decimal: str | None = None
     group: str | None = None
+    plain: bool = False
+
+
+# In JSON a number is written in one way, also when it stands in quotes.
+PLAIN = NumeralStyle(decimal=".", plain=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ class NumeralLearner:
         return NumeralStyle(decimal=roles.get("decimal"), group=roles.get("group"))
 
     def _prove(self, mark: str, role: str, cell: NumberCell) -> None:
-        known_role, known = self._proof.setdefault(mark, (role, cell))
+        known_role, known = self._proof.get(mark, (role, cell))
         others = [other for its, (has, other) in self._proof.items() if has == role and its != mark]
         if known_role != role:
             others.append(known)
@@ -88,6 +94,7 @@ class NumeralLearner:
             what = f"{cell.text!r} and {others[0].text!r} on line {others[0].line} are written in different ways"
             fix = "one decimal mark and one thousands mark for the whole file"
             raise InputRejectedError(what, source=self._source, line=cell.line, column=cell.column, fix=fix)
+        self._proof.setdefault(mark, (role, cell))
 
 
 def plain_number(text: str, style: NumeralStyle) -> str:
@@ -97,9 +104,13 @@ def plain_number(text: str, style: NumeralStyle) -> str:
         return normal
     if _SCIENTIFIC.fullmatch(normal):
         raise ValueError(f"{text!r} is in scientific notation: digits are lost")
+    if style.plain and _POINTED.fullmatch(normal):
+        return normal
     reading = _read(normal, whole=False) if _MARKED.fullmatch(normal) else None
     if reading is None:
         raise ValueError(f"{text!r} is not a number")
+    if style.plain:
+        raise ValueError(f"{text!r} is not a plain decimal number, as JSON writes them")
     decimal, group = (reading.decimal, reading.group) if reading.open_mark is None else _decide(text, reading, style)
     if group is not None:
         normal = normal.replace(group, "")

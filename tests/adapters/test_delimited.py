@@ -119,7 +119,7 @@ def test_a_file_without_a_last_line_break_is_read_with_a_note() -> None:
         ("\ufeffa,b\n1,2".encode("utf-16-le") + b"\x33", 2, "b", "ends within a character"),
         ("a,b\n1,2\n".encode("utf-16-le"), 1, "#1", "a NUL byte"),
         ("a,b\n1,2\n".encode("utf-32"), 1, "#1", "a NUL byte"),
-        (b"\x1f\x8b\x08\x00", 1, "", "a gzip file"),
+        (b"\x1f\x8b\x08\x00", 1, "", "the gzip file ends too early"),
         (b"PK\x03\x04....", 1, "", "an Excel workbook"),
         (b"%PDF-1.7", 1, "", "a PDF"),
     ],

@@ -17,11 +17,10 @@ from adctl.adapters.physical_lines import Source
 from adctl.adapters.store import accounts, changes
 from adctl.cli import steps
 from adctl.cli.running import Job
-from adctl.cli.wiring import meta, plan_limits, profile_of, send_limits, stage_values
-from adctl.commands import enqueue, execute, ingest_ads, ingest_crm
+from adctl.cli.wiring import meta, profile_of, send_limits, stage_values
+from adctl.commands import execute, ingest_ads, ingest_crm
 from adctl.domain.changes import NewChange
 from adctl.domain.entities import EntityKind, Field
-from adctl.domain.guards.limits import Limits
 from adctl.domain.ids import Account
 from adctl.domain.report import Cell, Report, Table
 from adctl.sandbox import Exchange, Sandbox
@@ -86,6 +85,12 @@ class Loop:
         with transaction(self.engine) as connection:
             accounts.simulate(connection, self.sandbox.world.now)
 
+    def owners(self) -> list[Campaign | AdSet]:
+        """The campaigns and ad sets that own a daily budget."""
+        tree = self.sandbox.world.tree
+        nodes: list[Campaign | AdSet] = [*tree.campaigns, *tree.ad_sets]
+        return [one for one in nodes if one.daily_budget is not None]
+
     def job(self, *, dry_run: bool = False) -> Job:
         settings = self.settings
         account = settings.account(ACCOUNT)
@@ -120,14 +125,8 @@ class Loop:
     def decide(self, *, dry_run: bool = False, redo: bool = False, as_of: date | None = None) -> Report:
         return steps.decide(self.job(dry_run=dry_run), as_of=as_of, redo=redo)
 
-    def enqueue(self, limits: Limits | None = None, *, dry_run: bool = False) -> Report:
-        job = self.job()
-        return enqueue.run(
-            self.engine, job.profile, limits or plan_limits(job), run_id=job.run_id, expire=_DAY, dry_run=dry_run
-        )
-
-    def limits(self) -> Limits:
-        return plan_limits(self.job())
+    def enqueue(self, *, dry_run: bool = False, as_of: date | None = None) -> Report:
+        return steps.enqueue(self.job(dry_run=dry_run), as_of=as_of)
 
     def execute(
         self,
@@ -182,9 +181,6 @@ class Loop:
     def posts(self) -> list[Exchange]:
         """What reached Meta and could have changed something."""
         return [one for one in self.sandbox.meta_log if one.method != "GET"]
-
-
-_DAY = timedelta(days=1)
 
 
 def _new_change(node: Campaign | AdSet | Ad, target: int | str, jitter_ms: int) -> NewChange:

@@ -93,6 +93,7 @@ def enqueue(job: Job, *, as_of: date | None = None) -> Report:
         run_id=job.run_id,
         as_of=as_of,
         expire=timedelta(hours=job.account.limits.expire_hours),
+        spare_learning=job.account.limits.learning_phase,
         dry_run=job.dry_run,
     )
 

@@ -36,11 +36,14 @@ def run(
     run_id: UUID,
     as_of: date | None = None,
     expire: timedelta = _DAY,
+    spare_learning: bool = True,
     dry_run: bool = False,
 ) -> Report:
     """Judges the champion's decisions of the account day `as_of` (today when not given) and queues those that pass.
 
-    A decision is queued once: the same again changes nothing. A dry run shows the plan and writes nothing.
+    A decision is queued once: the same again changes nothing. Unclaimed changes of older decisions about the same
+    fields are cancelled. `spare_learning` holds back what would begin Meta's learning phase again. A dry run shows the
+    plan and writes nothing.
     """
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
@@ -48,17 +51,20 @@ def run(
         today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
         queued = changes.queued_decisions(connection, profile.account)
         found = [d for d in decisions.of_day(connection, profile.account, today) if d.decision_id not in queued]
-        answers = judge(found, _context(connection, profile, limits, today))
+        answers = judge(found, _context(connection, profile, limits, today, spare_learning=spare_learning))
         total = _daily_total(connection, profile)
         passed = [_change(d, a) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
-        added = 0
-        if not dry_run and passed:
+        added = replaced = 0
+        if not dry_run and found:
             changes.prepare(connection)
+            replaced = changes.supersede(connection, profile.account, found)
             added = changes.enqueue(connection, profile.account, run_id, passed, expire=expire)
-    return _report(profile, today, found, answers, total, added, dry_run=dry_run)
+    return _report(profile, today, found, answers, total, (added, replaced), dry_run=dry_run)
 
 
-def _context(connection: Connection, profile: AccountProfile, limits: Limits, today: date) -> GuardContext:
+def _context(
+    connection: Connection, profile: AccountProfile, limits: Limits, today: date, *, spare_learning: bool
+) -> GuardContext:
     now = accounts.now(connection)
     campaigns = {c.campaign_id: c for c in entities.campaigns(connection, profile.account)}
     ad_sets = {a.ad_set_id: a for a in entities.ad_sets(connection, profile.account)}
@@ -95,7 +101,7 @@ def _context(connection: Connection, profile: AccountProfile, limits: Limits, to
         ],
         kills=changes.pauses_since(connection, profile.account, now - _DAY),
         in_flight=frozenset((c.entity_id, c.field) for c in changes.in_flight(connection, profile.account)),
-        learning=_learning(tuple(ad_sets.values()), campaigns),
+        learning=_learning(tuple(ad_sets.values()), campaigns) if spare_learning else frozenset(),
     )
 
 
@@ -161,10 +167,12 @@ def _report(
     found: Sequence[Decision],
     answers: Sequence[Answer],
     total: int,
-    added: int,
+    written: tuple[int, int],
     *,
     dry_run: bool,
 ) -> Report:
+    """`written` is how many changes were added, and how many older ones they cancelled."""
+    added, replaced = written
     judged = [(d, a) for d, a in zip(found, answers, strict=True) if d.current != d.target]
     plan = [(d, a) for d, a in judged if isinstance(a, Pass)]
     moved = sum(a.target - d.current for d, a in plan if isinstance(a.target, int) and isinstance(d.current, int))
@@ -173,10 +181,11 @@ def _report(
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=_summary(len(plan), added, dry_run=dry_run),
+        summary=_summary(len(plan), added, replaced, dry_run=dry_run),
         facts=(
             Fact(key="day", label="day", value=today),
             Fact(key="queued", label="queued", value=added, kind=Kind.COUNT),
+            Fact(key="replaced", label="older ones cancelled", value=replaced, kind=Kind.COUNT),
             Fact(key="held_back", label="held back", value=len(judged) - len(plan), kind=Kind.COUNT),
             Fact(key="budget_now", label="daily budget now", value=total, kind=Kind.MONEY),
             Fact(key="budget_moved", label="change by this plan", value=moved, kind=Kind.MONEY),
@@ -285,7 +294,9 @@ def _figure(value: int | float | str) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _summary(planned: int, added: int, *, dry_run: bool) -> str:
+def _summary(planned: int, added: int, replaced: int, *, dry_run: bool) -> str:
     if dry_run:
         return f"{planned} changes would be queued." if planned else "No changes."
-    return f"{added} changes queued." if added else "No changes."
+    told = [f"{added} changes queued."] if added else []
+    told += [f"{replaced} older ones cancelled."] if replaced else []
+    return " ".join(told) or "No changes."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, text
 from adctl.adapters.store.accounts import now
 from adctl.adapters.store.partitions import ensure_now
 from adctl.domain.changes import Change, NewChange, SendVerdict, State, Value
+from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
 
@@ -30,10 +31,11 @@ _SUPERSEDE = text(
     """
     update pending_ad_changes c
     set state = 'cancelled', state_reason = 'a newer decision replaces it'
-    from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:decisions as uuid[]))
-      as n (kind, id, field, decision_id)
+    from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:decisions as uuid[]),
+      cast(:days as date[])) as n (kind, id, field, decision_id, day)
     where c.account = :account and c.entity_kind = n.kind and c.entity_id = n.id and c.field = n.field
-      and c.decision_id is distinct from n.decision_id and c.state in ('proposed', 'pending')
+      and c.decision_id is distinct from n.decision_id and coalesce(c.decision_day <= n.day, true)
+      and c.state in ('proposed', 'pending')
     """
 )
 _ENQUEUE = text(
@@ -50,6 +52,24 @@ _ENQUEUE = text(
 )
 
 
+def supersede(connection: Connection, account: Account, decisions: Sequence[Decision]) -> int:
+    """Cancels unclaimed changes of older decisions about the same fields, whatever the newer ones want: also those that
+    keep a value, or that a guard holds back, say that the older ones no longer stand. Returns how many.
+    """
+    return _cancel_older(
+        connection,
+        account,
+        [(d.entity_kind.value, d.entity_id, d.field.value, d.decision_id, d.day) for d in decisions],
+    )
+
+
+def _cancel_older(connection: Connection, account: Account, newer: Sequence[tuple[str, str, str, UUID, date]]) -> int:
+    act_as(connection, "enqueue")
+    names = ("kinds", "ids", "fields", "decisions", "days")
+    columns = {name: [row[place] for row in newer] for place, name in enumerate(names)}
+    return connection.execute(_SUPERSEDE, {"account": account, **columns}).rowcount
+
+
 def enqueue(
     connection: Connection, account: Account, run_id: UUID, changes: Sequence[NewChange], *, expire: timedelta
 ) -> int:
@@ -57,18 +77,10 @@ def enqueue(
 
     A decision that was queued before, or an entity with a change in flight, adds nothing.
     """
-    if not changes:
-        return 0
-    act_as(connection, "enqueue")
-    connection.execute(
-        _SUPERSEDE,
-        {
-            "account": account,
-            "kinds": [c.kind.value for c in changes],
-            "ids": [c.entity_id for c in changes],
-            "fields": [c.field.value for c in changes],
-            "decisions": [c.decision_id for c in changes],
-        },
+    _cancel_older(
+        connection,
+        account,
+        [(c.kind.value, c.entity_id, c.field.value, c.decision_id, c.decision_day) for c in changes],
     )
     return sum(
         connection.execute(_ENQUEUE, {**_row(account, change), "run_id": run_id, "expire": expire}).rowcount

@@ -1,0 +1,249 @@
+"""enqueue: what passes the guards is queued once, as an absolute integer; everything else says what holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adctl.domain.report import Cell, Report
+from tests.builders import LEDGER, START, Loop, fact, table
+
+CAP = 'cap_increase_per_24h = "300.00"'
+
+
+@pytest.fixture
+def decided(synced: Loop) -> Loop:
+    """An account whose day was decided just now."""
+    synced.decide()
+    return synced
+
+
+def changes(loop: Loop) -> dict[str, dict[str, Any]]:
+    return {str(row["decision_id"]): row for row in loop.rows("pending_ad_changes")}
+
+
+def planned(report: Report) -> dict[str, Mapping[str, Cell]]:
+    return {str(row["decision_id"]): row for key in ("budgets", "statuses") for row in table(report, key).rows}
+
+
+def held(report: Report) -> dict[str, Cell]:
+    """Which guard holds which decision."""
+    return {str(row["decision_id"]): row["guard"] for row in table(report, "held_back").rows}
+
+
+def decision_rows(loop: Loop) -> dict[str, dict[str, Any]]:
+    return {str(row["decision_id"]): row for row in loop.rows("decisions")}
+
+
+def test_a_dry_runs_plan_is_what_is_queued_then(decided: Loop) -> None:
+    before = decided.digest()
+    plan = decided.enqueue(dry_run=True)
+    assert decided.digest() == before
+    report = decided.enqueue()
+    found = changes(decided)
+    assert fact(report, "queued") == len(found) == len(planned(plan)) > 5
+    assert {key: row["target_budget"] or row["target_status"] for key, row in found.items()} == {
+        key: row["after"] for key, row in planned(plan).items()
+    }
+    assert plan.summary == f"{len(found)} changes would be queued."
+    assert decided.posts() == []
+
+
+def test_targets_are_absolute_integers_within_the_limits(decided: Loop) -> None:
+    decided.enqueue()
+    budgets = [row for row in changes(decided).values() if row["field"] == "daily_budget"]
+    now = {one.id: one.daily_budget for one in decided.owners()}
+    assert budgets
+    for row in budgets:
+        assert row["expected_budget"] == now[row["entity_id"]]
+        assert 80 * row["expected_budget"] <= 100 * row["target_budget"] <= 120 * row["expected_budget"]
+        assert row["target_budget"] != row["expected_budget"]
+        assert row["wanted_budget"] == decision_rows(decided)[str(row["decision_id"])]["target_budget"]
+    assert any(row["clipped_by"] for row in budgets)
+
+
+def test_fuzz_and_jitter_are_stored_and_never_drawn_again(decided: Loop) -> None:
+    decided.configure("jitter_ms = [0, 0]", "jitter_ms = [3000, 18000]")
+    plans = [planned(decided.enqueue(dry_run=True)) for _ in range(2)]
+    decided.enqueue()
+    drawn = {key: (row["fuzz_ppm"], row["jitter_ms"]) for key, row in changes(decided).items()}
+    budgets = {key for key, row in changes(decided).items() if row["field"] == "daily_budget"}
+    for plan in plans:
+        assert {key: (plan[key]["fuzz_ppm"], plan[key]["jitter_ms"]) for key in budgets} == {
+            key: drawn[key] for key in budgets
+        }
+    assert all(3_000 <= jitter <= 18_000 for _, jitter in drawn.values())
+    assert all(abs(fuzz) <= 30_000 for fuzz, _ in drawn.values())
+    assert len({drawn[key] for key in budgets}) == len(budgets)
+    assert decided.enqueue().summary == "No changes."
+    assert {key: (row["fuzz_ppm"], row["jitter_ms"]) for key, row in changes(decided).items()} == drawn
+
+
+def test_enqueueing_twice_changes_nothing(decided: Loop) -> None:
+    decided.enqueue()
+    before = decided.digest(LEDGER)
+    report = decided.enqueue()
+    assert (report.summary, fact(report, "queued")) == ("No changes.", 0)
+    assert decided.digest(LEDGER) == before
+
+
+def test_a_decision_is_queued_once_whatever_became_of_it(decided: Loop) -> None:
+    decided.enqueue()
+    decided.execute()
+    done = set(changes(decided))
+    decided.enqueue()
+    assert set(changes(decided)) == done
+    assert fact(decided.execute(), "sent") == 0
+
+
+def test_a_newer_decision_cancels_older_changes_that_nobody_claimed(decided: Loop) -> None:
+    decided.enqueue()
+    yesterday = set(changes(decided))
+    decided.advance(hours=23)
+    decided.advance(hours=1)
+    decided.sync()
+    decided.decide()
+
+    report = decided.enqueue()
+
+    rows = changes(decided)
+    assert {rows[key]["state"] for key in yesterday} == {"cancelled"}
+    assert {rows[key]["state_reason"] for key in yesterday} == {"a newer decision replaces it"}
+    assert {row["decision_day"] for key, row in rows.items() if key not in yesterday} == {START + timedelta(days=1)}
+    assert fact(report, "replaced") == len(yesterday)
+    assert "older ones cancelled" in report.summary
+
+
+def test_a_newer_decision_that_keeps_a_value_cancels_the_older_change_too(decided: Loop) -> None:
+    decided.enqueue()
+    change = next(row for row in changes(decided).values() if row["field"] == "status")
+    decided.advance(days=1)
+    decided.sync()
+    for deal in decided.rows("attributions"):
+        if deal["ad_id"] == change["entity_id"]:
+            decided.run_sql(
+                "update deals set pipeline = 'default', stage = 'closedwon', amount = 900000 where deal_id = :deal",
+                deal=deal["deal_id"],
+            )
+    decided.decide()
+    decided.enqueue()
+    assert changes(decided)[str(change["decision_id"])]["state"] == "cancelled"
+    open_ones = [row for row in changes(decided).values() if row["state"] == "pending"]
+    assert change["entity_id"] not in {row["entity_id"] for row in open_ones}
+
+
+def test_an_older_days_decisions_cancel_nothing_newer(decided: Loop) -> None:
+    decided.advance(days=1)
+    decided.sync()
+    decided.decide()
+    decided.enqueue()
+    newer = {key for key, row in changes(decided).items() if row["state"] == "pending"}
+    decided.enqueue(as_of=START)
+    assert {key for key, row in changes(decided).items() if row["state"] == "pending"} >= newer
+
+
+def test_without_a_cap_nothing_is_queued(decided: Loop) -> None:
+    decided.configure(CAP, "")
+    report = decided.enqueue()
+    assert (report.summary, changes(decided)) == ("No changes.", {})
+    assert set(held(report).values()) == {"cap"}
+    reason = table(report, "held_back").rows[0]["reason"]
+    assert reason == "nobody has set how much may be raised in 24 hours"
+
+
+def test_no_more_is_raised_than_the_cap(decided: Loop) -> None:
+    decided.configure(CAP, 'cap_increase_per_24h = "30.00"')
+    report = decided.enqueue()
+    raises = [
+        row["target_budget"] - row["expected_budget"]
+        for row in changes(decided).values()
+        if row["field"] == "daily_budget" and row["target_budget"] > row["expected_budget"]
+    ]
+    assert sum(raises) <= 30_00
+    assert "cap" in held(report).values()
+
+
+def test_stale_figures_hold_raises_and_kills_back_but_not_cuts(synced: Loop) -> None:
+    synced.advance(hours=40)
+    synced.decide()
+    report = synced.enqueue()
+    rows = decision_rows(synced)
+    for key, row in rows.items():
+        is_raise = row["field"] == "daily_budget" and row["target_budget"] > row["current_budget"]
+        if is_raise or row["target_status"] != row["current_status"]:
+            assert held(report)[key] in ("freshness", "confidence", "learning phase")
+    assert "freshness" in held(report).values()
+    sent = changes(synced).values()
+    assert sent
+    assert all(row["target_budget"] < row["expected_budget"] for row in sent)
+
+
+def test_without_a_credited_deal_nothing_is_raised_or_killed(synced: Loop) -> None:
+    synced.decide()
+    synced.run_sql("update attributions set ad_id = null, method = 'none'")
+    report = synced.enqueue()
+    assert "no deal is credited to any ad" in {row["reason"] for row in table(report, "held_back").rows}
+    assert all(
+        row["field"] == "daily_budget" and row["target_budget"] < row["expected_budget"]
+        for row in changes(synced).values()
+    )
+
+
+def test_a_run_pauses_at_most_a_fifth_of_the_active_ads(decided: Loop) -> None:
+    report = decided.enqueue()
+    active = sum(ad.status == "ACTIVE" for ad in decided.sandbox.world.tree.ads)
+    kills = [row for row in changes(decided).values() if row["field"] == "status"]
+    assert 0 < len(kills) <= active // 5
+    assert "kills per run" in held(report).values()
+
+
+@pytest.mark.parametrize(("setting", "is_held"), [("true", True), ("false", False)])
+def test_an_ad_set_in_its_learning_phase_is_left_alone_unless_configured(
+    decided: Loop, setting: str, is_held: bool
+) -> None:
+    decided.configure(CAP, f"{CAP}\nlearning_phase = {setting}")
+    decided.run_sql("update ad_sets set learning_stage = 'LEARNING'")
+    report = decided.enqueue()
+    assert ("learning phase" in held(report).values()) is is_held
+    assert (changes(decided) == {}) is is_held
+
+
+def test_what_has_changed_since_the_decision_is_decided_again(decided: Loop) -> None:
+    decided.run_sql("update ad_sets set daily_budget = daily_budget + 100")
+    report = decided.enqueue()
+    assert "stale" in held(report).values()
+    assert not {row["entity_kind"] for row in changes(decided).values()} & {"ad_set"}
+
+
+def test_an_entity_with_a_change_in_flight_waits(decided: Loop) -> None:
+    decided.enqueue()
+    decided.sandbox.meta.faults.arm("close", method="POST", apply=True, times=None)
+    decided.execute()
+    unknown = {row["entity_id"] for row in changes(decided).values() if row["state"] == "unknown"}
+    decided.advance(days=1)
+    decided.sync()
+    decided.decide()
+    report = decided.enqueue()
+    rows = decision_rows(decided)
+    waiting = {rows[key]["entity_id"] for key, guard in held(report).items() if guard == "duplicate"}
+    assert unknown
+    assert waiting
+    assert waiting <= unknown
+    assert unknown == {row["entity_id"] for row in changes(decided).values() if row["state"] == "unknown"}
+
+
+def test_the_report_tells_the_worst_case_of_a_day(decided: Loop) -> None:
+    report = decided.enqueue(dry_run=True)
+    now, moved = fact(report, "budget_now"), fact(report, "budget_moved")
+    assert isinstance(now, int)
+    assert isinstance(moved, int)
+    assert now == sum(one.daily_budget or 0 for one in decided.owners())
+    assert fact(report, "worst_case") == round((now + moved) * 1.25)
+
+
+def test_an_undecided_day_queues_nothing(synced: Loop) -> None:
+    report = synced.enqueue()
+    assert (report.summary, changes(synced)) == ("No changes.", {})

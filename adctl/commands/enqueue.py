@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attempts, attributions, changes, decisions, entities, runs
+from adctl.adapters.store import accounts, attempts, attributions, changes, decisions, entities, exposure, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import NewChange
 from adctl.domain.decisions import Decision
@@ -52,7 +52,7 @@ def run(
         queued = changes.queued_decisions(connection, profile.account)
         found = [d for d in decisions.of_day(connection, profile.account, today) if d.decision_id not in queued]
         answers = judge(found, _context(connection, profile, limits, today, spare_learning=spare_learning))
-        total = _daily_total(connection, profile)
+        total = exposure.daily_budget(connection, profile.account)
         passed = [_change(d, a) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
         added = replaced = 0
         if not dry_run and found:
@@ -131,12 +131,6 @@ def _learning(ad_sets: Sequence[AdSet], campaigns: Mapping[CampaignId, Campaign]
     learning = [a for a in ad_sets if a.learning_stage == "LEARNING"]
     owners = {a.campaign_id for a in learning if (c := campaigns.get(a.campaign_id)) and c.daily_budget is not None}
     return frozenset({*(a.ad_set_id for a in learning), *owners})
-
-
-def _daily_total(connection: Connection, profile: AccountProfile) -> int:
-    budgets = [(c.status, c.daily_budget) for c in entities.campaigns(connection, profile.account)]
-    budgets += [(a.status, a.daily_budget) for a in entities.ad_sets(connection, profile.account)]
-    return sum(budget for status, budget in budgets if status == "ACTIVE" and budget is not None)
 
 
 def _change(decision: Decision, answer: Pass) -> NewChange:

@@ -16,6 +16,7 @@ from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Change, Reading, SendVerdict, State, Value, judge
 from adctl.domain.entities import EntityState, Field
 from adctl.domain.ids import AdId
+from adctl.domain.money import show
 from adctl.domain.ports import AdsPlatform, WriteAnswer, WriteOutcome
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.errors import AdctlError, BusyError
@@ -251,7 +252,7 @@ def _settle(
             _remember(this, change)
     if done:
         this.outcomes[to] += 1
-        this.lines.append(_line(change, to, reason))
+        this.lines.append(_line(change, to, reason, this.profile.currency))
         if to is State.COMPLETED and isinstance(change.target, int) and isinstance(change.expected, int):
             this.moved += change.target - change.expected
     return done
@@ -276,15 +277,22 @@ def _observed(change: Change, state: EntityState | None) -> Value | None:
     return None if state is None else change.observed(state)
 
 
-def _line(change: Change, state: State, reason: str) -> Mapping[str, Cell]:
+def _line(change: Change, state: State, reason: str, currency: str) -> Mapping[str, Cell]:
     return {
         "entity": f"{change.kind} {change.entity_id}",
         "field": change.field.value,
-        "before": change.expected,
-        "after": change.target,
+        "before": _shown(change.expected, currency),
+        "after": _shown(change.target, currency),
         "state": state.value,
         "reason": reason,
+        "expected": change.expected,
+        "target": change.target,
+        "change_id": str(change.change_id),
     }
+
+
+def _shown(value: Value, currency: str) -> str:
+    return show(value, currency) if isinstance(value, int) else value
 
 
 def _preview(engine: Engine, profile: AccountProfile, platform: AdsPlatform) -> Report:
@@ -293,7 +301,7 @@ def _preview(engine: Engine, profile: AccountProfile, platform: AdsPlatform) -> 
     lines = []
     for change in due:
         state = platform.read(change.kind, change.entity_id)
-        lines.append(_line(change, change.state, judge(change, state).value.replace("_", " ")))
+        lines.append(_line(change, change.state, judge(change, state).value.replace("_", " "), profile.currency))
     table = Table(key="due", title="Due now", columns=_COLUMNS, rows=tuple(lines), empty="Nothing is due.")
     return Report(
         command="execute",

@@ -25,7 +25,11 @@ begin
     v_name := p_table || to_char(v_month, '_YYYY_MM');
     if to_regclass(v_name) is null then
       perform pg_advisory_xact_lock(hashtextextended('adctl.months.' || p_table, 0));
-      if to_regclass(v_name) is null then
+      -- Asked anew of the catalog: to_regclass would answer from a cache that knows nothing of whom we waited for.
+      if not exists (
+          select from pg_class c
+          where c.relname = v_name
+            and c.relnamespace = (select p.relnamespace from pg_class p where p.oid = p_table::regclass)) then
         execute format('create table %I (like %I including defaults including constraints)', v_name, p_table);
         execute format('alter table %I attach partition %I for values from (%L) to (%L)', p_table, v_name,
                        to_char(v_month, 'YYYY-MM-DD'), to_char(v_month + interval '1 month', 'YYYY-MM-DD'));

@@ -106,8 +106,11 @@ def _run_locked(name: str, job: Job, work: Callable[[Job], Report]) -> Report:
     from adctl.adapters.store import accounts, runs
 
     with job_lock(job.engine, name, job.profile.account):
+        # Two transactions: a new month's partition refers to accounts, so who makes it would deadlock with a job that has
+        # just written its account and waits for that very month.
         with transaction(job.engine) as connection:
             accounts.ensure(connection, job.profile)
+        with transaction(job.engine) as connection:
             runs.start(connection, job.profile.account, name, job.run_id, host=socket.gethostname(), pid=os.getpid())
         try:
             report = work(job)

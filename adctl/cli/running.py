@@ -106,7 +106,7 @@ def _run_locked(name: str, job: Job, work: Callable[[Job], Report]) -> Report:
     from adctl.adapters.store import accounts, runs
 
     with job_lock(job.engine, name, job.profile.account):
-        # Two transactions: a new month's partition refers to accounts, so who makes it would deadlock with a job that has
+        # Two transactions: a new month's partition refers to accounts, so its maker would deadlock with a job that has
         # just written its account and waits for that very month.
         with transaction(job.engine) as connection:
             accounts.ensure(connection, job.profile)

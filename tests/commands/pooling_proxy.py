@@ -16,10 +16,10 @@ _ASKS = (b"Q", b"S")
 
 
 @contextmanager
-def pooling_proxy(socket_file: Path) -> Iterator[int]:
-    """The port of a proxy to the server behind `socket_file`, which must trust its clients and encrypt nothing."""
+def pooling_proxy(host: str, port: int) -> Iterator[int]:
+    """The port of a proxy to the server at `host` (or in that socket folder), which must trust its clients."""
     listener = socket.create_server(("127.0.0.1", 0))
-    proxy = _Proxy(socket_file)
+    proxy = _Proxy(host, port)
     threading.Thread(target=proxy.accept, args=(listener,), daemon=True).start()
     try:
         yield listener.getsockname()[1]
@@ -30,8 +30,8 @@ def pooling_proxy(socket_file: Path) -> Iterator[int]:
 
 
 class _Proxy:
-    def __init__(self, socket_file: Path) -> None:
-        self._socket_file = socket_file
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
         self._idle: list[socket.socket] = []
         self.sessions: list[socket.socket] = []
 
@@ -59,11 +59,18 @@ class _Proxy:
     def _open(self, client: socket.socket) -> socket.socket:
         startup = _exactly(client, 4)
         startup += _exactly(client, struct.unpack("!i", startup)[0] - 4)
-        session = socket.socket(socket.AF_UNIX)
-        session.connect(str(self._socket_file))
+        session = self._connect()
         self.sessions.append(session)
         session.sendall(startup)
         _relay(session, client)
+        return session
+
+    def _connect(self) -> socket.socket:
+        host, port = self._address
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        session = socket.socket(socket.AF_UNIX)
+        session.connect(str(Path(host) / f".s.PGSQL.{port}"))
         return session
 
 

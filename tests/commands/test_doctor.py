@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, make_url
@@ -89,10 +88,9 @@ def test_an_account_whose_figures_are_in_another_currency_is_critical(engine: En
 
 def test_a_proxy_that_pools_transactions_is_found_out(database_url: str) -> None:
     url = make_url(database_url)
-    folder = url.query.get("host")
-    if not isinstance(folder, str):
-        pytest.skip("the proxy needs the server's socket, which ADCTL_TEST_DATABASE_URL does not name")
-    with pooling_proxy(Path(folder) / ".s.PGSQL.5432") as port:
+    host, at = url.query.get("host", url.host), url.query.get("port", url.port)
+    assert isinstance(host, str)
+    with pooling_proxy(host, int(str(at or 5432))) as port:
         proxied = url.set(query={"sslmode": "disable", "gssencmode": "disable"}, host="127.0.0.1", port=port)
         found = look(open_engine(proxied.render_as_string(hide_password=False)))
     assert found["database sessions"].grade is Grade.CRIT

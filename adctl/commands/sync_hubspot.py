@@ -3,60 +3,114 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, deals, runs
+from adctl.adapters.store import accounts, deals, runs, walks
+from adctl.adapters.store.walks import Walk
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.ids import DealId
 from adctl.domain.ports import Crm, DealPage
-from adctl.domain.report import Fact, Kind, Report
+from adctl.domain.report import Column, Fact, Kind, Report, Table
 
-# The search index lags behind: what was changed shortly before a run may be found only later.
+# The search index lags behind: the watermark stays this much before the start of the walk that moves it,
+LAG = timedelta(minutes=5)
+# and the next walk looks back behind the watermark: what is indexed up to 20 minutes late is found by itself.
 OVERLAP = timedelta(minutes=15)
 _SOURCE = "hubspot.deals"
+_COUNTS = ("stages", "deals", "stage_moves", "contacts")
 
 
 def run(engine: Engine, profile: AccountProfile, crm: Crm, *, full: bool = False, dry_run: bool = False) -> Report:
     """Reads deals modified since the watermark less an overlap, or all of them with `full`; archived ones always.
 
-    Each page is stored in a transaction of its own; the watermark moves only after the last one, so a run that dies
-    is simply repeated. Raises UnavailableError, DeniedError or BusyError of the vendor with the watermark unmoved.
+    Each page is stored together with the place where the walk stands: a run that dies is gone on with by the next, and
+    then what changed since it began is read too. The watermark moves only when a walk has ended. Raises
+    UnavailableError, DeniedError or BusyError of the vendor with the watermark unmoved.
     """
     with transaction(engine, read_only=dry_run) as connection:
         if not dry_run:
             accounts.ensure(connection, profile)
-        started = accounts.now(connection)
-        mark = runs.watermark(connection, profile.account, _SOURCE)
-    since = None if full or mark is None else mark - OVERLAP
+        walk, resumed = _walk(connection, profile, full=full)
     stages = crm.stages()
     tally: Counter[str] = Counter(stages=len(stages))
     if not dry_run:
         with transaction(engine) as connection:
-            tally["written"] += deals.upsert_stages(connection, profile.account, stages, started)
-    for page in chain(crm.deals_modified_since(since), crm.archived_deals()):
-        tally += Counter(deals=len(page.deals), stage_moves=len(page.moves), contacts=len(page.contacts))
-        if not dry_run:
-            with transaction(engine) as connection:
-                tally["written"] += _store(connection, profile, page)
-    if not dry_run:
+            tally["written"] += deals.upsert_stages(connection, profile.account, stages, accounts.now(connection))
+    session = _Session(engine=engine, profile=profile, crm=crm, dry_run=dry_run, tally=tally)
+    since, missed = walk.since, session.carry_out(walk)
+    if resumed and not dry_run:
         with transaction(engine) as connection:
-            runs.advance_watermark(connection, profile.account, _SOURCE, started)
-    counts = ("stages", "deals", "stage_moves", "contacts")
-    return Report(
-        command="sync-hubspot",
-        account=profile.account,
-        currency=profile.currency,
-        dry_run=dry_run,
-        summary=_summary(tally, dry_run=dry_run),
-        facts=(
-            Fact(key="since", label="since", value=since or "the beginning", kind=Kind.TIME if since else Kind.TEXT),
-            *(Fact(key=k, label=k.replace("_", " "), value=tally[k], kind=Kind.COUNT) for k in counts),
-            Fact(key="written", label="rows written", value=tally["written"], kind=Kind.COUNT),
+            walk, _ = _walk(connection, profile, full=False)
+        missed += session.carry_out(walk)
+    return _report(profile, tally, since, missed, resumed=resumed, dry_run=dry_run)
+
+
+def _walk(connection: Connection, profile: AccountProfile, *, full: bool) -> tuple[Walk, bool]:
+    """The walk to carry out, and whether an earlier run began it. A whole one takes the place of one that is not."""
+    left = walks.unended(connection, profile.account, _SOURCE)
+    if left is not None and (left.whole or not full):
+        return left, True
+    mark = runs.watermark(connection, profile.account, _SOURCE)
+    return (
+        Walk(
+            source=_SOURCE,
+            started_at=accounts.now(connection),
+            whole=full,
+            since=None if full or mark is None else mark - OVERLAP,
+            covered_until=mark,
         ),
+        False,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """What one run works with; `tally` counts over all its walks."""
+
+    engine: Engine
+    profile: AccountProfile
+    crm: Crm
+    dry_run: bool
+    tally: Counter[str]
+
+    def carry_out(self, walk: Walk) -> tuple[DealId, ...]:
+        """Walks to the end and moves the watermark; returns the deals that earlier walks should have found."""
+        for page, reached in self._pages(walk):
+            self.tally.update(deals=len(page.deals), stage_moves=len(page.moves), contacts=len(page.contacts))
+            if not self.dry_run:
+                with transaction(self.engine) as connection:
+                    self._note_misses(connection, reached, page)
+                    self.tally["written"] += _store(connection, self.profile, page)
+                    walks.keep(connection, self.profile.account, reached)
+        if self.dry_run:
+            return ()
+        with transaction(self.engine) as connection:
+            runs.advance_watermark(connection, self.profile.account, _SOURCE, walk.started_at - LAG)
+            walks.end(connection, self.profile.account, _SOURCE)
+            return walks.misses(connection, self.profile.account, walk)
+
+    def _pages(self, walk: Walk) -> Iterator[tuple[DealPage, Walk]]:
+        """Pages, each with the walk as it stands once the page is stored."""
+        if walk.phase == "deals":
+            for page in self.crm.deals_modified_since(walk.since, after=walk.cursor):
+                yield page, replace(walk, cursor=page.cursor)
+            walk = replace(walk, phase="archived", cursor="")
+        for page in self.crm.archived_deals(after=walk.cursor):
+            yield page, replace(walk, cursor=page.cursor)
+
+    def _note_misses(self, connection: Connection, walk: Walk, page: DealPage) -> None:
+        if not walk.whole or walk.covered_until is None or walk.phase != "deals":
+            return
+        covered = [deal for deal in page.deals if deal.modified_at <= walk.covered_until]
+        ids = {deal.deal_id for deal in covered}
+        moves = [move for move in page.moves if move.deal_id in ids]
+        unlike = walks.unlike_stored(connection, self.profile.account, covered, moves)
+        walks.note_misses(connection, self.profile.account, walk, [d for d in covered if d.deal_id in unlike])
 
 
 def _store(connection: Connection, profile: AccountProfile, page: DealPage) -> int:
@@ -65,6 +119,42 @@ def _store(connection: Connection, profile: AccountProfile, page: DealPage) -> i
         deals.upsert_contacts(connection, profile.account, page.contacts)
         + deals.upsert_deals(connection, profile.account, page.deals, source="hubspot", read_at=at)
         + deals.insert_moves(connection, profile.account, page.moves)
+    )
+
+
+def _report(
+    profile: AccountProfile,
+    tally: Counter[str],
+    since: datetime | None,
+    missed: tuple[DealId, ...],
+    *,
+    resumed: bool,
+    dry_run: bool,
+) -> Report:
+    return Report(
+        command="sync-hubspot",
+        account=profile.account,
+        currency=profile.currency,
+        dry_run=dry_run,
+        summary=_summary(tally, dry_run=dry_run),
+        facts=(
+            Fact(key="since", label="since", value=since or "the beginning", kind=Kind.TIME if since else Kind.TEXT),
+            *(Fact(key=k, label=k.replace("_", " "), value=tally[k], kind=Kind.COUNT) for k in _COUNTS),
+            Fact(key="written", label="rows written", value=tally["written"], kind=Kind.COUNT),
+            Fact(key="missed", label="missed before", value=len(missed), kind=Kind.COUNT),
+            Fact(key="resumed", label="a run before this one was gone on with", value=resumed),
+        ),
+        tables=(_missed_table(missed),) if missed else (),
+    )
+
+
+def _missed_table(missed: tuple[DealId, ...]) -> Table:
+    return Table(
+        key="missed",
+        title="Deals that the runs since the watermark had missed",
+        columns=(Column(key="deal_id", label="deal"),),
+        rows=tuple({"deal_id": one} for one in missed),
+        shown=20,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from adctl.domain.creatives import Creative
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
 from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
+from adctl.domain.ids import DealId
 from adctl.domain.insights import Insight
 
 Progress = Callable[[str], None]
@@ -55,19 +56,30 @@ class AdsPlatform(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DealPage:
-    """Deals with their whole stage history; all contacts that belong to them."""
+    """Deals with their whole stage history; all contacts that belong to them.
+
+    `cursor` goes on with the walk behind this page; `gone` are ids that were asked for and exist no more.
+    """
 
     deals: Sequence[Deal]
     moves: Sequence[StageMove]
     contacts: Sequence[Contact]
+    cursor: str = ""
+    gone: Sequence[DealId] = ()
 
 
 class Crm(Protocol):
     """HubSpot, as adctl uses it: read-only. Raises UnavailableError, DeniedError or BusyError (daily limit)."""
 
     def stages(self) -> Sequence[Stage]: ...
-    def deals_modified_since(self, since: datetime | None) -> Iterator[DealPage]:
-        """Deals by modification time, oldest id first within the filter; None walks everything."""
+    def deals_modified_since(self, since: datetime | None, *, after: str = "") -> Iterator[DealPage]:
+        """Deals by modification time, oldest id first within the filter; None walks everything.
+
+        `after` is the cursor of the last page that was stored.
+        """
         ...
 
-    def archived_deals(self) -> Iterator[DealPage]: ...
+    def archived_deals(self, *, after: str = "") -> Iterator[DealPage]: ...
+    def deals(self, ids: Sequence[DealId]) -> DealPage:
+        """These deals as they are now, archived and merged ones too."""
+        ...

@@ -147,16 +147,17 @@ class HubSpotServer(StandIn):
         return Reply.of(page)
 
     def _batch_read(self, request: Request, kind: str) -> Reply:
-        """At most 100 records by id, 50 with history; 207 names the missing ones."""
+        """At most 100 records by id, 50 with history, live ones unless archived ones are asked for; 207 names others."""
         body = request.body
         ids = _ids(body)
         history = body.get("propertiesWithHistory") or ()
         if len(ids) > (50 if history else 100):
             raise HubSpotError(400, f"The maximum number of inputs is {50 if history else 100}, got {len(ids)}")
         records = self.world.portal.collections[kind].records
-        live = {i: records[i] for i in ids if i in records and records[i].archived_at is None}
-        shown = [show_record(kind, record, body.get("properties") or (), history) for record in live.values()]
-        missing = [str(i) for i in ids if i not in live]
+        archived = _archived(request)
+        known = {i: records[i] for i in ids if i in records and (records[i].archived_at is not None) == archived}
+        shown = [show_record(kind, record, body.get("properties") or (), history) for record in known.values()]
+        missing = [str(i) for i in ids if i not in known]
         return self._batch(shown, "Could not get some objects, they may be deleted or not exist", missing)
 
     def _batch_links(self, request: Request, kind: str, other: str) -> Reply:

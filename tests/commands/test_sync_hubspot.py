@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from adctl.adapters.hubspot import HubSpotCrm
@@ -12,7 +15,7 @@ from adctl.domain.report import Report
 from adctl.errors import BusyError, UnavailableError
 from adctl.sandbox.crm import Record
 from tests.adapters.canned_hubspot import QUICK
-from tests.builders import LEDGER, Loop, fact
+from tests.builders import LEDGER, Loop, fact, table
 
 READS = ("/search", "/batch/read")
 
@@ -152,7 +155,7 @@ def test_errors_end_the_run_and_leave_the_watermark(loop: Loop) -> None:
     assert watermark(loop) == reached
     loop.sandbox.hubspot.faults.clear()
     sync(loop)
-    assert watermark(loop) == loop.sandbox.world.now
+    assert watermark(loop) == loop.sandbox.world.now - sync_hubspot.LAG
 
 
 def test_a_used_up_daily_limit_is_busy_and_leaves_the_watermark(loop: Loop) -> None:
@@ -173,3 +176,142 @@ def test_faults_on_the_way_that_pass_are_not_noticed(loop: Loop) -> None:
     assert len(loop.rows("deals")) == len(deals_of(loop))
     assert {one["hits"] for one in loop.sandbox.hubspot.faults.summaries()} == {1}
     assert only_reads(loop)
+
+
+# --- a run that dies -------------------------------------------------------------------------------------------------
+
+# What differs with the time and the number of runs; everything else must be as an uninterrupted run leaves it.
+RUNS = LEDGER | {"accounts", "controls"}
+
+
+def killed_again_and_again(loop: Loop, rng: np.random.Generator, *arguments: str) -> int:
+    """Runs sync-hubspot until a run ends by itself; each one before is killed at a random request. Returns how many."""
+    kills = 0
+    while True:
+        process = loop.command_line().start("sync-hubspot", *arguments)
+        stop_at = len(loop.sandbox.hubspot_log) + int(rng.integers(1, 12))
+        while process.poll() is None and (kills == 4 or len(loop.sandbox.hubspot_log) < stop_at):
+            time.sleep(0.001)
+        # Anywhere between this request and the storing of what it brought.
+        time.sleep(float(rng.uniform(0, 0.03)))
+        process.kill()
+        out, err = process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            assert process.returncode == 0, (out, err)
+            return kills
+        kills += 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_sync_killed_at_random_pages_ends_as_one_that_was_not(loop: Loop, seed: int) -> None:
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 330})
+    first, second, third = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
+    loop.sandbox.hubspot.edit_by_person({"archive": first})
+    loop.sandbox.hubspot.edit_by_person({"merge": second, "into": third})
+    kills = killed_again_and_again(loop, np.random.default_rng(seed))
+    killed = loop.digest(RUNS)
+    loop.run_sql("truncate deals, contacts, stage_moves, crm_stages, sync_watermarks, sync_walks")
+
+    sync(loop)
+
+    assert kills > 0
+    assert loop.digest(RUNS) == killed
+    assert loop.rows("sync_walks") == []
+    assert loop.value("select count(*) from deals") == len(deals_of(loop))
+
+
+def test_the_run_after_a_dead_one_goes_on_behind_its_last_page(loop: Loop) -> None:
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 500})
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=6, times=None)
+    with pytest.raises(UnavailableError):
+        sync(loop)
+    stored = len(loop.rows("deals"))
+    loop.sandbox.hubspot.faults.clear()
+    asked = len(loop.sandbox.hubspot_log)
+
+    report = sync(loop)
+
+    assert 0 < stored < len(deals_of(loop))
+    assert fact(report, "resumed") is True
+    lists = [one for one in loop.sandbox.hubspot_log[asked:] if one.path.endswith("objects/deals")]
+    assert lists[0].params["after"] == str(sorted(deals_of(loop))[stored - 1])
+    assert len(loop.rows("deals")) == len(deals_of(loop))
+
+
+def test_what_changed_while_a_walk_lay_dead_is_read_by_the_run_that_ends_it(loop: Loop) -> None:
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 500})
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=6, times=None)
+    with pytest.raises(UnavailableError):
+        sync(loop)
+    loop.sandbox.hubspot.faults.clear()
+    passed = loop.value("select min(deal_id) from deals")
+    loop.advance(hours=3)
+    loop.sandbox.hubspot.edit_by_person({"id": passed, "properties": {"dealstage": "closedwon"}})
+
+    sync(loop)
+
+    assert loop.value("select stage from deals where deal_id = :deal", deal=passed) == "closedwon"
+    assert watermark(loop) == loop.sandbox.world.now - sync_hubspot.LAG
+
+
+def test_a_walk_whose_cursor_is_refused_begins_again(loop: Loop) -> None:
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 300})
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=4, times=None)
+    with pytest.raises(UnavailableError):
+        sync(loop)
+    loop.sandbox.hubspot.faults.clear()
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", content="after=", status=400)
+    sync(loop)
+    assert len(loop.rows("deals")) == len(deals_of(loop))
+
+
+# --- the safety net --------------------------------------------------------------------------------------------------
+
+
+def test_a_full_walk_names_what_the_index_gave_too_late(loop: Loop) -> None:
+    first, second, untouched = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
+    sync(loop)
+    loop.advance(hours=1)
+    loop.sandbox.hubspot.edit_by_person({"id": first, "properties": {"dealstage": "closedwon", "amount": "100"}})
+    loop.sandbox.hubspot.edit_by_person({"id": second, "properties": {"dealname": "adctl does not read this"}})
+    loop.sandbox.hubspot.faults.arm("late_index", path="search", times=None, seconds=7200)
+    for _ in range(3):
+        loop.advance(minutes=30)
+        sync(loop)
+    assert loop.value("select stage from deals where deal_id = :deal", deal=first) != "closedwon"
+
+    report = loop.sync_hubspot(full=True)
+
+    missed = {row["deal_id"] for row in table(report, "missed").rows}
+    assert first in missed
+    assert not {second, untouched} & missed
+    assert fact(report, "missed") == len(missed)
+    assert report.exit_code == 0
+    assert loop.value("select stage from deals where deal_id = :deal", deal=first) == "closedwon"
+    assert {row["object_id"] for row in loop.rows("sync_misses")} == missed
+    loop.advance(minutes=5)
+    assert fact(loop.sync_hubspot(full=True), "missed") == 0
+
+
+def test_a_deal_indexed_within_the_overlap_is_missed_by_no_run(loop: Loop) -> None:
+    (late,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
+    sync(loop)
+    loop.advance(hours=1)
+    loop.sandbox.hubspot.edit_by_person({"id": late, "properties": {"dealstage": "closedwon"}})
+    loop.sandbox.hubspot.faults.arm("late_index", path="search", times=1, seconds=1100)
+    loop.advance(minutes=1)
+    sync(loop)
+    loop.advance(minutes=18)
+    sync(loop)
+    assert loop.value("select stage from deals where deal_id = :deal", deal=late) == "closedwon"
+
+
+def test_a_stage_moved_twice_between_two_runs_leaves_both_moves(loop: Loop) -> None:
+    (deal,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
+    sync(loop)
+    for stage in ("contractsent", "appointmentscheduled"):
+        loop.advance(minutes=40)
+        loop.sandbox.hubspot.edit_by_person({"id": deal, "properties": {"dealstage": stage}})
+    sync(loop)
+    moves = sorted((row["at"], row["stage"]) for row in loop.rows("stage_moves") if row["deal_id"] == deal)
+    assert [stage for _, stage in moves] == ["appointmentscheduled", "contractsent", "appointmentscheduled"]

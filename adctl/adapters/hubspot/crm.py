@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
+from adctl.adapters.hubspot.contacts import DealContacts, links_beside, links_by_deal
 from adctl.adapters.hubspot.properties import Row, milliseconds
 from adctl.adapters.hubspot.records import (
-    CONTACT_PROPERTIES,
     DEAL_HISTORY,
     DEAL_PROPERTIES,
     WINNER_PROPERTIES,
-    Link,
-    ReadDeal,
-    child,
-    contact_of,
     deal_of,
-    links_of,
-    main_contact,
     merged_into,
     next_after,
     record_id,
     rows,
     stages_of,
 )
-from adctl.adapters.hubspot.session import Patience, RefusedError, Session
-from adctl.domain.deals import Contact, Deal, Stage
-from adctl.domain.ids import ContactId, DealId
+from adctl.adapters.hubspot.session import Body, Patience, RefusedError, Session, batches
+from adctl.domain.deals import Deal, Stage
+from adctl.domain.ids import DealId
 from adctl.domain.ports import DealPage
 from adctl.errors import UnavailableError
 
 _LOG: Final = logging.getLogger(__name__)
 _SEARCH_PAGE: Final = 200
-# HubSpot's own limits for reads that include history, and for reads that do not.
+# HubSpot's own limit for reads that include history.
 _WITH_HISTORY: Final = 50
-_WITHOUT_HISTORY: Final = 100
-
-_Item = TypeVar("_Item")
+# Two pages of the list are kept at once, so that the contacts of both fit one read.
+_PAGES_AT_ONCE: Final = 2
 
 
 class HubSpotCrm:
@@ -75,31 +68,48 @@ class HubSpotCrm:
     def stages(self) -> Sequence[Stage]:
         return list(stages_of(self._session.call(self._session.pipelines.get_all, "deals")))
 
-    def deals_modified_since(self, since: datetime | None) -> Iterator[DealPage]:
-        """Pages of at most 50 deals. With `since` from the search index, which lags: overlap the watermark.
+    def deals_modified_since(self, since: datetime | None, *, after: str = "") -> Iterator[DealPage]:
+        """Pages of deals. With `since` from the search index, which lags: overlap the watermark.
 
-        None walks the list of all deals, which is not that index and misses nothing.
+        None walks the list of all deals, which is not that index and misses nothing. `after` is a page's cursor.
         """
         if since is None:
-            return self._listed(archived=False)
-        return self._modified(since)
+            return self._listed(archived=False, after=after)
+        return self._modified(since, int(after or 0))
 
-    def archived_deals(self) -> Iterator[DealPage]:
+    def archived_deals(self, *, after: str = "") -> Iterator[DealPage]:
         """Deals that count no more: those a merge ended, then the rest of the recycling bin (90 days).
 
         Archiving changes no modification time, so no search finds them. The trace of a merge is on its winner alone.
         """
         merged = {one.deal_id: one for one in self._merged()}
-        for batch in _batches(list(merged.values()), _WITH_HISTORY):
-            yield DealPage(deals=batch, moves=[], contacts=[])
-        yield from self._listed(archived=True, without=merged.keys())
+        if not after:
+            for batch in batches(list(merged.values()), _WITH_HISTORY):
+                yield DealPage(deals=batch, moves=[], contacts=[])
+        yield from self._listed(archived=True, after=after, without=merged.keys())
 
-    def _modified(self, since: datetime) -> Iterator[DealPage]:
-        for found in self._searched(_filter("hs_lastmodifieddate", "GTE", str(milliseconds(since))), ["hs_object_id"]):
+    def deals(self, ids: Sequence[DealId]) -> DealPage:
+        """These deals as they are now: live or archived, and those that a merge ended under their winner's name."""
+        wanted = list(dict.fromkeys(ids))
+        found = self._read(wanted, archived=False)
+        shown = {record_id(row) for row in found}
+        losers = [
+            one for row in found for one in merged_into(row, home_currency=self._currency) if one.deal_id not in shown
+        ]
+        missing = [one for one in wanted if one not in shown | {one.deal_id for one in losers}]
+        binned = self._read(missing, archived=True)
+        rest = set(missing) - {record_id(row) for row in binned}
+        both = [*found, *binned]
+        page = self._page(both, DealContacts(self._session, links_by_deal(self._session, map(record_id, both))))
+        return replace(page, deals=[*page.deals, *losers], gone=[one for one in wanted if one in rest])
+
+    def _modified(self, since: datetime, last: int) -> Iterator[DealPage]:
+        wanted = _filter("hs_lastmodifieddate", "GTE", str(milliseconds(since)))
+        for found in self._searched(wanted, ["hs_object_id"], last):
             ids = [record_id(row) for row in found]
-            contacts = _Contacts(self._session, ids)
-            for batch in _batches(ids, _WITH_HISTORY):
-                yield self._page(self._batch(batch), contacts)
+            contacts = DealContacts(self._session, links_by_deal(self._session, ids))
+            for batch in batches(ids, _WITH_HISTORY):
+                yield replace(self._page(self._batch(batch), contacts), cursor=batch[-1])
 
     def _merged(self) -> Iterator[Deal]:
         try:
@@ -110,13 +120,12 @@ class HubSpotCrm:
             # Such a deal is archived besides, so its money counts once all the same.
             self._complain(f"merged deals cannot be told from archived ones: {error.what}")
 
-    def _searched(self, wanted: Row, properties: Sequence[str]) -> Iterator[list[Row]]:
-        """Pages of a search by ascending id. Each page is a new search behind the last id.
+    def _searched(self, wanted: Row, properties: Sequence[str], last: int = 0) -> Iterator[list[Row]]:
+        """Pages of a search by ascending id, behind `last`. Each page is a new search behind the last id.
 
         So the 10,000-result cap is never met, any number of deals may share one modification time, and a deal that
         changes meanwhile shifts no page.
         """
-        last = 0
         while True:
             body = self._session.search_deals(_search(wanted, last, properties))
             found = rows(body)
@@ -130,47 +139,77 @@ class HubSpotCrm:
             if not found or (isinstance(total, int) and total <= len(found)):
                 return
 
-    def _listed(self, *, archived: bool, without: Collection[str] = ()) -> Iterator[DealPage]:
-        after: str | None = None
+    def _listed(self, *, archived: bool, after: str, without: Collection[str] = ()) -> Iterator[DealPage]:
+        """Pages of the list; a page's cursor leads behind it, the last one's to itself: there is nothing behind it."""
+        after = self._cursor_in_force(archived, after)
         while True:
-            body = self._session.call(
-                self._session.deals.get_page,
-                limit=_WITH_HISTORY,
-                properties=list(DEAL_PROPERTIES),
-                properties_with_history=list(DEAL_HISTORY),
-                # The SDK would write Python's "True".
-                archived=str(archived).lower(),
-                **({"after": after} if after else {}),
-            )
-            if any((row.get("archived") is True) is not archived for row in rows(body)):
-                raise UnavailableError(f"hubspot: asked for archived={archived} deals, got others")
-            found = [row for row in rows(body) if record_id(row) not in without]
+            found: list[Row] = []
+            ended = False
+            for _ in range(_PAGES_AT_ONCE):
+                body = self._list_page(archived, after)
+                found += [row for row in rows(body) if record_id(row) not in without]
+                before, after = after, next_after(body) or after
+                if ended := next_after(body) is None:
+                    break
+                if after == before:
+                    raise UnavailableError("hubspot: the list of deals repeats its cursor")
             if found:
-                yield self._page(found, _Contacts(self._session, map(record_id, found)))
-            before, after = after, next_after(body)
-            if after is None:
+                contacts = DealContacts(self._session, links_beside(self._session, found))
+                yield replace(self._page(found, contacts), cursor=after)
+            if ended:
                 return
-            if after == before:
-                raise UnavailableError("hubspot: the list of deals repeats its cursor")
+
+    def _cursor_in_force(self, archived: bool, after: str) -> str:
+        """The cursor of an earlier run, or the beginning when HubSpot does not know it any more."""
+        try:
+            if after:
+                self._list_page(archived, after)
+        except RefusedError as error:
+            self._complain(f"the walk begins again: {error.what}")
+            return ""
+        return after
+
+    def _list_page(self, archived: bool, after: str) -> Body:
+        body = self._session.call(
+            self._session.deals.get_page,
+            limit=_WITH_HISTORY,
+            properties=list(DEAL_PROPERTIES),
+            properties_with_history=list(DEAL_HISTORY),
+            associations=["contacts"],
+            # The SDK would write Python's "True".
+            archived=str(archived).lower(),
+            **({"after": after} if after else {}),
+        )
+        if any((row.get("archived") is True) is not archived for row in rows(body)):
+            raise UnavailableError(f"hubspot: asked for archived={archived} deals, got others")
+        return body
 
     def _batch(self, ids: Sequence[str]) -> list[Row]:
         """The deals of these ids. One archived since the search is absent: the archived walk brings it."""
-        body = self._session.call(
-            self._session.deal_batches.read,
-            batch_read_input_simple_public_object_id={
-                "properties": list(DEAL_PROPERTIES),
-                "propertiesWithHistory": list(DEAL_HISTORY),
-                "inputs": [{"id": one} for one in ids],
-            },
-        )
         # A merged id may be answered by its winner, which the search finds by itself.
-        found = {one: row for row in rows(body) if (one := record_id(row)) in ids}
+        found = {one: row for row in self._read(ids, archived=False) if (one := record_id(row)) in ids}
         missing = [one for one in ids if one not in found]
         if missing:
             self._complain(f"{len(missing)} deals gone between search and read: {', '.join(missing)}")
         return list(found.values())
 
-    def _page(self, found: Iterable[Row], contacts: _Contacts) -> DealPage:
+    def _read(self, ids: Sequence[str], *, archived: bool) -> list[Row]:
+        """What a read by id gives for these, each once; what does not exist is absent."""
+        found: dict[str, Row] = {}
+        for batch in batches(ids, _WITH_HISTORY):
+            body = self._session.call(
+                self._session.deal_batches.read,
+                archived=str(archived).lower(),
+                batch_read_input_simple_public_object_id={
+                    "properties": list(WINNER_PROPERTIES),
+                    "propertiesWithHistory": list(DEAL_HISTORY),
+                    "inputs": [{"id": one} for one in batch],
+                },
+            )
+            found.update({record_id(row): row for row in rows(body)})
+        return list(found.values())
+
+    def _page(self, found: Iterable[Row], contacts: DealContacts) -> DealPage:
         read = [deal_of(row, home_currency=self._currency) for row in found]
         for one in read:
             if one.complaint:
@@ -186,59 +225,6 @@ class HubSpotCrm:
         _LOG.warning("hubspot: %s", what)
 
 
-class _Contacts:
-    """The contacts of some deals: all associations, however many pages, and the contacts' attribution properties."""
-
-    def __init__(self, session: Session, deal_ids: Iterable[str]) -> None:
-        self._links = _links(session, list(deal_ids))
-        wanted = sorted({link.contact_id for links in self._links.values() for link in links}, key=int)
-        self._known: dict[ContactId, Contact] = {}
-        for batch in _batches(wanted, _WITHOUT_HISTORY):
-            body = session.call(
-                session.contact_batches.read,
-                batch_read_input_simple_public_object_id={
-                    "properties": list(CONTACT_PROPERTIES),
-                    "propertiesWithHistory": [],
-                    "inputs": [{"id": one} for one in batch],
-                },
-            )
-            for row in rows(body):
-                contact = contact_of(row)
-                self._known[contact.contact_id] = contact
-
-    def main(self, deal_id: DealId) -> ContactId | None:
-        return main_contact(self._links.get(deal_id, []), self._known)
-
-    def of(self, read: Sequence[ReadDeal]) -> list[Contact]:
-        """Each contact of these deals once, in the order of ids."""
-        ids = {link.contact_id for one in read for link in self._links.get(one.deal.deal_id, [])}
-        return [self._known[one] for one in sorted(ids & self._known.keys(), key=int)]
-
-
-def _links(session: Session, deal_ids: Sequence[str]) -> Mapping[str, list[Link]]:
-    """Deal id -> its contacts. A deal without any is simply absent; one with many comes in pages of its own."""
-    links: dict[str, list[Link]] = {}
-    inputs = [{"id": one} for one in deal_ids]
-    asked: set[tuple[str, str]] = set()
-    while inputs:
-        body = session.call(
-            session.associations.get_page,
-            "deals",
-            "contacts",
-            batch_input_public_fetch_associations_batch_request={"inputs": inputs},
-        )
-        inputs = []
-        for row in rows(body):
-            deal_id, after = record_id(child(row, "from")), next_after(row)
-            links.setdefault(deal_id, []).extend(links_of(row))
-            if after is not None:
-                if (deal_id, after) in asked:
-                    raise UnavailableError(f"hubspot: the associations of deal {deal_id} repeat their cursor")
-                asked.add((deal_id, after))
-                inputs.append({"id": deal_id, "after": after})
-    return links
-
-
 def _filter(name: str, operator: str, value: str | None = None) -> Row:
     return {"propertyName": name, "operator": operator, **({} if value is None else {"value": value})}
 
@@ -250,7 +236,3 @@ def _search(wanted: Row, last: int, properties: Sequence[str]) -> Row:
         "properties": list(properties),
         "limit": _SEARCH_PAGE,
     }
-
-
-def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hubspot import HubSpot
 from hubspot.crm.associations.v4.exceptions import ApiException as AssociationsApiException
@@ -22,6 +22,7 @@ from adctl.errors import BusyError, DeniedError, UnavailableError
 
 Endpoint = Callable[..., Any]
 Body = Mapping[str, object]
+_Item = TypeVar("_Item")
 
 # The SDK has one such class per package, without a common parent of their own.
 _API_ERRORS: Final = (DealsApiException, ContactsApiException, PipelinesApiException, AssociationsApiException)
@@ -171,7 +172,7 @@ class Session:
         policy = str(body.get("policyName", ""))
         told = answer.headers.get("retry-after", "")
         pause = float(told) if told.isascii() and told.isdigit() else self._patience.rate_pause
-        if policy.upper() == "DAILY":
+        if policy.upper() == "DAILY" or "daily" in str(body.get("message", "")).lower():
             raise BusyError("hubspot: the daily limit of calls is used up", fix="the next tick after midnight goes on")
         if last or pause > self._patience.longest_wait:
             raise BusyError(f"hubspot: rate limited ({policy or 'no policy named'})", fix=f"wait {pause:.0f} s")
@@ -180,6 +181,11 @@ class Session:
     def _told(self, answer: _Answer, body: Body | None) -> str:
         message = str((body or {}).get("message", "")).replace(self._token, "***")[:200]
         return f"hubspot: http {answer.status} {message}".strip()
+
+
+def batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """The items in portions of at most `size`, HubSpot's limit for one call."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _lower(headers: Mapping[str, str] | None) -> dict[str, str]:

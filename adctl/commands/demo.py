@@ -82,7 +82,11 @@ def _report(
             ),
             Fact(key="audit_head", label="audit head", value=_fact(last["execute"], "audit_head")),
         ),
-        tables=(_days_table(rows), *_plan_tables(days[busiest], mornings[busiest])),
+        tables=(
+            _days_table(rows),
+            *_plan_tables(days[busiest], mornings[busiest]),
+            _winners_table([done["index-winners"] for done in days]),
+        ),
         notes=("The same on an account of your own: adctl init, then the lines of crontab.example.",),
         exit_code=worst,
     )
@@ -100,6 +104,13 @@ def _plan_tables(done: Mapping[str, Report], morning: datetime) -> tuple[Table, 
         _with_outcomes(_table(done["enqueue"], "statuses"), f"{day}: plan of ads", outcomes),
         replace(_table(done["enqueue"], "held_back"), title=f"{day}: held back"),
     )
+
+
+def _winners_table(reports: Sequence[Report]) -> Table:
+    """Which creatives began or ceased to win, over all days."""
+    tables = [_table(report, "changes") for report in reports]
+    rows = tuple(row for table in tables for row in table.rows)
+    return replace(tables[-1], key="winners", title="Winners found", rows=rows, empty="None yet.")
 
 
 def _with_outcomes(plan: Table, title: str, outcomes: Mapping[Cell, Cell]) -> Table:

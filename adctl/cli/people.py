@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("status", epilog=examples("adctl status", "adctl status -a main --json"))(status)
     app.command("doctor", epilog=examples("adctl doctor", "adctl doctor --json"))(doctor)
+    app.command("halt", epilog=examples("adctl halt -a main --reason 'wrong stage values'", "adctl halt --all"))(halt)
+    app.command("resume", epilog=examples("adctl resume -a main", "adctl resume --all"))(resume)
     app.command("init", epilog=examples("adctl init", "adctl init ~/.config/adctl/adctl.toml"))(init)
     app.command("config", epilog=examples("adctl config", "adctl config --json"))(config)
 
@@ -39,6 +41,39 @@ def status(account: Account = None, as_json: Json = False, config: Config = None
         return run(job.engine, job.profile, expectations)
 
     perform_reading(Invocation(command="status", as_json=as_json, config=config), account, work)
+
+
+def halt(
+    account: Account = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Every account of the database.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever reads the status.")] = "halted by hand",
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Stop every sending at once, on every host; reading, deciding and queueing go on."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.halt import run
+
+        return run(job.engine, None if everyone else job.profile, reason=reason)
+
+    perform_reading(Invocation(command="halt", as_json=as_json, config=config), account, work)
+
+
+def resume(
+    account: Account = None,
+    everyone: Annotated[bool, typer.Option("--all", help="End the halt of every account.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Allow the sending again after a halt."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.resume import run
+
+        return run(job.engine, None if everyone else job.profile)
+
+    perform_reading(Invocation(command="resume", as_json=as_json, config=config), account, work)
 
 
 def doctor(account: Account = None, as_json: Json = False, config: Config = None) -> None:

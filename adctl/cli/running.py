@@ -72,8 +72,8 @@ def perform_job(invocation: Invocation, account: str | None, work: Callable[[Job
 
 
 def perform_reading(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
-    """As `perform_job`, for a command that people ask and that writes nothing: it takes no lock and leaves no ledger
-    row, so that it also answers while a job runs. Its Job is a dry run with a run id of its own.
+    """As `perform_job`, for a command of people beside the loop: it takes no lock and leaves no ledger row, so that it
+    also works while a job runs. Its Job is a dry run with a run id of its own.
     """
     perform(invocation, lambda settings: _read(invocation, settings, account, work))
 

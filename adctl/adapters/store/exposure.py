@@ -48,6 +48,29 @@ def raised_since(connection: Connection, account: Account, start: datetime) -> i
     return int(value or 0)
 
 
+EVERY_ACCOUNT = Account("*")
+
+
+def set_halted(connection: Connection, account: Account, *, halted: bool, reason: str) -> bool:
+    """Stops or allows the sending for one account or EVERY_ACCOUNT; True when that changes anything.
+
+    Once it is committed no attempt begins: an authorisation reads this row under a lock.
+    """
+    changed = connection.execute(
+        text(
+            """
+            insert into controls as c (account, halted, reason, changed_at)
+            values (:account, :halted, :reason, adctl_now())
+            on conflict (account) do update
+              set halted = excluded.halted, reason = excluded.reason, changed_at = excluded.changed_at
+              where (c.halted, c.reason) is distinct from (excluded.halted, excluded.reason)
+            """
+        ),
+        {"account": account, "halted": halted, "reason": reason or None},
+    )
+    return changed.rowcount == 1
+
+
 def halt(connection: Connection, account: Account) -> str | None:
     """Why nothing is sent for this account, None when sending is not halted."""
     reason = connection.scalar(

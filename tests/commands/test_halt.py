@@ -1,0 +1,77 @@
+"""The kill switch: nothing is sent from the moment it is thrown, on any host, until somebody allows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from adctl.cli.wiring import profile_of
+from adctl.commands import halt, resume
+from adctl.errors import BusyError
+from tests.builders import Loop
+
+
+def _queued(loop: Loop) -> None:
+    loop.sync_meta()
+    owner = loop.owners()[0]
+    loop.queue(owner, (owner.daily_budget or 0) + 100)
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_nothing_is_sent_while_halted_and_all_after_resume(loop: Loop, everyone: bool) -> None:
+    # given a change that is due
+    _queued(loop)
+    engine = loop.job().engine
+    profile = None if everyone else profile_of(loop.settings.account())
+
+    halted = halt.run(engine, profile, reason="a person looks into it")
+
+    assert halted.summary.startswith("Sending is halted for ")
+    with pytest.raises(BusyError, match="halted"):
+        loop.execute()
+    assert loop.posts() == []
+    assert loop.rows("change_attempts") == []
+
+    resume.run(engine, profile)
+    loop.advance(minutes=6)
+
+    loop.execute()
+    assert len(loop.posts()) == 1
+    assert [row["state"] for row in loop.rows("pending_ad_changes")] == ["completed"]
+
+
+def test_halting_and_resuming_twice_changes_nothing(loop: Loop) -> None:
+    _queued(loop)
+    engine, profile = loop.job().engine, profile_of(loop.settings.account())
+    halt.run(engine, profile, reason="once")
+    before = loop.digest()
+
+    assert halt.run(engine, profile, reason="once").summary == "No changes."
+    assert loop.digest() == before
+    assert resume.run(engine, profile).summary.startswith("Sending is allowed")
+    assert resume.run(engine, profile).summary == "No changes."
+
+
+def test_an_account_stays_halted_while_every_account_is(loop: Loop) -> None:
+    _queued(loop)
+    engine, profile = loop.job().engine, profile_of(loop.settings.account())
+    halt.run(engine, None, reason="the bank called")
+    halt.run(engine, profile, reason="this one too")
+
+    report = resume.run(engine, profile)
+
+    assert "the bank called" in report.notes[0]
+    with pytest.raises(BusyError):
+        loop.execute()
+
+
+def test_the_switch_is_thrown_from_the_command_line(loop: Loop) -> None:
+    _queued(loop)
+    adctl = loop.command_line()
+
+    thrown, waiting = adctl("halt", "--reason", "tests"), adctl("execute")
+    shown = adctl("status")
+    released = adctl("resume")
+
+    assert (thrown.code, waiting.code, released.code) == (0, 75, 0)
+    assert "run adctl resume" in waiting.err
+    assert "halted: tests" in shown.out

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, deals, runs, walks
+from adctl.adapters.store import accounts, deals, runs, walks, webhooks
 from adctl.adapters.store.walks import Walk
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.ids import DealId
 from adctl.domain.ports import Crm, DealPage
 from adctl.domain.report import Column, Fact, Kind, Report, Table
+from adctl.domain.webhooks import Delivery, Event, deliveries, events_of, refusal
 
 # The search index lags behind: the watermark stays this much before the start of the walk that moves it,
 LAG = timedelta(minutes=5)
 # and the next walk looks back behind the watermark: what is indexed up to 20 minutes late is found by itself.
 OVERLAP = timedelta(minutes=15)
 _SOURCE = "hubspot.deals"
+_EVENTS_AT_ONCE = 1000
 _COUNTS = ("stages", "deals", "stage_moves", "contacts")
 
 
@@ -48,6 +51,63 @@ def run(engine: Engine, profile: AccountProfile, crm: Crm, *, full: bool = False
             walk, _ = _walk(connection, profile, full=False)
         missed += session.carry_out(walk)
     return _report(profile, tally, since, missed, resumed=resumed, dry_run=dry_run)
+
+
+def run_events(
+    engine: Engine,
+    profile: AccountProfile,
+    crm: Crm,
+    spool: Iterable[bytes],
+    *,
+    source: str,
+    secrets: Sequence[str] = (),
+    dry_run: bool = False,
+) -> Report:
+    """Takes spooled webhook requests (see domain/webhooks): every event once, the deals re-read and never trusted.
+
+    `spool` gives lines of at most MAX_LINE + 1 bytes, `secrets` may have signed the requests. A request that is not
+    HubSpot's is listed and stops nothing. Raises InputRejectedError with the line for what is no spool.
+    """
+    with transaction(engine, read_only=dry_run) as connection:
+        if not dry_run:
+            accounts.ensure(connection, profile)
+        now = accounts.now(connection)
+    tally: Counter[str] = Counter()
+    refused: list[tuple[int, str]] = []
+    events = _genuine(deliveries(spool, source), profile, source, secrets, now, tally, refused)
+    session = _Session(engine=engine, profile=profile, crm=crm, dry_run=dry_run, tally=tally)
+    seen: set[bytes] = set()
+    while batch := list(islice(events, _EVENTS_AT_ONCE)):
+        fresh = {event.key: event for event in batch if event.key not in seen}
+        tally["repeated"] += len(batch) - len(fresh)
+        seen |= fresh.keys()
+        session.handle(list(fresh.values()))
+    return _events_report(profile, tally, refused, dry_run=dry_run)
+
+
+def _genuine(
+    found: Iterable[Delivery],
+    profile: AccountProfile,
+    source: str,
+    secrets: Sequence[str],
+    now: datetime,
+    tally: Counter[str],
+    refused: list[tuple[int, str]],
+) -> Iterator[Event]:
+    """The events of the requests that are HubSpot's, for this portal."""
+    for delivery in found:
+        tally["requests"] += 1
+        reason = refusal(delivery, secrets, now)
+        if reason is not None:
+            refused.append((delivery.line, reason))
+            continue
+        tally["unsigned"] += delivery.headers is None
+        for event in events_of(delivery, source):
+            tally["events"] += 1
+            if event.portal and profile.hubspot_portal and event.portal != profile.hubspot_portal:
+                tally["other_portals"] += 1
+            else:
+                yield event
 
 
 def _walk(connection: Connection, profile: AccountProfile, *, full: bool) -> tuple[Walk, bool]:
@@ -93,6 +153,33 @@ class _Session:
             runs.advance_watermark(connection, self.profile.account, _SOURCE, walk.started_at - LAG)
             walks.end(connection, self.profile.account, _SOURCE)
             return walks.misses(connection, self.profile.account, walk)
+
+    def handle(self, events: Sequence[Event]) -> None:
+        """Re-reads what the events are about; what is stored and that they were handled is one transaction a page."""
+        account = self.profile.account
+        with transaction(self.engine, read_only=True) as connection:
+            known = webhooks.handled(connection, account, {event.key for event in events})
+        fresh = [event for event in events if event.key not in known]
+        contacts = list(dict.fromkeys(one for event in fresh for one in event.contacts))
+        ids = [one for event in fresh for one in event.deals]
+        ids += self.crm.deals_of_contacts(contacts) if contacts else ()
+        page = self.crm.deals(list(dict.fromkeys(ids)))
+        self.tally.update(
+            repeated=len(events) - len(fresh),
+            others=sum(not event.deals and not event.contacts for event in fresh),
+            deals=len(page.deals),
+            stage_moves=len(page.moves),
+            contacts=len(page.contacts),
+            gone=len(page.gone),
+        )
+        if self.dry_run:
+            return
+        with transaction(self.engine) as connection:
+            at = accounts.now(connection)
+            self.tally["written"] += _store(connection, self.profile, page)
+            self.tally["written"] += webhooks.archive_gone(connection, account, page.gone, at)
+            webhooks.note(connection, account, fresh, at)
+            webhooks.drop_old(connection, account, at)
 
     def _pages(self, walk: Walk) -> Iterator[tuple[DealPage, Walk]]:
         """Pages, each with the walk as it stands once the page is stored."""
@@ -145,6 +232,40 @@ def _report(
             Fact(key="resumed", label="a run before this one was gone on with", value=resumed),
         ),
         tables=(_missed_table(missed),) if missed else (),
+    )
+
+
+def _events_report(
+    profile: AccountProfile, tally: Counter[str], refused: list[tuple[int, str]], *, dry_run: bool
+) -> Report:
+    labels = {
+        "unsigned": "requests without headers",
+        "others": "events of other objects",
+        "gone": "deals gone for good",
+    }
+    counts = ("requests", "unsigned", "events", "repeated", "other_portals", "others", *_COUNTS[1:], "gone", "written")
+    read = f"{tally['events']} events, {tally['repeated']} of them handled before; {tally['deals']} deals read again"
+    return Report(
+        command="sync-hubspot",
+        account=profile.account,
+        currency=profile.currency,
+        dry_run=dry_run,
+        summary=f"{read}; nothing written." if dry_run else f"{read}, {tally['written']} rows new or changed.",
+        facts=(
+            Fact(key="refused", label="requests refused", value=len(refused), kind=Kind.COUNT),
+            *(Fact(key=k, label=labels.get(k, k.replace("_", " ")), value=tally[k], kind=Kind.COUNT) for k in counts),
+        ),
+        tables=(_refused_table(refused),) if refused else (),
+    )
+
+
+def _refused_table(refused: list[tuple[int, str]]) -> Table:
+    return Table(
+        key="refused",
+        title="Requests that are not HubSpot's",
+        columns=(Column(key="line", label="line", kind=Kind.COUNT), Column(key="reason", label="reason")),
+        rows=tuple({"line": line, "reason": reason} for line, reason in refused),
+        shown=20,
     )
 
 

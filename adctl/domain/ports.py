@@ -11,7 +11,7 @@ from typing import Protocol
 from adctl.domain.creatives import Creative
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
 from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
-from adctl.domain.ids import DealId
+from adctl.domain.ids import ContactId, DealId
 from adctl.domain.insights import Insight
 
 Progress = Callable[[str], None]
@@ -83,3 +83,5 @@ class Crm(Protocol):
     def deals(self, ids: Sequence[DealId]) -> DealPage:
         """These deals as they are now, archived and merged ones too."""
         ...
+
+    def deals_of_contacts(self, ids: Sequence[ContactId]) -> Sequence[DealId]: ...

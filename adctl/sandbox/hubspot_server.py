@@ -147,7 +147,7 @@ class HubSpotServer(StandIn):
         return Reply.of(page)
 
     def _batch_read(self, request: Request, kind: str) -> Reply:
-        """At most 100 records by id, 50 with history, live ones unless archived ones are asked for; 207 names others."""
+        """At most 100 by id, 50 with history, live ones unless archived ones are asked for; 207 names the rest."""
         body = request.body
         ids = _ids(body)
         history = body.get("propertiesWithHistory") or ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from adctl.adapters.hubspot.properties import Row
@@ -12,6 +12,7 @@ from adctl.adapters.hubspot.records import (
     ReadDeal,
     child,
     contact_of,
+    linked_id,
     links_of,
     main_contact,
     next_after,
@@ -62,26 +63,38 @@ class DealContacts:
 def links_by_deal(session: Session, deal_ids: Iterable[str]) -> Links:
     """Deal id -> its contacts. A deal without any is simply absent; one with many comes in pages of its own."""
     links: dict[str, list[Link]] = {}
-    waiting = [{"id": one} for one in deal_ids]
+    for row in _associations(session, "deals", "contacts", deal_ids):
+        links.setdefault(record_id(child(row, "from")), []).extend(links_of(row))
+    return links
+
+
+def deals_behind(session: Session, contact_ids: Iterable[str]) -> list[DealId]:
+    """The deals of these contacts, each once."""
+    found = _associations(session, "contacts", "deals", contact_ids)
+    return list(dict.fromkeys(DealId(linked_id(entry)) for row in found for entry in rows(row, "to")))
+
+
+def _associations(session: Session, kind: str, other: str, ids: Iterable[str]) -> Iterator[Row]:
+    """The results of reading associations, to the last page of each record."""
+    waiting = [{"id": one} for one in ids]
     asked: set[tuple[str, str]] = set()
     while waiting:
         inputs, waiting = waiting[:_INPUTS], waiting[_INPUTS:]
         body = session.call(
             session.associations.get_page,
-            "deals",
-            "contacts",
+            kind,
+            other,
             batch_input_public_fetch_associations_batch_request={"inputs": inputs},
         )
         for row in rows(body):
-            deal_id, after = record_id(child(row, "from")), next_after(row)
-            links.setdefault(deal_id, []).extend(links_of(row))
+            yield row
+            own_id, after = record_id(child(row, "from")), next_after(row)
             if after is None:
                 continue
-            if (deal_id, after) in asked:
-                raise UnavailableError(f"hubspot: the associations of deal {deal_id} repeat their cursor")
-            asked.add((deal_id, after))
-            waiting.append({"id": deal_id, "after": after})
-    return links
+            if (own_id, after) in asked:
+                raise UnavailableError(f"hubspot: the associations of {kind[:-1]} {own_id} repeat their cursor")
+            asked.add((own_id, after))
+            waiting.append({"id": own_id, "after": after})
 
 
 def links_beside(session: Session, found: Sequence[Row]) -> Links:

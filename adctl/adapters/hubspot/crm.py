@@ -9,7 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
-from adctl.adapters.hubspot.contacts import DealContacts, links_beside, links_by_deal
+from adctl.adapters.hubspot.contacts import DealContacts, deals_behind, links_beside, links_by_deal
 from adctl.adapters.hubspot.properties import Row, milliseconds
 from adctl.adapters.hubspot.records import (
     DEAL_HISTORY,
@@ -24,7 +24,7 @@ from adctl.adapters.hubspot.records import (
 )
 from adctl.adapters.hubspot.session import Body, Patience, RefusedError, Session, batches
 from adctl.domain.deals import Deal, Stage
-from adctl.domain.ids import DealId
+from adctl.domain.ids import ContactId, DealId
 from adctl.domain.ports import DealPage
 from adctl.errors import UnavailableError
 
@@ -102,6 +102,9 @@ class HubSpotCrm:
         both = [*found, *binned]
         page = self._page(both, DealContacts(self._session, links_by_deal(self._session, map(record_id, both))))
         return replace(page, deals=[*page.deals, *losers], gone=[one for one in wanted if one in rest])
+
+    def deals_of_contacts(self, ids: Sequence[ContactId]) -> Sequence[DealId]:
+        return deals_behind(self._session, list(dict.fromkeys(ids)))
 
     def _modified(self, since: datetime, last: int) -> Iterator[DealPage]:
         wanted = _filter("hs_lastmodifieddate", "GTE", str(milliseconds(since)))

@@ -163,9 +163,14 @@ def links_of(row: Row) -> Iterator[Link]:
     for entry in rows(row, "to"):
         labels = [text(one.get("label")) for one in rows(entry, "associationTypes")]
         yield Link(
-            contact_id=ContactId(record_id({"id": entry.get("toObjectId")})),
+            contact_id=ContactId(linked_id(entry)),
             primary=any("primary" in label.lower() for label in labels),
         )
+
+
+def linked_id(entry: Row) -> str:
+    """The id of the record at the other end of an association."""
+    return record_id({"id": entry.get("toObjectId")})
 
 
 def main_contact(links: Sequence[Link], contacts: Mapping[ContactId, Contact]) -> ContactId | None:

@@ -41,6 +41,19 @@ def allocate(total: int, weights: Floats, lower: Ints, upper: Ints) -> Ints:
     return shares
 
 
+def round_shares(total: int, wanted: Floats, upper: Ints) -> Ints:
+    """Whole units within `upper` that sum to `total`, each `wanted` rounded down or up; the largest remainders go up.
+
+    `wanted` lies in 0..`upper` and sums to `total` but for less than half a unit; ties go to the lower index.
+    """
+    shares = np.minimum(np.floor(wanted).astype(np.int64), upper)
+    left = total - int(shares.sum())
+    below = np.flatnonzero(shares < upper)
+    first = np.argsort((shares - wanted)[below], kind="stable")
+    shares[below[first[:left]]] += 1
+    return shares
+
+
 def split_budget(total: int, weights: Floats) -> Ints:
     """`total` in integers proportional to `weights` (equal when all are 0), exactly; ties go to the lower index.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.blended import BlendedPolicy
 from adctl.domain.policies.protocol import Policy
 from adctl.errors import ConfigurationError
 
 Parameter = int | float | str | bool
 
-_POLICIES: Mapping[str, Callable[..., Policy]] = {"blended": BlendedPolicy}
+_POLICIES: Mapping[str, Callable[..., Policy]] = {"bayes": BayesPolicy, "blended": BlendedPolicy}
 
 
 def policy_names() -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def test_a_number_written_without_its_point_has_the_same_hash() -> None:
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"policy 'bandit': unknown \(use one of blended"):
+    with pytest.raises(ConfigurationError, match=r"policy 'bandit': unknown \(use one of bayes, blended"):
         make_policy("bandit", {})
 
 

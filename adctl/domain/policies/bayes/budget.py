@@ -1,0 +1,115 @@
+"""Budgets: tempered draws of every ad's return, water-filled, averaged, kept to whole minor units."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from adctl.domain.allocation import round_shares
+from adctl.domain.policies.bayes.filling import fill, fill_on_average
+from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.posterior import Posterior
+from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
+
+_HOURS_PER_DAY = 24.0
+# Beyond this many ads draws give way to their mean, which is then the same to a part in thousands.
+_MANY = 8_192
+# Averages are rounded to this many decimals of a minor unit before whole units are made of them.
+_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Each ad's next daily budget (minor units), what caps and the margin left over, and the level: the marginal
+    ROAS of the last unit given."""
+
+    budget: Ints
+    unallocated: int
+    level: float
+
+
+def share_out(
+    history: AdHistory, parameters: BayesParameters, seed: str, view: Posterior, room: float, stopped: Flags
+) -> Shares:
+    """Shares the total of the active ads' budgets among those that go on. `room` is major units a day."""
+    total = int(history.budget[history.active].sum())
+    fed = history.active & ~stopped & (history.budget > 0)
+    budget = np.zeros(len(history.ad_ids), dtype=np.int64)
+    if not fed.any():
+        return Shares(budget=budget, unallocated=total, level=float("nan"))
+    lower, upper = _bounds(history.budget[fed], total, parameters, history.minor_per_major)
+    spread = view.own_sd[fed] * _temperature(history.age_hours[fed], parameters)
+    least = float(np.log(parameters.margin_roas)) if parameters.margin_roas > 0 else -np.inf
+    wanted, level = _average(
+        _Task(
+            total=float(total),
+            height=view.first[fed],
+            spread=spread,
+            room=room * history.minor_per_major,
+            lower=lower.astype(np.float64),
+            upper=upper.astype(np.float64),
+            least=least,
+        ),
+        parameters.draws,
+        _deviates(history, seed, parameters.draws, fed) if fed.sum() <= _MANY else None,
+    )
+    wanted = np.round(wanted, _DECIMALS)
+    budget[fed] = round_shares(int(np.rint(wanted.sum())), wanted, upper)
+    return Shares(budget=budget, unallocated=total - int(budget.sum()), level=float(np.exp(level)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    total: float
+    height: Floats
+    spread: Floats
+    room: float
+    lower: Floats
+    upper: Floats
+    least: float
+
+
+def _average(task: _Task, draws: int, deviates: Floats | None) -> tuple[Floats, float]:
+    if deviates is None:
+        spread = np.maximum(task.spread, 1e-9)
+        return fill_on_average(task.total, task.height, spread, task.room, task.lower, task.upper, task.least)
+    shares, level = np.zeros(len(task.height)), 0.0
+    for row in deviates:
+        height = task.height + task.spread * row
+        share, met = fill(task.total, height, task.room, task.lower, task.upper, task.least)
+        shares, level = shares + share, level + met
+    return shares / draws, level / draws
+
+
+def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_major: int) -> tuple[Ints, Ints]:
+    """One unit keeps a share alive; a share that was cut may return to the platform's minimum at once."""
+    lower = np.ones(len(current), dtype=np.int64)
+    # The exact decimal that was configured: 1.2 as a double would move a bound by one unit.
+    ramp, part = Fraction(str(parameters.ramp)), Fraction(str(parameters.max_share))
+    minimum = int(np.ceil(parameters.platform_minimum * minor_per_major))
+    upper = np.maximum(current * ramp.numerator // ramp.denominator, min(minimum, total))
+    return lower, np.maximum(np.minimum(upper, total * part.numerator // part.denominator), lower)
+
+
+def _temperature(age_hours: Floats, parameters: BayesParameters) -> Floats:
+    """How much of an ad's uncertainty its draws carry: less, the longer it has run."""
+    days = np.nan_to_num(age_hours, nan=0.0) / _HOURS_PER_DAY
+    young, old = parameters.temperature_young, parameters.temperature_old
+    return old + (young - old) * np.exp2(-days / parameters.temperature_days)
+
+
+def _deviates(history: AdHistory, seed: str, draws: int, fed: Flags) -> Floats:
+    """Standard normals (draws, fed ads), the same for the same account, day, seed and set of ads, in any order."""
+    source = f"{history.account}\x1f{history.day.isoformat()}\x1f{seed}"
+    number = int.from_bytes(hashlib.blake2b(source.encode(), digest_size=16).digest())
+    rng = np.random.Generator(np.random.PCG64(number))
+    ads = [history.ad_ids[ad] for ad in np.flatnonzero(fed)]
+    order = sorted(range(len(ads)), key=ads.__getitem__)
+    deviates = np.empty((draws, len(ads)))
+    # Antithetic pairs: half the noise of independent draws for the same work.
+    half = rng.standard_normal(((draws + 1) // 2, len(ads)))
+    deviates[:, order] = np.concatenate([half, -half])[:draws]
+    return deviates

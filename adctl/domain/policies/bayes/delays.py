@@ -1,0 +1,242 @@
+"""How long each step takes: lognormal delays to progress and to being marked lost, by mixture-cure likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr
+
+from adctl.domain.policies.bayes.funnel import Funnel
+from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.protocol import Floats, Ints
+
+# Log-bins of days: fine against the spread of any delay, few enough that fitting costs nothing at any size.
+BINS = 48
+_FIRST = np.log(0.1)
+_WIDTH = (np.log(400.0) - _FIRST) / BINS
+MIDDLES: Floats = _FIRST + (np.arange(BINS) + 0.5) * _WIDTH
+
+_PRIOR_MEDIANS = (2.0, 4.0, 6.0)
+_PRIOR_SD = 1.2
+# Transitions that the priors of a delay count for.
+_PRIOR_WEIGHT = 4.0
+# The priors of P(progress) and of the share of losses that are ever marked, as successes and failures.
+_PROGRESS_PRIOR = (1.0, 1.0)
+_MARKED_PRIOR = (1.4, 0.6)
+_ROUNDS = 40
+# Deals that the delays are learned from; more change nothing but the time it takes.
+_SAMPLE = 400_000
+_SHIFTS: Floats = np.linspace(-1.8, 1.8, 37)
+_SHIFT_SDS = (0.05, 0.15, 0.3, 0.5, 0.8)
+# A CRM never marks losses when of the deals that went stale, at least so many, fewer than this share were marked.
+_STALE_DAYS = 45.0
+_STALE_DEALS = 20
+_NEVER_MARKED = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """Per step (shape T): P(progress), the lognormals of the days to progress and to be marked lost, and the share of
+    losses that are ever marked. `shift` is added to the logs of a campaign's delays; `never_marked` says that losses
+    cannot be told from waiting.
+    """
+
+    progress: Floats
+    log_median: Floats
+    spread: Floats
+    lost_log_median: Floats
+    lost_spread: Floats
+    marked: Floats
+    shift: Floats
+    never_marked: bool
+
+    def shift_of(self, campaign: Ints) -> Floats:
+        """The shift of each campaign index given, 0 for one that was not there when the delays were learned."""
+        known = np.append(self.shift, 0.0)
+        return known[np.minimum(campaign, len(self.shift))]
+
+
+def log_bin(days: Floats) -> Ints:
+    """The bin of each number of days; what is shorter or longer than all bins falls in the first or the last."""
+    place = (np.log(np.maximum(days, 0.1)) - _FIRST) / _WIDTH
+    return np.asarray(np.minimum(place, BINS - 1), dtype=np.int64)
+
+
+def default_delays(steps: int, campaigns: int) -> Delays:
+    """The priors themselves, which stand until deals say otherwise."""
+    medians = np.log([_PRIOR_MEDIANS[min(step, 2)] for step in range(steps)])
+    return Delays(
+        progress=np.full(steps, 0.5),
+        log_median=medians,
+        spread=np.full(steps, _PRIOR_SD),
+        lost_log_median=medians.copy(),
+        lost_spread=np.full(steps, _PRIOR_SD),
+        marked=np.full(steps, _MARKED_PRIOR[0] / sum(_MARKED_PRIOR)),
+        shift=np.zeros(campaigns),
+        never_marked=False,
+    )
+
+
+def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions: int) -> Delays:
+    """Pooled delays from every `k`-th deal, then each campaign's shift; `campaign` is each ad's."""
+    start = default_delays(funnel.length, campaigns)
+    if not funnel.timed or not len(funnel.ad):
+        return start
+    chosen = slice(None, None, max(len(funnel.ad) // _SAMPLE, 1))
+    pooled = _pooled(start, _counts(funnel, chosen))
+    shift = _shifts(pooled, funnel, chosen, campaign[funnel.ad[chosen]], campaigns, least_transitions)
+    return Delays(
+        progress=pooled.progress,
+        log_median=pooled.log_median,
+        spread=pooled.spread,
+        lost_log_median=pooled.lost_log_median,
+        lost_spread=pooled.lost_spread,
+        marked=pooled.marked,
+        shift=shift,
+        never_marked=_never_marked(funnel, chosen),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    """Deals by step and log-bin (T, BINS): days to progress, days to be marked lost, days waited so far."""
+
+    progressed: Floats
+    lost: Floats
+    waiting: Floats
+
+
+def _counts(funnel: Funnel, chosen: slice) -> _Counts:
+    reached = funnel.reached[chosen]
+    shape = (funnel.length, BINS)
+    progressed = np.zeros(shape)
+    for step in range(funnel.length):
+        days = funnel.begun[step][chosen] - funnel.begun[step + 1][chosen]
+        progressed[step] = np.bincount(log_bin(days[reached > step]), minlength=BINS)
+    lost, waiting = funnel.lost[chosen], funnel.open[chosen]
+    return _Counts(
+        progressed=progressed,
+        lost=_table(reached[lost], funnel.lost_after[chosen][lost], shape),
+        waiting=_table(reached[waiting], funnel.waited[chosen][waiting], shape),
+    )
+
+
+def _table(step: Ints, days: Floats, shape: tuple[int, int]) -> Floats:
+    place = step * BINS + log_bin(days)
+    return np.bincount(place, minlength=shape[0] * BINS).reshape(shape).astype(np.float64)
+
+
+def _pooled(start: Delays, counts: _Counts) -> Delays:
+    """Expectation-maximisation: open deals are split into will progress, will be marked lost, will stay unmarked."""
+    progress, marked = start.progress[:, None], start.marked[:, None]
+    centre, spread = start.log_median[:, None], start.spread[:, None]
+    lost_centre, lost_spread = centre, spread
+    prior = centre
+    waiting = counts.waiting
+    for _ in range(_ROUNDS):
+        later, mean, square = _beyond(centre, spread)
+        lost_later, lost_mean, lost_square = _beyond(lost_centre, lost_spread)
+        will = progress * later
+        fails = (1 - progress) * marked * lost_later
+        silent = (1 - progress) * (1 - marked)
+        scale = waiting / (will + fails + silent)
+        will, fails, silent = scale * will, scale * fails, scale * silent
+        yes, no = (counts.progressed + will).sum(1, keepdims=True), (counts.lost + fails).sum(1, keepdims=True)
+        never = silent.sum(1, keepdims=True)
+        progress = (yes + _PROGRESS_PRIOR[0]) / (yes + no + never + sum(_PROGRESS_PRIOR))
+        marked = (no + _MARKED_PRIOR[0]) / (no + never + sum(_MARKED_PRIOR))
+        centre, spread = _lognormal(counts.progressed, will, mean, square, prior)
+        lost_centre, lost_spread = _lognormal(counts.lost, fails, lost_mean, lost_square, prior)
+    return Delays(
+        progress=progress[:, 0],
+        log_median=centre[:, 0],
+        spread=spread[:, 0],
+        lost_log_median=lost_centre[:, 0],
+        lost_spread=lost_spread[:, 0],
+        marked=marked[:, 0],
+        shift=start.shift,
+        never_marked=False,
+    )
+
+
+def _beyond(centre: Floats, spread: Floats) -> tuple[Floats, Floats, Floats]:
+    """P(log days > bin), and the mean and mean square of log days given that."""
+    z = (MIDDLES - centre) / spread
+    later = np.maximum(ndtr(-z), 1e-300)
+    hazard = np.exp(-0.5 * z * z) / (np.sqrt(2 * np.pi) * later)
+    mean = centre + spread * hazard
+    return later, mean, spread**2 * (1 + z * hazard) + 2 * centre * mean - centre**2
+
+
+def _lognormal(seen: Floats, will: Floats, mean: Floats, square: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Centre and spread of the logs of what was seen and what is still to come, with the prior's weight."""
+    weight = (seen + will).sum(1, keepdims=True) + _PRIOR_WEIGHT
+    first = (seen * MIDDLES + will * mean).sum(1, keepdims=True) + _PRIOR_WEIGHT * prior
+    second = (seen * MIDDLES**2 + will * square).sum(1, keepdims=True)
+    centre = first / weight
+    second += _PRIOR_WEIGHT * (_PRIOR_SD**2 + prior**2)
+    return centre, np.sqrt(np.maximum(second / weight - centre**2, 0.05**2))
+
+
+def _shifts(
+    delays: Delays, funnel: Funnel, chosen: slice, campaign: Ints, campaigns: int, least_transitions: int
+) -> Floats:
+    """Posterior mean of each campaign's shift, from the times of what has happened, given that it has by now.
+
+    Conditional on having happened within the days there were, a time says nothing of how likely it was to happen:
+    a slow campaign is not mistaken for a poor one. The spread of shifts is learned; fewer transitions than
+    `least_transitions` give no shift.
+    """
+    fits = np.zeros((campaigns, len(_SHIFTS)))
+    number = np.zeros(campaigns)
+    reached, lost = funnel.reached[chosen], funnel.lost[chosen]
+    for step in range(funnel.length):
+        since = funnel.begun[step][chosen]
+        for done, days, centre, spread in (
+            (reached > step, since - funnel.begun[step + 1][chosen], delays.log_median, delays.spread),
+            (lost & (reached == step), funnel.lost_after[chosen], delays.lost_log_median, delays.lost_spread),
+        ):
+            _add_fits(fits, number, campaign[done], days[done], since[done], centre[step], spread[step])
+    fits[number < least_transitions] = 0.0
+    return _shrunk(fits)
+
+
+def _add_fits(
+    fits: Floats, number: Floats, campaign: Ints, days: Floats, since: Floats, centre: float, spread: float
+) -> None:
+    """Adds the log likelihood of each shift, ln f(days) − ln F(since), per campaign."""
+    size = len(fits)
+    logs = np.log(np.maximum(days, 0.1)) - centre
+    count = np.bincount(campaign, minlength=size)
+    total = totals(campaign, logs, size)
+    fits += (total[:, None] * _SHIFTS - 0.5 * count[:, None] * _SHIFTS**2) / spread**2
+    possible = log_ndtr((MIDDLES[:, None] - centre - _SHIFTS) / spread)
+    chances = np.bincount(campaign * BINS + log_bin(since), minlength=size * BINS).reshape(size, BINS)
+    # Bin by bin, so that the order of the sum is the same on every platform.
+    for place in np.flatnonzero(chances.any(axis=0)):
+        fits -= chances[:, place, None] * possible[place]
+    number += count
+
+
+def _shrunk(fits: Floats) -> Floats:
+    """Posterior means under a normal prior whose spread is averaged over its own likelihood."""
+    if not fits.any():
+        return np.zeros(len(fits))
+    means, weights = [], []
+    likelihood = np.exp(fits - fits.max(axis=1, keepdims=True))
+    for spread in _SHIFT_SDS:
+        prior = np.exp(-0.5 * (_SHIFTS / spread) ** 2)
+        mass = likelihood * (prior / prior.sum())
+        total = mass.sum(axis=1)
+        means.append((mass * _SHIFTS).sum(axis=1) / total)
+        weights.append(float(np.log(total).sum()))
+    share = np.exp(np.array(weights) - max(weights))
+    return np.asarray((share[:, None] * np.array(means)).sum(axis=0) / share.sum(), dtype=np.float64)
+
+
+def _never_marked(funnel: Funnel, chosen: slice) -> bool:
+    stale = (funnel.waited[chosen] > _STALE_DAYS) & ~(funnel.reached[chosen] == funnel.length)
+    deals = int(stale.sum())
+    marked = int((stale & funnel.lost[chosen]).sum())
+    return deals >= _STALE_DEALS and marked < _NEVER_MARKED * deals

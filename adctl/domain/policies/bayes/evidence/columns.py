@@ -1,0 +1,80 @@
+"""The evidence of all verdicts as columns: what was seen, what is expected, the posterior, what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from adctl.domain.policies.bayes.budget import Shares
+from adctl.domain.policies.bayes.evidence.ledger import ledger_columns
+from adctl.domain.policies.bayes.fitting import View, matured
+from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.posterior import Z90
+from adctl.domain.policies.bayes.verdicts import Judgement
+from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
+
+Column = Ints | Floats | Flags | tuple[str, ...] | Fact
+
+
+def evidence_columns(
+    history: AdHistory, view: View, judgement: Judgement, shares: Shares, parameters: BayesParameters, next_sd: Floats
+) -> Mapping[str, Column]:
+    """Money is minor units, ROAS ratios, times days. Columns that begin with log_ are the ledger."""
+    money = float(history.minor_per_major)
+    low, middle, high = (view.posterior.quantile(z) for z in (-Z90, 0.0, Z90))
+    return {
+        **_seen(history, view, money),
+        **_expected(view),
+        "roas": middle,
+        "roas_low": low,
+        "roas_high": high,
+        "sd": view.posterior.sd,
+        "sd_after_waiting": next_sd,
+        "p_below_kill": view.posterior.below(parameters.kill_roas),
+        "p_above_scale": 1.0 - view.posterior.below(parameters.scale_roas),
+        "p_wrong": judgement.wrong,
+        "wrong_roas": judgement.bar,
+        "wrong_above": judgement.wrong_above,
+        "loss_if_wrong": np.rint(judgement.loss * money),
+        "waiting_costs": np.rint(judgement.costs * money),
+        "waiting_buys": np.rint(judgement.buys * money),
+        "flips_at_roas": judgement.flips_at,
+        "marginal_roas": shares.level,
+        **ledger_columns(view),
+    }
+
+
+def _seen(history: AdHistory, view: View, money: float) -> dict[str, Column]:
+    told, tallies = view.told, view.tallies
+    columns: dict[str, Column] = {
+        "spend": np.rint(told.sums.spend * money).astype(np.int64),
+        "mature_spend": np.rint(matured(view, told.rows.spend) * money).astype(np.int64),
+        "share": history.budget,
+        "impressions": told.sums.impressions.astype(np.int64),
+        "clicks": told.sums.clicks.astype(np.int64),
+        "leads": told.sums.leads.astype(np.int64),
+        "deals": told.leads,
+        "deals_ignored": told.funnel.ignored,
+        "won_deals": told.won.count.astype(np.int64),
+    }
+    for place, step in enumerate(view.fitted.steps):
+        columns[f"came_{step}"] = tallies.entered[:, place]
+        columns[f"passed_{step}"] = tallies.progressed[:, place]
+        columns[f"waiting_{step}"] = tallies.waiting[:, place]
+    return columns
+
+
+def _expected(view: View) -> dict[str, Column]:
+    """Wins still expected from open deals, and the mean days until they come (NaN where none are open)."""
+    chance = np.exp(view.stages.mean)
+    later = np.cumprod(np.concatenate([np.ones((len(chance), 1)), chance[:, :0:-1]], axis=1), axis=1)[:, ::-1]
+    wins = (view.tallies.still * later).sum(axis=1) if view.fitted.steps else np.zeros(len(chance))
+    passing = view.tallies.still.sum(axis=1)
+    days = np.where(passing > 1e-9, view.tallies.days_left / np.maximum(passing, 1e-9), np.nan)
+    return {
+        "wins_expected": wins,
+        "wins_expected_in_days": days,
+        "leads_usual": view.told.exposure * np.exp(view.leads.mean - view.leads.own),
+        "elasticity": view.fitted.leads.elasticity,
+    }

@@ -1,0 +1,83 @@
+"""The additive ledger of an ad: terms whose sum is the log of its ROAS, each with what it rests on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from adctl.domain.policies.bayes.fitting import View
+from adctl.domain.policies.protocol import Evidence, Floats
+
+_PREFIX = "log_"
+_LABELS = {
+    "account": "leads per unit of money, the account's usual",
+    "campaign": "the campaign beside the account",
+    "clicks": "clicks for the money, times what clicks are worth here",
+    "own_leads": "the ad's own leads",
+    "value": "value of a won deal",
+    "wear": "wear by what was spent",
+    "saturation": "saturation at today's budget",
+}
+_STEP = "step_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """One term. The log values of an ad's lines sum to the log of its median ROAS; `factor` is exp(`log_value`)."""
+
+    label: str
+    log_value: float
+    factor: float
+    evidence: str
+
+
+def ledger_columns(view: View) -> dict[str, Floats]:
+    """The terms of all ads as evidence columns; together they sum to log `roas`."""
+    n = len(view.wear)
+    columns = {
+        "account": np.full(n, view.leads.account),
+        "campaign": view.leads.campaign,
+        "clicks": view.leads.clicks,
+        "own_leads": view.leads.own,
+    }
+    for place, step in enumerate(view.fitted.steps):
+        columns[_STEP + step] = view.stages.mean[:, place]
+    columns |= {"value": view.values.mean, "wear": view.wear, "saturation": view.saturation}
+    return {_PREFIX + key: column for key, column in columns.items()}
+
+
+def ledger(evidence: Evidence) -> tuple[LedgerLine, ...]:
+    """The lines of one ad's evidence, as it was decided or as it was stored; none for another policy's evidence."""
+    return tuple(
+        LedgerLine(label=_label(key), log_value=float(value), factor=math.exp(value), evidence=_said(key, evidence))
+        for key, value in evidence.items()
+        if key.startswith(_PREFIX) and isinstance(value, int | float)
+    )
+
+
+def _label(key: str) -> str:
+    name = key.removeprefix(_PREFIX)
+    return f"P(on to {name.removeprefix(_STEP)})" if name.startswith(_STEP) else _LABELS.get(name, name)
+
+
+def _said(key: str, evidence: Evidence) -> str:
+    name = key.removeprefix(_PREFIX)
+    if name.startswith(_STEP):
+        step = name.removeprefix(_STEP)
+        came, passed, waiting = (evidence.get(f"{word}_{step}") for word in ("came", "passed", "waiting"))
+        return f"{passed} of {came} deals passed, {waiting} still open"
+    match name:
+        case "own_leads":
+            return f"{evidence.get('deals')} leads where {evidence.get('leads_usual')} would be usual"
+        case "clicks":
+            return f"{evidence.get('clicks')} clicks, elasticity {evidence.get('elasticity')}"
+        case "value":
+            return f"{evidence.get('won_deals')} won deals of its own"
+        case "wear":
+            return f"{evidence.get('spend')} minor units spent"
+        case "saturation":
+            return f"{evidence.get('share')} minor units a day"
+        case _:
+            return "all ads of the account" if name == "account" else "all ads of the campaign"

@@ -1,0 +1,153 @@
+"""Effective exposure: what a unit of spend is worth after the day's saturation and the ad's wear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from adctl.domain.policies.bayes.rows import Rows
+from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.protocol import Floats, Ints
+
+# Wear is judged as the loss (in logs) over what a well-fed ad has spent; a half-normal prior of this scale.
+_WEAR_SD = 0.6
+_WEAR_GRID = np.array([0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 1.9, 2.8, 4.0])
+# The spread of the prior of the log of the saturation scale, and the grid around its centre.
+_ROOM_SD = 0.8
+_ROOM_GRID = np.linspace(-3.0, 3.0, 13)
+_FINE = np.linspace(-1.0, 1.0, 9)
+# Ads that the shape of the response is learned from; more change nothing but the time it takes.
+_SAMPLE = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A day's spend b after C in all yields room·(1 − e^(−b/room))·e^(−wear·C) effective major units.
+
+    `room` is major units a day, `wear` per major unit; the variances are those of `wear` and of log `room`.
+    """
+
+    room: float
+    wear: float
+    wear_variance: float
+    log_room_variance: float
+
+    def fresh(self, spend: Floats) -> Floats:
+        """Effective units of a day's spend before wear."""
+        return -self.room * np.expm1(-spend / self.room)
+
+    def part(self, spend: Floats) -> Floats:
+        """What saturation leaves of each unit of a day's spend (0..1], 1 at no spend."""
+        amount = np.maximum(spend / self.room, 1e-9)
+        return -np.expm1(-amount) / amount
+
+
+def effective(rows: Rows, response: Response, half_life: float) -> Floats:
+    """Effective exposure of each row, discounted by its age when there is a half-life."""
+    exposure = response.fresh(rows.spend)
+    if response.wear > 0:
+        exposure *= np.exp(-response.wear * rows.before)
+    return exposure * forgetting(rows.days_ago, half_life) if half_life > 0 else exposure
+
+
+def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
+    """The weight of what happened so many days ago."""
+    return np.exp2(-days_ago / half_life) if half_life > 0 else np.ones(len(days_ago))
+
+
+def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
+    """Wear and saturation by what they do to one and the same ad's clicks from day to day.
+
+    Given an ad's total, its days share it as their exposures: a multinomial likelihood in which neither the ad's
+    quality nor the choice of who gets money plays a part. Clicks are counted (leads where nobody clicks) because
+    they are many; their dispersion about the best fit widens the posterior. `usual` is a daily budget (major units)
+    for the prior of the room while nothing was spent.
+    """
+    sample = _sample(rows)
+    usual = float(np.median(sample.spend)) if len(sample.spend) else usual
+    prior = np.log(room_shares * usual)
+    fed = float(np.quantile(sample.total, 0.8)) if len(sample.total) else 1.0
+    log_room, wear = _alternate(sample, prior, fed)
+    return Response(
+        room=float(np.exp(log_room[0])),
+        wear=wear[0] / fed,
+        wear_variance=wear[1] / fed**2,
+        log_room_variance=log_room[1],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Days:
+    """The sample's rows: index of the ad, count, spend, spend before; and each ad's total spend."""
+
+    ad: Ints
+    count: Floats
+    spend: Floats
+    before: Floats
+    total: Floats
+
+    def fit(self, exposure: Floats) -> float:
+        """The log likelihood of how each ad's count falls on its days."""
+        sums = np.bincount(self.ad, weights=exposure)
+        return float((self.count * np.log(exposure / sums[self.ad])).sum())
+
+    def dispersion(self, exposure: Floats) -> float:
+        """Pearson's statistic per degree of freedom, at least 1."""
+        share = exposure / np.bincount(self.ad, weights=exposure)[self.ad]
+        expected = np.maximum(share * np.bincount(self.ad, weights=self.count)[self.ad], 1e-3)
+        free = max(len(self.ad) - len(self.total), 1)
+        return max(float(((self.count - expected) ** 2 / expected).sum()) / free, 1.0)
+
+
+def _sample(rows: Rows) -> _Days:
+    """The rows of evenly chosen ads that spent on more than one day."""
+    fed = rows.spend > 0
+    days = np.bincount(rows.ad[fed], minlength=rows.ads)
+    able = np.flatnonzero(days > 1)
+    chosen = able[:: max(len(able) // _SAMPLE, 1)]
+    place = np.full(rows.ads, -1, dtype=np.int64)
+    place[chosen] = np.arange(len(chosen))
+    keep = fed & (place[rows.ad] >= 0)
+    ad, spend = place[rows.ad[keep]], rows.spend[keep]
+    count = rows.clicks[keep] if rows.clicks.any() else rows.leads[keep]
+    return _Days(
+        ad=ad,
+        count=count.astype(np.float64),
+        spend=spend,
+        before=rows.before[keep],
+        total=totals(ad, spend, len(chosen)),
+    )
+
+
+def _alternate(days: _Days, prior: float, fed: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Mean and variance of log room and of the wear over `fed`, each given the other: coarse, then fine."""
+    log_room, wear = (float(prior), _ROOM_SD**2), (0.0, _WEAR_SD**2)
+    if not days.count.any():
+        return log_room, (0.0, 0.0)
+    width = 1.0
+    for grid, room_grid in ((_WEAR_GRID, prior + _ROOM_GRID), (None, None)):
+        fresh = -np.exp(log_room[0]) * np.expm1(-days.spend * np.exp(-log_room[0]))
+        spread = days.dispersion(fresh * np.exp(-wear[0] * days.before / fed))
+        steps = grid if grid is not None else np.maximum(wear[0] + _reach(wear[1]) * _FINE, 0.0)
+        fits = np.array([days.fit(fresh * np.exp(-step * days.before / fed)) for step in steps])
+        wear = _posterior(steps, fits / spread - 0.5 * (steps / _WEAR_SD) ** 2)
+        worn = np.exp(-wear[0] * days.before / fed)
+        steps = room_grid if room_grid is not None else log_room[0] + width * _FINE
+        fits = np.array([days.fit(-np.expm1(-days.spend * np.exp(-step)) * worn) for step in steps])
+        log_room = _posterior(steps, fits / spread - 0.5 * ((steps - prior) / _ROOM_SD) ** 2)
+        width = _reach(log_room[1])
+    return log_room, wear
+
+
+def _reach(variance: float) -> float:
+    """Half the width of the fine grid: three standard deviations, and at least what the coarse grid left open."""
+    return max(3.0 * float(np.sqrt(variance)), 0.1)
+
+
+def _posterior(steps: Floats, log_weight: Floats) -> tuple[float, float]:
+    """Mean and variance over a grid, each step weighted by the room it stands for."""
+    weight = np.exp(log_weight - log_weight.max()) * np.gradient(steps)
+    weight /= weight.sum()
+    mean = float((weight * steps).sum())
+    return mean, float((weight * (steps - mean) ** 2).sum())

@@ -1,0 +1,113 @@
+"""The bayes policy: infer each ad's ROAS from a delay-corrected funnel, judge it, share the money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from adctl.domain.ids import digest
+from adctl.domain.policies.bayes.budget import share_out
+from adctl.domain.policies.bayes.evidence.columns import evidence_columns
+from adctl.domain.policies.bayes.evidence.flips import Flip, flip
+from adctl.domain.policies.bayes.exposure import effective
+from adctl.domain.policies.bayes.fitting import Fitted, View, matured, next_sd, view_of
+from adctl.domain.policies.bayes.gate import log_e_value
+from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.reasons import reason
+from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.bayes.verdicts import Standing, judge, killable
+from adctl.domain.policies.protocol import VERDICTS, AdHistory, Flags, Floats, PolicyResult, VerdictColumns
+
+_HOURS_PER_DAY = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BayesPolicy(BayesParameters):
+    """The parameters' meaning is theirs; design and mathematics are those of design/decision-engine.md.
+
+    Ads are expected in the order of their ids (any order decides alike below some thousand ads). Deals dated more
+    than a day before their ad existed are ignored and counted.
+    """
+
+    @property
+    def name(self) -> str:
+        return "bayes"
+
+    @property
+    def version(self) -> str:
+        return "1"
+
+    @property
+    def parameters(self) -> Mapping[str, int | float | str | bool]:
+        return asdict(self)
+
+    def fit(self, history: AdHistory) -> Fitted:
+        """The account's numbers of this day, to be passed to `decide` for some days."""
+        return view_of(history, self, None).fitted
+
+    def decide(self, history: AdHistory, fitted: Fitted | None = None) -> PolicyResult:
+        """A verdict per ad; the shares of the active ads and `unallocated` sum to what they had before."""
+        view = view_of(history, self, fitted)
+        standing = self._standing(history, view)
+        killed = killable(view.posterior, standing, self, self._refused(view))
+        shares = share_out(history, self, self._seed, view.posterior, view.fitted.response.room, killed)
+        minimum = int(np.ceil(self.platform_minimum * history.minor_per_major))
+        judgement = judge(view.posterior, standing, self, killed, history.budget, shares.budget, minimum)
+        columns = evidence_columns(history, view, judgement, shares, self, standing.next_sd)
+
+        def sentence(ad: int) -> str:
+            return reason(history, self, verdicts.evidence_of(ad), ad, VERDICTS[int(judgement.verdict[ad])])
+
+        verdicts = VerdictColumns(
+            ad_ids=history.ad_ids,
+            verdict=judgement.verdict,
+            current_budget=history.budget,
+            budget=shares.budget,
+            confidence=1.0 - judgement.wrong,
+            evidence=columns,
+            reason=sentence,
+        )
+        return PolicyResult(verdicts=verdicts, unallocated=shares.unallocated)
+
+    def flip(self, history: AdHistory, ad: int) -> Flip | None:
+        """The spend at which the verdict on the ad of that index would be another, None when there is none."""
+        return flip(self.decide, history, ad)
+
+    @property
+    def _seed(self) -> str:
+        return f"{self.name}\x1f{self.version}\x1f{digest(self.parameters)}"
+
+    def _standing(self, history: AdHistory, view: View) -> Standing:
+        rows, n = view.told.rows, len(history.ad_ids)
+        fresh = rows.days_ago < self.cut_days
+        recent = totals(rows.ad[fresh], rows.spend[fresh], n)
+        # An age that is not a number protects.
+        old = history.age_hours >= self.min_age * _HOURS_PER_DAY
+        grown = history.age_hours >= self.cut_days * _HOURS_PER_DAY
+        spent = np.round(view.told.sums.spend, 6)
+        return Standing(
+            active=history.active,
+            protected=~(old & (spent >= self.min_spend)),
+            starved=grown & (recent < self.platform_minimum * self.cut_days),
+            budget=view.told.budget,
+            next_sd=next_sd(view, self.cycle_days),
+        )
+
+    def _refused(self, view: View) -> Flags:
+        """Ads that the e-process does not let be killed; none while the gate is off."""
+        if not self.gate:
+            return np.zeros(len(view.wear), dtype=np.bool_)
+        return np.asarray(self._log_e(view) < -np.log(self.gate_alpha), dtype=np.bool_)
+
+    def _log_e(self, view: View) -> Floats:
+        rows = view.told.rows
+        exposure = matured(view, effective(rows, view.fitted.response, self.half_life))
+        worth = np.exp(view.fitted.values.mean + view.fitted.values.variance / 2)
+        bar = np.full(len(exposure), self.kill_roas / worth)
+        # The alternative: wins at the account's own rate, spread as its leads are.
+        shape = view.fitted.leads.shape
+        usual = float(np.exp(view.fitted.leads.log_rate + np.log(view.fitted.stages.chance).sum()))
+        wins = view.tallies.progressed[:, -1].astype(np.float64)
+        return log_e_value(wins, exposure, bar, shape=shape, rate=np.full(len(exposure), shape / usual))

@@ -1,0 +1,64 @@
+"""The posterior of log ROAS: the funnel's terms added up, with what is unsure about the account itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from adctl.domain.policies.protocol import Floats
+
+# Means and spreads are rounded to this many decimals before anything is decided by them: sums of doubles may differ
+# in their last digits from one processor to another, decisions must not.
+DECIMALS = 9
+Z90 = 1.6448536269514722
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posterior:
+    """log ROAS of the next day's money is Normal(mean, sd²) per ad (n), at the ad's budget of today.
+
+    `first` is the mean for the first unit of a day's money: no saturation yet. `own_sd` leaves out what all ads
+    share, which cannot change their order.
+    """
+
+    mean: Floats
+    first: Floats
+    sd: Floats
+    own_sd: Floats
+
+    def below(self, roas: float) -> Floats:
+        """P(ROAS < roas)."""
+        return _rounded(ndtr((np.log(roas) - self.mean) / self.sd))
+
+    def shortfall(self, roas: float) -> Floats:
+        """E max(roas − ROAS, 0)."""
+        z = (np.log(roas) - self.mean) / self.sd
+        return np.asarray(np.maximum(roas * ndtr(z) - self.expected * ndtr(z - self.sd), 0.0), dtype=np.float64)
+
+    def surplus(self, roas: float) -> Floats:
+        """E max(ROAS − roas, 0)."""
+        return np.maximum(self.shortfall(roas) + self.expected - roas, 0.0)
+
+    @property
+    def expected(self) -> Floats:
+        return np.exp(self.mean + self.sd**2 / 2)
+
+    def quantile(self, deviates: float) -> Floats:
+        """exp(mean + deviates·sd): 0 is the median, ±Z90 the ends of the 90 % interval."""
+        return np.exp(self.mean + deviates * self.sd)
+
+
+def posterior(first: Floats, saturation: Floats, own_variance: Floats, common_variance: float) -> Posterior:
+    first = _rounded(first)
+    return Posterior(
+        mean=_rounded(first + saturation),
+        first=first,
+        sd=_rounded(np.sqrt(own_variance + common_variance)),
+        own_sd=_rounded(np.sqrt(own_variance)),
+    )
+
+
+def _rounded(values: Floats) -> Floats:
+    return np.asarray(np.round(values, DECIMALS), dtype=np.float64)

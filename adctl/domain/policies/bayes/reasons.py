@@ -1,0 +1,47 @@
+"""The sentence behind each verdict, citing the number that decided."""
+
+from __future__ import annotations
+
+from adctl.domain.money import show
+from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.protocol import AdHistory, Evidence, Verdict
+
+_HOURS_PER_DAY = 24.0
+
+
+def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, ad: int, verdict: Verdict) -> str:
+    if not history.active[ad]:
+        return "not active"
+    if too_early := _zone(history, parameters, evidence, ad):
+        return too_early
+    said = f"ROAS {_number(evidence, 'roas'):.2f} ({_number(evidence, 'roas_low'):.2f} to "
+    said += f"{_number(evidence, 'roas_high'):.2f})"
+    kill, scale = _number(evidence, "p_below_kill"), _number(evidence, "p_above_scale")
+    match verdict:
+        case Verdict.KILL:
+            return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
+        case Verdict.SCALE:
+            return f"P(ROAS > {parameters.scale_roas:g}) = {scale:.3f} and its budget binds; {said}"
+        case Verdict.CUT:
+            minimum = f"{parameters.platform_minimum:g} a day for {parameters.cut_days} days"
+            return f"its share has stayed below {minimum}; {said}"
+        case Verdict.WAIT:
+            costs, buys = (show(round(_number(evidence, f"waiting_{w}")), history.currency) for w in ("costs", "buys"))
+            return f"waiting {parameters.cycle_days:g} d costs {costs} and buys {buys}; {said}"
+        case Verdict.KEEP:
+            return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
+
+
+def _zone(history: AdHistory, parameters: BayesParameters, evidence: Evidence, ad: int) -> str:
+    days = float(history.age_hours[ad]) / _HOURS_PER_DAY
+    if not days >= parameters.min_age:
+        return f"age {days:.2f} d is below {parameters.min_age:g} d: too early to judge"
+    spend = round(_number(evidence, "spend"))
+    if spend < parameters.min_spend * history.minor_per_major:
+        return f"{show(spend, history.currency)} spent is below {parameters.min_spend:g}: too early to judge"
+    return ""
+
+
+def _number(evidence: Evidence, key: str) -> float:
+    value = evidence.get(key)
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,86 @@
+"""What a won deal brings: lognormal, pooled over the account, each ad's mean shrunk to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from adctl.domain.policies.bayes.funnel import Funnel
+from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.protocol import Floats
+
+# How ads differ in the mean log value of their deals.
+_AD_SD = 0.2
+_PRIOR_VARIANCE = 0.5
+_PRIOR_DEALS = 5.0
+# How far the account's mean may lie from where the prior puts it (in logs).
+_MEAN_SD = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueModel:
+    """Mean of the log of a won deal (major units) over ads, its variance, and the variance of one deal's log."""
+
+    mean: float
+    mean_variance: float
+    variance: float
+    deals: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Posterior of the log of an ad's expected deal, shape n."""
+
+    count: Floats
+    mean: Floats
+    own_variance: Floats
+    common_variance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Won:
+    """Won deals whose worth is known, per ad: how many, the sum of their logs and of the logs' squares."""
+
+    count: Floats
+    total: Floats
+    square: Floats
+
+
+def won_of(funnel: Funnel) -> Won:
+    known = (funnel.reached == funnel.length) & (funnel.worth > 0)
+    ad, logs = funnel.ad[known], np.log(funnel.worth[known])
+    return Won(
+        count=np.bincount(ad, minlength=funnel.ads).astype(np.float64),
+        total=totals(ad, logs, funnel.ads),
+        square=totals(ad, logs**2, funnel.ads),
+    )
+
+
+def fit_values(won: Won, prior_mean: float) -> ValueModel:
+    """`prior_mean` is where the account's mean log value lies until deals tell; they soon outweigh it."""
+    deals = float(won.count.sum())
+    within = 0.0
+    if deals:
+        centre = float(won.total.sum()) / deals
+        within = max(float(won.square.sum()) - deals * centre**2 - deals * _AD_SD**2, 0.0)
+    variance = (_PRIOR_DEALS * _PRIOR_VARIANCE + within) / (_PRIOR_DEALS + deals)
+    told = won.count > 0
+    weight = np.zeros(len(won.count))
+    weight[told] = 1.0 / (variance / won.count[told] + _AD_SD**2)
+    means = won.total / np.maximum(won.count, 1.0)
+    precision = float(weight.sum()) + 1 / _MEAN_SD**2
+    mean = (float((weight * means).sum()) + prior_mean / _MEAN_SD**2) / precision
+    return ValueModel(mean=mean, mean_variance=1 / precision, variance=variance, deals=deals)
+
+
+def value_posterior(model: ValueModel, won: Won) -> Values:
+    precision = won.count / model.variance + 1 / _AD_SD**2
+    mean = (won.total / model.variance + model.mean / _AD_SD**2) / precision
+    spread_variance = model.variance**2 / (2 * (model.deals + _PRIOR_DEALS))
+    return Values(
+        count=won.count,
+        mean=mean + model.variance / 2,
+        own_variance=1 / precision,
+        common_variance=model.mean_variance + spread_variance,
+    )

@@ -14,6 +14,8 @@ create table rejected_rows (
   reason text not null,
   -- The cells by column without personal data, null when not even the columns are known.
   cells jsonb,
+  -- Keyed hash of the row's e-mail address, so that the row can be forgotten, too.
+  email bytea check (octet_length(email) = 32),
   -- How the rest of the file writes numbers and dates, for a retry of this row alone.
   context jsonb not null,
   run_id uuid,

@@ -16,7 +16,7 @@ from adctl.domain.columns import Row, RowSource, fold, resolve_columns
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
 from adctl.domain.ids import AdId, AdSetId, CampaignId
 from adctl.domain.insights import Insight
-from adctl.domain.rejects import Quarantine
+from adctl.domain.rejects import KeptRows, Quarantine
 from adctl.errors import InputRejectedError
 
 _WINDOW = re.compile(r"(\d{1,2})-day (click|engaged-view|view)", re.ASCII)
@@ -31,7 +31,7 @@ _DATES = ("date", "starts", "ends")
 
 
 def read_ads_export(
-    source: Source,
+    source: Source | KeptRows,
     *,
     currency: str,
     as_of: date,

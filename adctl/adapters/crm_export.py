@@ -16,7 +16,7 @@ from adctl.domain.deals import Deal, Outcome, StageMove
 from adctl.domain.exports import CrmExport, CrmTotals, StageNames, StageTotal
 from adctl.domain.ids import AdId, ContactId, DealId
 from adctl.domain.landing_urls import ad_id_in, click_id_in, landing_keys
-from adctl.domain.rejects import Quarantine
+from adctl.domain.rejects import KeptRows, Quarantine
 from adctl.errors import InputRejectedError
 
 _RECORD_ID_FIX = "in HubSpot: add the property Record ID to the view, then export again"
@@ -69,7 +69,7 @@ class CrmRecord:
 
 @contextmanager
 def open_crm_export(
-    source: Source,
+    source: Source | KeptRows,
     *,
     currency: str,
     as_of: datetime,
@@ -107,7 +107,7 @@ def open_crm_export(
 
 
 def read_crm_export(
-    source: Source,
+    source: Source | KeptRows,
     *,
     currency: str,
     as_of: datetime,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from adctl.adapters.gunzipped import Rewindable
 from adctl.adapters.physical_lines import BadTextError, Limits, Line, Source, open_rewindable, read_lines
-from adctl.domain.columns import Row
+from adctl.domain.columns import Habits, Row
 from adctl.errors import InputRejectedError
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -41,6 +41,7 @@ class DelimitedTable:
 
     typed = False
     total: int | None = None
+    habits: Habits | None = None
 
     def __init__(self, name: str, stream: Rewindable, limits: Limits) -> None:
         self.name = name

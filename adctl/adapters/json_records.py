@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from adctl.adapters.gunzipped import Rewindable
 from adctl.adapters.json_text import JsonText, MalformedError, refuse
 from adctl.adapters.physical_lines import BadTextError, Limits
-from adctl.domain.columns import UNREADABLE, Row
+from adctl.domain.columns import UNREADABLE, Habits, Row
 from adctl.errors import InputRejectedError
 
 _LISTS = ("results", "deals", "clicks", "conversions", "insights", "ads", "data", "records", "rows")
@@ -75,6 +75,7 @@ class JsonRecords:
     """
 
     typed = True
+    habits: Habits | None = None
 
     def __init__(self, name: str, stream: Rewindable, limits: Limits) -> None:
         self.name = name

@@ -11,6 +11,7 @@ from adctl.adapters.gunzipped import DamagedError, Rewindable
 from adctl.adapters.json_records import JsonList, JsonRecords, first_key, is_list
 from adctl.adapters.physical_lines import Limits, Source, open_packed, open_rewindable
 from adctl.domain.columns import RowSource
+from adctl.domain.rejects import KeptRows
 
 _LIMITS = Limits()
 _HEAD = 4096
@@ -19,8 +20,11 @@ _PERFORMANCES = "ad_performances"
 
 
 @contextmanager
-def open_records(source: Source, *, limits: Limits = _LIMITS) -> Iterator[RowSource]:
+def open_records(source: Source | KeptRows, *, limits: Limits = _LIMITS) -> Iterator[RowSource]:
     """The file's rows, its columns already known. Raises InputRejectedError, UsageError."""
+    if isinstance(source, KeptRows):
+        yield source
+        return
     with open_rewindable(source) as (name, stream):
         yield _table(name, stream, limits)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import date
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.ads_export import read_ads_export
 from adctl.adapters.db import transaction
-from adctl.adapters.physical_lines import Source
-from adctl.adapters.store import accounts, entities, insights, runs
+from adctl.adapters.physical_lines import Source, rereadable
+from adctl.adapters.store import accounts, entities, insights, rejects, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.entities import Ad, AdSet, Campaign
 from adctl.domain.exports import AdsExport
-from adctl.domain.mapping_report import mapping_table
-from adctl.domain.report import Fact, Kind, Report
+from adctl.domain.mapping_report import mapping_table, rejects_table
+from adctl.domain.rejects import KeptRows, Quarantine
+from adctl.domain.report import Cell, Fact, Kind, Report
 from adctl.errors import InputRejectedError
 
 # A file says nothing of status: decisions treat such an ad as running, and none is sent before sync-meta has seen it.
@@ -26,26 +29,34 @@ _UNKNOWN = "UNKNOWN"
 def run(
     engine: Engine,
     profile: AccountProfile,
-    source: Source,
+    source: Source | KeptRows,
     *,
     as_of: date | None = None,
     columns: Mapping[str, str] | None = None,
+    max_rejects: int = 0,
+    run_id: UUID | None = None,
     dry_run: bool = False,
 ) -> Report:
     """Stores the file's readings in one transaction; the same file again changes nothing.
 
-    A file without dates is a reading of the account day `as_of` (today when not given). Raises InputRejectedError
-    naming line and column with nothing written, also when the file covers days that are stored otherwise.
+    A file without dates is a reading of the account day `as_of` (today when not given). Up to `max_rejects` bad rows
+    are set aside, and the exit code is 3. Raises InputRejectedError naming line and column with nothing written, also
+    when the file covers days that are stored otherwise.
     """
+    quarantine = Quarantine(max_rejects)
     with transaction(engine, read_only=dry_run) as connection:
         now = accounts.now(connection)
         accounts.check_pinned(connection, profile)
     today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
-    export = read_ads_export(source, currency=profile.currency, as_of=today, overrides=columns)
-    with transaction(engine, read_only=dry_run) as connection:
-        _refuse_counting_twice(connection, profile, export)
-        written = 0 if dry_run else _store(connection, profile, export)
-    return _report(profile, export, today, written, dry_run=dry_run)
+    with nullcontext(source) if isinstance(source, KeptRows) else rereadable(source) as file:
+        export = read_ads_export(file, currency=profile.currency, as_of=today, overrides=columns, quarantine=quarantine)
+        with transaction(engine, read_only=dry_run) as connection:
+            _refuse_counting_twice(connection, profile, export)
+            written = 0 if dry_run else _store(connection, profile, export)
+            if not dry_run:
+                origin = rejects.Origin(kind="ads", source=file, run_id=run_id, day=today)
+                written += rejects.keep(connection, profile.account, quarantine, origin, privacy=None, at=now)
+    return _report(profile, export, quarantine, today, written, dry_run=dry_run)
 
 
 def _refuse_counting_twice(connection: Connection, profile: AccountProfile, export: AdsExport) -> None:
@@ -101,10 +112,14 @@ def _store(connection: Connection, profile: AccountProfile, export: AdsExport) -
     return written
 
 
-def _report(profile: AccountProfile, export: AdsExport, today: date, written: int, *, dry_run: bool) -> Report:
+def _report(
+    profile: AccountProfile, export: AdsExport, quarantine: Quarantine, today: date, written: int, *, dry_run: bool
+) -> Report:
     totals = export.totals
+    rejected = tuple(_rejected(quarantine))
     counts = (
-        ("rows", "rows read", totals.rows),
+        ("rows", "rows read", totals.rows + len(rejected)),
+        *((("accepted", "accepted", totals.rows), ("rejected", "rejected", len(rejected))) if rejected else ()),
         ("ads", "ads", len(export.ads)),
         ("ad_sets", "ad sets", len(export.ad_sets)),
         ("campaigns", "campaigns", len(export.campaigns)),
@@ -119,22 +134,32 @@ def _report(profile: AccountProfile, export: AdsExport, today: date, written: in
         notes.append(f"The file has no dates: every row is a reading of {today}.")
     if export.total_checked:
         notes.append("The file's own total equals the sum of its rows.")
+    if rejected and not dry_run:
+        notes.append(f"{len(rejected)} rows were set aside: adctl rejects list")
     return Report(
         command="ingest-ads",
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=_summary(totals.rows, written, dry_run=dry_run),
+        summary=_summary(totals.rows, len(rejected), written, dry_run=dry_run),
         facts=(
             *(Fact(key=key, label=label, value=value, kind=Kind.COUNT) for key, label, value in counts),
             Fact(key="spend", label="spend", value=totals.spend, kind=Kind.MONEY),
         ),
-        tables=(mapping_table(export.mapping),),
+        tables=(mapping_table(export.mapping), *((rejects_table(rejected),) if rejected else ())),
         notes=tuple(notes),
+        exit_code=3 if rejected else 0,
     )
 
 
-def _summary(rows: int, written: int, *, dry_run: bool) -> str:
+def _rejected(quarantine: Quarantine) -> Iterator[Mapping[str, Cell]]:
+    for row in quarantine.presentable(None):
+        yield {"kind": "ads", "line": row.line, "column": row.column, "reason": row.reason}
+
+
+def _summary(rows: int, rejected: int, written: int, *, dry_run: bool) -> str:
+    bad = f" {rejected} rows rejected." if rejected else ""
     if dry_run:
-        return f"{rows} rows are good; nothing written."
-    return f"{rows} rows read, {written} new or changed." if written else f"{rows} rows read. No changes."
+        return f"{rows} rows are good; nothing written.{bad}"
+    told = f"{rows} rows read, {written} new or changed." if written else f"{rows} rows read. No changes."
+    return told + bad

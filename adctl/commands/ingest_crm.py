@@ -1,38 +1,49 @@
-"""Take CRM exports in, and tie every deal to the ad it came from."""
+"""Take CRM exports, clicks and conversions in, and tie every deal to the ad it came from."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from adctl.adapters.ad_performances import read_ad_performances
-from adctl.adapters.crm_export import read_crm_export
+from adctl.adapters.crm_intake import CrmFile, Files, Intake, opened
 from adctl.adapters.db import transaction
-from adctl.adapters.physical_lines import Source
-from adctl.adapters.store import accounts, attributions, deals, revenue, runs
+from adctl.adapters.store import accounts, attributions, deals, matching, revenue
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.attribution import Attribution, Method, attribute
+from adctl.domain.attribution import AMBIGUOUS, Agreement, Attribution, Method, attribute
 from adctl.domain.deals import Deal
-from adctl.domain.exports import CrmExport, StageNames
+from adctl.domain.exports import CrmExport
 from adctl.domain.ids import AdId
-from adctl.domain.mapping_report import mapping_table
-from adctl.domain.report import Column, Fact, Kind, Report, Table
+from adctl.domain.mapping_report import mapping_table, rejects_table
+from adctl.domain.matching import ClickPool, Layers
+from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.revenue import RevenueBook, StageValue, UnmappedStage, revenue_book
+
+__all__ = ["CrmFile", "Files", "Switches", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CrmFile:
-    """A file to take in: an export of deals, or the bulk shape of absolute values per ad."""
+class Switches:
+    """Which layers of attribution stand behind that of the ids."""
 
-    source: Source
-    is_performances: bool = False
-    columns: Mapping[str, str] | None = None
-    stage_names: StageNames | None = None
+    fingerprint: bool = True
+    probabilistic: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ties:
+    """Every deal's attribution, and how far each later layer can be believed."""
+
+    found: list[Attribution] = field(default_factory=list)
+    agreements: dict[Method, Agreement] = field(
+        default_factory=lambda: {Method.FINGERPRINT: Agreement(), Method.PROBABILISTIC: Agreement()}
+    )
+
+
+_BOTH = Switches()
 
 
 def run(
@@ -41,71 +52,48 @@ def run(
     file: CrmFile | None,
     configured: Sequence[StageValue],
     *,
+    files: Files | None = None,
+    switches: Switches = _BOTH,
     as_of: datetime | None = None,
     window: timedelta = timedelta(days=7),
     dry_run: bool = False,
 ) -> Report:
-    """Stores the file (all or nothing), then attributes every deal and values it at its current stage.
+    """Stores the files (all or nothing), then attributes every deal and values it at its current stage.
 
-    Without a file it works on what sync-hubspot has read. The same again changes nothing. Exit code 3 when deals stand
-    in stages without a value: they are named, and count as nothing until they are mapped.
+    `file` stands for the deals of `files`. Without any it works on what sync-hubspot has read. The same again changes
+    nothing. Exit code 3 when rows were set aside, and when deals stand in stages without a value: they are named, and
+    count as nothing until they are mapped. Raises InputRejectedError with nothing written.
     """
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
         now = as_of or accounts.now(connection)
-    export, performances = _read(profile, file, now)
-    with transaction(engine, read_only=dry_run) as connection:
-        written = 0
-        if not dry_run:
-            accounts.ensure(connection, profile)
-            written = revenue.record_configured(connection, profile.account, configured, now)
-            written += _store(connection, profile, export, performances, now)
-        found = _attribute(connection, profile, window)
-        known = attributions.known_ads(connection, profile.account)
-        unknown = [ad_id for ad_id in performances if ad_id not in known]
-        if not dry_run:
-            written += attributions.upsert(connection, profile.account, found, now)
-        book = revenue_book(
-            _live(connection, profile, export if dry_run else None),
-            revenue.stage_values(connection, profile.account, planned=configured if dry_run else (), at=now),
-            at=now,
-            currency=profile.currency,
-        )
-    return _report(profile, export, performances, unknown, found, book, written, dry_run=dry_run)
+    given = files or Files()
+    with opened(replace(given, deals=file or given.deals)) as ready:
+        intake = Intake(files=ready, profile=profile, now=now)
+        intake.read_deals()
+        with transaction(engine, read_only=dry_run) as connection:
+            written = _stored(connection, intake, configured, dry_run=dry_run)
+            ties = _tied(connection, profile, window, switches)
+            known = attributions.known_ads(connection, profile.account)
+            unknown = [ad_id for ad_id in intake.performances if ad_id not in known]
+            if not dry_run:
+                written += attributions.upsert(connection, profile.account, ties.found, now)
+            book = revenue_book(
+                _live(connection, profile, intake.export if dry_run else None),
+                revenue.stage_values(connection, profile.account, planned=configured if dry_run else (), at=now),
+                at=now,
+                currency=profile.currency,
+            )
+    return _report(intake, unknown, ties, book, written, dry_run=dry_run)
 
 
-def _read(profile: AccountProfile, file: CrmFile | None, now: datetime) -> tuple[CrmExport | None, Mapping[AdId, int]]:
-    if file is None:
-        return None, {}
-    if file.is_performances:
-        return None, dict(read_ad_performances(file.source, profile.currency))
-    export = read_crm_export(
-        file.source,
-        currency=profile.currency,
-        as_of=now,
-        zone=ZoneInfo(profile.timezone),
-        stage_names=file.stage_names or StageNames(),
-        overrides=file.columns,
-    )
-    return export, {}
-
-
-def _store(
-    connection: Connection,
-    profile: AccountProfile,
-    export: CrmExport | None,
-    performances: Mapping[AdId, int],
-    now: datetime,
-) -> int:
-    written = 0
-    if export is not None:
-        written += deals.upsert_deals(connection, profile.account, export.deals, source="file", read_at=now)
-        written += deals.insert_moves(connection, profile.account, export.moves)
-        runs.advance_watermark(connection, profile.account, "crm.file", now)
-    if performances:
-        written += attributions.upsert_performances(connection, profile.account, performances, now)
-        runs.advance_watermark(connection, profile.account, "crm.file", now)
-    return written
+def _stored(connection: Connection, intake: Intake, configured: Sequence[StageValue], *, dry_run: bool) -> int:
+    if dry_run:
+        intake.check()
+        return 0
+    accounts.ensure(connection, intake.profile)
+    written = revenue.record_configured(connection, intake.profile.account, configured, intake.now)
+    return written + intake.store(connection)
 
 
 def _live(connection: Connection, profile: AccountProfile, unstored: CrmExport | None) -> Iterable[Deal]:
@@ -114,59 +102,124 @@ def _live(connection: Connection, profile: AccountProfile, unstored: CrmExport |
     return {**found, **{deal.deal_id: deal for deal in unstored.deals}}.values() if unstored else found.values()
 
 
-def _attribute(connection: Connection, profile: AccountProfile, window: timedelta) -> list[Attribution]:
-    known = attributions.known_ads(connection, profile.account)
-    touches = attributions.touches(connection, profile.account)
-    return [
-        attribute(lead, known_ads=known, touches=touches, window=window)
-        for lead in attributions.leads(connection, profile.account)
-    ]
+def _tied(connection: Connection, profile: AccountProfile, window: timedelta, switches: Switches) -> _Ties:
+    account = profile.account
+    known, touches = attributions.known_ads(connection, account), attributions.touches(connection, account)
+    layers = Layers(
+        pool=ClickPool(matching.clicks(connection, account)),
+        fingerprint=switches.fingerprint,
+        probabilistic=switches.probabilistic,
+    )
+    gone = attributions.of_purged_clicks(connection, account)
+    ties = _Ties()
+    for lead in attributions.leads(connection, account):
+        # Only a conversion that was seen has something for the later layers.
+        asked = layers if lead.conversion else None
+        found = attribute(lead, known_ads=known, touches=touches, window=window, layers=asked)
+        if found.ad_id is None and found.evidence["reason"] not in AMBIGUOUS:
+            found = gone.get(lead.deal_id, found)
+        ties.found.append(found)
+        for name, verdict in layers.verdicts(lead.conversion, window).items() if lead.conversion else ():
+            ties.agreements[Method(name)].see(found, verdict)
+    return ties
 
 
 def _report(
-    profile: AccountProfile,
-    export: CrmExport | None,
-    performances: Mapping[AdId, int],
-    unknown: Sequence[AdId],
-    found: Sequence[Attribution],
-    book: RevenueBook,
-    written: int,
-    *,
-    dry_run: bool,
+    intake: Intake, unknown: Sequence[AdId], ties: _Ties, book: RevenueBook, written: int, *, dry_run: bool
 ) -> Report:
-    methods = Counter(a.method for a in found)
+    profile = intake.profile
     unmapped = Counter((p.pipeline, p.stage) for p in book.problems if isinstance(p, UnmappedStage))
     foreign = len(book.problems) - sum(unmapped.values())
-    unattributed = methods[Method.NONE] / len(found) if found else 0.0
-    facts = [
-        Fact(key="rows", label="rows read", value=export.totals.rows if export else len(performances), kind=Kind.COUNT),
-        Fact(key="deals", label="deals", value=len(found), kind=Kind.COUNT),
-        *(Fact(key=m.value, label=m.value, value=methods[m], kind=Kind.COUNT) for m in Method if methods[m]),
-        Fact(key="unattributed", label="unattributed share", value=round(unattributed, 4), kind=Kind.PERCENT),
-        Fact(key="synthetic", label="synthetic revenue", value=sum(r.value for r in book.revenues), kind=Kind.MONEY),
-        Fact(key="won", label="of it won", value=sum(r.cash for r in book.revenues), kind=Kind.MONEY),
-        Fact(key="written", label="rows written", value=written, kind=Kind.COUNT),
-    ]
-    if performances:
-        facts.append(Fact(key="unknown_ads", label="ads not known", value=len(unknown), kind=Kind.COUNT))
-    if export:
-        facts.append(Fact(key="file_won", label="won in the file", value=export.totals.won_value, kind=Kind.MONEY))
-    notes = list(export.notes) if export else []
+    notes = list(intake.notes)
     if foreign:
         notes.append(f"{foreign} won deals are in another currency than {profile.currency} and count as nothing.")
     if unknown:
         notes.append(f"{len(unknown)} ads of the file are not known: run adctl sync-meta.")
+    if intake.rejected and not dry_run:
+        notes.append(f"{intake.rejected} rows were set aside: adctl rejects list")
     return Report(
         command="ingest-crm",
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=_summary(len(found), written, len(unmapped), dry_run=dry_run),
-        facts=tuple(facts),
-        tables=(*_file_tables(export), _unmapped_table(unmapped), *_unknown_ads(unknown)),
+        summary=_summary(len(ties.found), written, len(unmapped), intake.rejected, dry_run=dry_run),
+        facts=(*_read_facts(intake), *_tie_facts(ties), *_money_facts(intake, unknown, book, written)),
+        tables=(
+            *_file_tables(intake.export),
+            _unmapped_table(unmapped),
+            *_layers_table(ties),
+            *_unknown_ads(unknown),
+            *_rejected_table(intake),
+        ),
         notes=tuple(notes),
-        exit_code=3 if unmapped or foreign else 0,
+        exit_code=3 if unmapped or foreign or intake.rejected else 0,
     )
+
+
+def _read_facts(intake: Intake) -> tuple[Fact, ...]:
+    sightings = [(kind, intake.accepted[kind]) for kind in ("clicks", "conversions") if kind in intake.accepted]
+    return (
+        Fact(key="rows", label="rows read", value=intake.read, kind=Kind.COUNT),
+        *(
+            (
+                Fact(key="accepted", label="accepted", value=intake.read - intake.rejected, kind=Kind.COUNT),
+                Fact(key="rejected", label="rejected", value=intake.rejected, kind=Kind.COUNT),
+            )
+            if intake.rejected
+            else ()
+        ),
+        *(Fact(key=kind, label=kind, value=count, kind=Kind.COUNT) for kind, count in sightings),
+    )
+
+
+def _tie_facts(ties: _Ties) -> tuple[Fact, ...]:
+    methods, count = Counter(a.method for a in ties.found), len(ties.found)
+    unattributed = methods[Method.NONE] / count if count else 0.0
+    return (
+        Fact(key="deals", label="deals", value=count, kind=Kind.COUNT),
+        *(Fact(key=m.value, label=m.value, value=methods[m], kind=Kind.COUNT) for m in Method if methods[m]),
+        Fact(key="unattributed", label="unattributed share", value=round(unattributed, 4), kind=Kind.PERCENT),
+    )
+
+
+def _money_facts(intake: Intake, unknown: Sequence[AdId], book: RevenueBook, written: int) -> tuple[Fact, ...]:
+    facts = [
+        Fact(key="synthetic", label="synthetic revenue", value=sum(r.value for r in book.revenues), kind=Kind.MONEY),
+        Fact(key="won", label="of it won", value=sum(r.cash for r in book.revenues), kind=Kind.MONEY),
+        Fact(key="written", label="rows written", value=written, kind=Kind.COUNT),
+    ]
+    if intake.performances:
+        facts.append(Fact(key="unknown_ads", label="ads not known", value=len(unknown), kind=Kind.COUNT))
+    if intake.export:
+        won = intake.export.totals.won_value
+        facts.append(Fact(key="file_won", label="won in the file", value=won, kind=Kind.MONEY))
+    return tuple(facts)
+
+
+def _layers_table(ties: _Ties) -> tuple[Table, ...]:
+    """How often a later layer, asked where the first one proved an ad, names the same one."""
+    if not any(agreement.both for agreement in ties.agreements.values()):
+        return ()
+    columns = (
+        Column(key="layer", label="layer"),
+        Column(key="both", label="beside url_param", kind=Kind.COUNT),
+        Column(key="agree", label="same ad", kind=Kind.COUNT),
+        Column(key="precision", label="precision", kind=Kind.PERCENT),
+    )
+    rows = tuple(
+        {"layer": method.value, "both": seen.both, "agree": seen.agree, "precision": seen.precision}
+        for method, seen in ties.agreements.items()
+    )
+    return (Table(key="layers", title="Layers measured", columns=columns, rows=rows),)
+
+
+def _rejected_table(intake: Intake) -> tuple[Table, ...]:
+    rows: tuple[dict[str, Cell], ...] = tuple(
+        {"kind": kind, "line": row.line, "column": row.column, "reason": row.reason}
+        for kind, quarantine in intake.quarantines.items()
+        for row in quarantine.presentable(intake.files.privacy)
+    )
+    return (rejects_table(rows),) if rows else ()
 
 
 def _file_tables(export: CrmExport | None) -> tuple[Table, ...]:
@@ -218,8 +271,9 @@ def _unknown_ads(unknown: Sequence[AdId]) -> tuple[Table, ...]:
     return (Table(key="unknown_ads", title="Ads that are not known", columns=columns, rows=rows, shown=10),)
 
 
-def _summary(count: int, written: int, unmapped: int, *, dry_run: bool) -> str:
+def _summary(count: int, written: int, unmapped: int, rejected: int, *, dry_run: bool) -> str:
     trouble = f" {unmapped} stages have no value: add them to adctl.toml." if unmapped else ""
+    trouble = (f" {rejected} rows rejected." if rejected else "") + trouble
     if dry_run:
         return f"{count} deals stored; nothing written.{trouble}"
     changes = f"{written} rows new or changed." if written else "No changes."

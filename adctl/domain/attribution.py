@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from adctl.domain.ids import AdId, DealId
+from adctl.domain.matching import Conversion, Layers, Verdict
 
 
 class Method(StrEnum):
@@ -24,6 +25,7 @@ class Touch:
     click_id: str
     ad_id: AdId
     clicked_at: datetime
+    consented: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Lead:
     converted_at: datetime | None
     ad_ids: tuple[AdId, ...]
     click_ids: tuple[str, ...]
+    conversion: Conversion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +54,54 @@ class Attribution:
     converted_at: datetime | None
 
 
-def attribute(
-    lead: Lead, *, known_ads: Set[AdId], touches: Mapping[str, Touch], window: timedelta = timedelta(days=7)
-) -> Attribution:
-    """Layer 1 of the plan: the ad id in the landing URL, else a click id of a tracked click inside the window.
+_WEEK = timedelta(days=7)
+AMBIGUOUS = ("several ads are named", "several clicked ads")
 
-    An empty key never matches; two different ads of equal rank leave the deal unattributed.
+
+def attribute(
+    lead: Lead,
+    *,
+    known_ads: Set[AdId],
+    touches: Mapping[str, Touch],
+    window: timedelta = _WEEK,
+    layers: Layers | None = None,
+) -> Attribution:
+    """The layers of the plan in their order: ids first, then the device, then network and time.
+
+    Layer 1 is the ad id in the landing URL, else a click id of a tracked click inside the window. An empty key never
+    matches; two different ads of equal rank leave the deal unattributed, no later layer decides between them.
     """
+    first = _by_ids(lead, known_ads, touches, window)
+    if layers is None or first.ad_id is not None or first.evidence["reason"] in AMBIGUOUS:
+        return first
+    tried = dict(first.evidence)
+    for name, verdict in layers.verdicts(lead.conversion, window).items():
+        if verdict.ad_id is not None:
+            return _by_layer(lead, Method(name), verdict, tried)
+        tried[name] = verdict.evidence["reason"]
+        if verdict.ambiguous:
+            break
+    return replace(first, evidence=tried)
+
+
+@dataclass(slots=True)
+class Agreement:
+    """How often a layer, asked by itself, names the ad that layer 1 proved: `agree` of `both`."""
+
+    both: int = 0
+    agree: int = 0
+
+    def see(self, proved: Attribution, verdict: Verdict) -> None:
+        if proved.method is Method.URL_PARAM and verdict.ad_id is not None:
+            self.both += 1
+            self.agree += proved.ad_id == verdict.ad_id
+
+    @property
+    def precision(self) -> float | None:
+        return self.agree / self.both if self.both else None
+
+
+def _by_ids(lead: Lead, known_ads: Set[AdId], touches: Mapping[str, Touch], window: timedelta) -> Attribution:
     named = tuple(dict.fromkeys(ad_id for ad_id in lead.ad_ids if ad_id and ad_id in known_ads))
     if len(named) > 1:
         return _none(lead, {"reason": "several ads are named", "ads": ", ".join(named)})
@@ -71,6 +115,18 @@ def attribute(
         evidence = {"key": "click id", "clicked_at": inside[0].clicked_at.isoformat()}
         return _by_url(lead, inside[0].ad_id, evidence)
     return _none(lead, {"reason": _why_not(lead, bool(clicked))})
+
+
+def _by_layer(lead: Lead, method: Method, verdict: Verdict, tried: Mapping[str, str]) -> Attribution:
+    failed = {"url_param" if name == "reason" else name: reason for name, reason in tried.items()}
+    return Attribution(
+        deal_id=lead.deal_id,
+        ad_id=verdict.ad_id,
+        method=method,
+        confidence=verdict.confidence,
+        evidence={**failed, **verdict.evidence},
+        converted_at=lead.conversion.converted_at if lead.conversion else lead.converted_at,
+    )
 
 
 def _inside(touch: Touch, converted_at: datetime | None, window: timedelta) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from typing import TypeVar
 
-from adctl.domain.columns import UNREADABLE, ColumnMapping, Row, RowSource
+from adctl.domain.columns import UNREADABLE, ColumnMapping, Habits, Row, RowSource
 from adctl.domain.dates import DateCell, DateOrder, DateOrderLearner, parse_day, parse_moment
 from adctl.domain.money import offset
 from adctl.domain.numerals import PLAIN, NumberCell, NumeralLearner, NumeralStyle, minor_units, whole_number
@@ -166,13 +166,16 @@ def cells_of(
         dates=[mapping.columns[field] for field in dates if field in mapping.columns],
         typed=table.typed,
     )
-    contradictions = _learn(table, learner, quarantine or Quarantine())
+    bad = quarantine or Quarantine()
+    contradictions = _learn(table, learner, bad)
+    habits = table.habits or learner.habits(certain=not contradictions)
+    bad.know(mapping, habits)
     return Cells(
         source=table.name,
         mapping=mapping,
-        numerals=learner.numerals(certain=not contradictions),
-        date_order=None if contradictions else learner.order.order(),
-        since_epoch=table.typed,
+        numerals=habits.numerals,
+        date_order=habits.date_order,
+        since_epoch=habits.since_epoch,
         currency=currency,
         latest=latest,
         contradictions=contradictions,
@@ -197,10 +200,11 @@ class _Learner:
         for title in self._dates:
             self.order.see(DateCell(line=row.line, column=title, text=row.cells[title]))
 
-    def numerals(self, *, certain: bool) -> NumeralStyle:
-        if self._typed:
-            return PLAIN
-        return self._marks.style() if certain else NumeralStyle()
+    def habits(self, *, certain: bool) -> Habits:
+        """Nothing is proven where rows contradict each other."""
+        marks = PLAIN if self._typed else self._marks.style() if certain else NumeralStyle()
+        order = self.order.order() if certain else None
+        return Habits(numerals=marks, date_order=order, since_epoch=self._typed)
 
 
 def _learn(table: RowSource, learner: _Learner, quarantine: Quarantine) -> dict[int, InputRejectedError]:

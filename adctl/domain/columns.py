@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from adctl.domain.dates import DateOrder
+from adctl.domain.numerals import NumeralStyle
 from adctl.errors import ConfigurationError, InputRejectedError
 
 # Opens a cell that holds no text at all (an object, a list); no text that is read can begin so.
@@ -26,6 +28,15 @@ class Row:
     cells: Mapping[str, str]
     number: int = 0
     fault: InputRejectedError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How a file writes numbers and dates, learned from all of its rows."""
+
+    numerals: NumeralStyle
+    date_order: DateOrder | None
+    since_epoch: bool = False
 
 
 class RowSource(Protocol):
@@ -48,6 +59,11 @@ class RowSource(Protocol):
     @property
     def total(self) -> int | None:
         """How many rows the file itself says it has; known once the rows have been walked."""
+        ...
+
+    @property
+    def habits(self) -> Habits | None:
+        """Known already for rows that were kept of a file; None where they are to be learned."""
         ...
 
     def rows(self, *, tolerant: bool = False) -> Iterator[Row]:

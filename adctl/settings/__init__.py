@@ -7,20 +7,24 @@ from adctl.settings.shown import commented_example, effective
 from adctl.settings.stages import StageSettings
 from adctl.settings.values import (
     AccountSettings,
+    AttributionSettings,
     ColumnsSettings,
     HttpSettings,
     LimitsSettings,
     LogSettings,
+    RetentionSettings,
     Settings,
     WinnersSettings,
 )
 
 __all__ = [
     "AccountSettings",
+    "AttributionSettings",
     "ColumnsSettings",
     "HttpSettings",
     "LimitsSettings",
     "LogSettings",
+    "RetentionSettings",
     "Secret",
     "Settings",
     "StageSettings",

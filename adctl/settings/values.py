@@ -49,6 +49,23 @@ class Tokens:
             example='"hubspot_client_secret"',
         ),
     ] = None
+    privacy_key: Annotated[Secret | None, SecretKey(says="The key of the hashes of personal data")] = None
+    privacy_key_file: Annotated[
+        Path | None,
+        path(
+            _PRIVATE.format("the key that personal data is hashed with (openssl rand -hex 32)"), example='"privacy_key"'
+        ),
+    ] = None
+    privacy_key_previous: Annotated[Secret | None, SecretKey(says="The key before that, until its hashes expired")] = (
+        None
+    )
+    privacy_key_previous_file: Annotated[
+        Path | None,
+        path(
+            _PRIVATE.format("the privacy key before this one, until its hashes have expired"),
+            example='"privacy_key_previous"',
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +157,24 @@ class LimitsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionSettings:
+    """Which layers stand behind the first, that of ids in addresses; they need a privacy key and consent."""
+
+    fingerprint: Annotated[bool, flag("Match a conversion to a click of the same device.")] = True
+    probabilistic: Annotated[bool, flag("Match a conversion to a click of the same network within 24 hours.")] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """What `adctl purge` leaves."""
+
+    click_days: Annotated[
+        int, whole("Days after the attribution window that clicks are kept, for conversions processed late.", 0, 400)
+    ] = 30
+    reject_days: Annotated[int, whole("Days that rejected rows of files are kept.", 1, 400)] = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WinnersSettings:
     """When a creative counts as a winner."""
 
@@ -207,6 +242,8 @@ class AccountSettings(Tokens):
         ),
     ] = field(default_factory=lambda: MappingProxyType({}))
     columns: Annotated[ColumnsSettings, Section(says="Columns of exports.")] = ColumnsSettings()
+    attribution: Annotated[AttributionSettings, Section(says="Layers of attribution.")] = AttributionSettings()
+    retention: Annotated[RetentionSettings, Section(says="How long personal keys are kept.")] = RetentionSettings()
     limits: Annotated[LimitsSettings, Section(says="Guards between a decision and Meta.")] = LimitsSettings()
     winners: Annotated[WinnersSettings, Section(says="When a creative counts as a winner.")]
 
@@ -272,6 +309,8 @@ class Settings(Tokens):
                 holder.hubspot_token,
                 holder.meta_app_secret,
                 holder.hubspot_client_secret,
+                holder.privacy_key,
+                holder.privacy_key_previous,
             )
             if secret
         ]

@@ -5,24 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
+from adctl.adapters.store.matching import conversions
 from adctl.adapters.store.staging import merge
-from adctl.domain.attribution import Attribution, Lead, Touch
+from adctl.domain.attribution import Attribution, Lead, Method, Touch
 from adctl.domain.ids import Account, AdId, DealId
 
 
 def upsert_touches(connection: Connection, account: Account, rows: Iterable[Touch]) -> int:
     """Returns how many clicks are new or changed."""
-    staged = ((account, t.click_id, t.ad_id, t.clicked_at) for t in rows)
-    return merge(connection, "click_tracking", ("account", "click_id"), ("ad_id", "clicked_at"), staged)
+    staged = ((account, t.click_id, t.ad_id, t.clicked_at, t.consented) for t in rows)
+    values = ("ad_id", "clicked_at", "consented")
+    return merge(connection, "click_tracking", ("account", "click_id"), values, staged)
 
 
 def touches(connection: Connection, account: Account) -> dict[str, Touch]:
-    """Tracked clicks by id."""
+    """Tracked clicks that a deal or contact names, by id."""
     rows = connection.execute(
-        text("select click_id, ad_id, clicked_at from click_tracking where account = :account"), {"account": account}
+        text(
+            """
+            select t.click_id, t.ad_id, t.clicked_at, t.consented from click_tracking t
+            where t.account = :account and t.click_id in (
+              select click_id from deals where account = :account
+              union select click_id from contacts where account = :account)
+            """
+        ),
+        {"account": account},
     )
     return {row.click_id: Touch(**row._mapping) for row in rows}
 
@@ -34,7 +45,7 @@ def known_ads(connection: Connection, account: Account) -> frozenset[AdId]:
 
 _LEADS = text(
     """
-    select d.deal_id, coalesce(c.created_at, d.created_at) as converted_at,
+    select d.deal_id, d.contact_id, coalesce(c.created_at, d.created_at) as converted_at,
       array_remove(array[d.ad_id, c.first_url_ad_id], null) as ad_ids,
       array_remove(array[d.click_id, c.click_id], null) as click_ids
     from deals d left join contacts c on c.account = d.account and c.contact_id = d.contact_id
@@ -47,14 +58,58 @@ _LEADS = text(
 def leads(connection: Connection, account: Account) -> tuple[Lead, ...]:
     """What each deal can be attributed by; archived and merged ones too, so that none keeps an old attribution."""
     rows = connection.execute(_LEADS, {"account": account})
+    seen = conversions(connection, account)
     return tuple(
         Lead(
             deal_id=DealId(row.deal_id),
             converted_at=row.converted_at,
             ad_ids=tuple(row.ad_ids),
             click_ids=tuple(row.click_ids),
+            conversion=seen.get(("deal", row.deal_id)) or seen.get(("contact", row.contact_id)),
         )
         for row in rows
+    )
+
+
+_CLICK_GONE = text(
+    """
+    select a.deal_id, a.ad_id, a.method, a.confidence, a.evidence, a.converted_at from attributions a
+    where a.account = :account and a.ad_id is not null and a.evidence ->> 'clicked_at' is not null
+      and not exists (
+        select from click_tracking t
+        where t.account = a.account and t.ad_id = a.ad_id
+          and t.clicked_at = cast(a.evidence ->> 'clicked_at' as timestamptz))
+    """
+)
+
+
+def of_purged_clicks(connection: Connection, account: Account) -> dict[DealId, Attribution]:
+    """Attributions whose click has been purged or forgotten since: they stay, they cannot be made again."""
+    return {row.deal_id: _attribution(row) for row in connection.execute(_CLICK_GONE, {"account": account})}
+
+
+def of_deal(connection: Connection, account: Account, deal_id: DealId) -> Attribution | None:
+    """The stored attribution of one deal."""
+    row = connection.execute(
+        text(
+            """
+            select deal_id, ad_id, method, confidence, evidence, converted_at from attributions
+            where account = :account and deal_id = :deal_id
+            """
+        ),
+        {"account": account, "deal_id": deal_id},
+    ).one_or_none()
+    return None if row is None else _attribution(row)
+
+
+def _attribution(row: Row[Any]) -> Attribution:
+    return Attribution(
+        deal_id=row.deal_id,
+        ad_id=row.ad_id,
+        method=Method(row.method),
+        confidence=float(row.confidence),
+        evidence=row.evidence,
+        converted_at=row.converted_at,
     )
 
 

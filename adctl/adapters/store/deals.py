@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from adctl.adapters.store.partitions import ensure_months
 from adctl.adapters.store.staging import merge
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
-from adctl.domain.ids import Account
+from adctl.domain.ids import Account, DealId
 
 _DEAL = (
     "pipeline",
@@ -121,3 +121,32 @@ def live(connection: Connection, account: Account) -> tuple[Deal, ...]:
         {"account": account},
     )
     return tuple(Deal(**row._mapping) for row in rows)
+
+
+def one(connection: Connection, account: Account, deal_id: DealId) -> Deal | None:
+    """A deal as last read, archived and merged ones too."""
+    row = connection.execute(
+        text(
+            """
+            select deal_id, pipeline, stage, amount, currency, created_at, closed_at, modified_at, archived,
+              merged_into, contact_id, ad_id, click_id
+            from deals where account = :account and deal_id = :deal_id
+            """
+        ),
+        {"account": account, "deal_id": deal_id},
+    ).one_or_none()
+    return None if row is None else Deal(**row._mapping)
+
+
+def moves_of(connection: Connection, account: Account, deal_id: DealId) -> tuple[StageMove, ...]:
+    """All stage moves of a deal in their order."""
+    rows = connection.execute(
+        text(
+            """
+            select deal_id, pipeline, stage, at from stage_moves
+            where account = :account and deal_id = :deal_id order by at
+            """
+        ),
+        {"account": account, "deal_id": deal_id},
+    )
+    return tuple(StageMove(**row._mapping) for row in rows)

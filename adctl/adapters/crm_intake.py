@@ -1,0 +1,199 @@
+"""The files of one ingest-crm run: deals, values per ad, clicks, conversions; read strictly, stored all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from adctl.adapters.ad_performances import read_ad_performances
+from adctl.adapters.crm_export import CrmRecord, open_crm_export
+from adctl.adapters.physical_lines import Source, rereadable
+from adctl.adapters.records import holds_performances
+from adctl.adapters.sightings import Kind, open_sightings
+from adctl.adapters.store import attributions, deals, matching, rejects, runs
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.exports import CrmExport, StageNames
+from adctl.domain.ids import AdId
+from adctl.domain.privacy import PrivacyKeys, email_hash
+from adctl.domain.rejects import KeptRows, Quarantine
+
+_NO_KEY = "{} {} have keys to match by, which are left out: set privacy_key."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmFile:
+    """A file to take in: an export of deals, or the bulk shape of absolute values per ad, told by its content."""
+
+    source: Source | KeptRows
+    is_performances: bool = False
+    columns: Mapping[str, str] | None = None
+    stage_names: StageNames | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What one run takes in. `max_rejects` is the allowance of each file; `privacy` is None without a key."""
+
+    deals: CrmFile | None = None
+    clicks: Source | KeptRows | None = None
+    conversions: Source | KeptRows | None = None
+    privacy: PrivacyKeys | None = None
+    max_rejects: int = 0
+    run_id: UUID | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Intake:
+    """What was read so far. `accepted` counts rows by kind, `quarantines` holds the others."""
+
+    files: Files
+    profile: AccountProfile
+    now: datetime
+    export: CrmExport | None = None
+    performances: Mapping[AdId, int] = field(default_factory=dict)
+    accepted: dict[str, int] = field(default_factory=dict)
+    quarantines: dict[str, Quarantine] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _emails: list[tuple[bytes, str, str]] = field(default_factory=list)
+
+    @property
+    def rejected(self) -> int:
+        return sum(len(quarantine.rows) for quarantine in self.quarantines.values())
+
+    @property
+    def read(self) -> int:
+        """Rows of all files, good and bad."""
+        return sum(self.accepted.values()) + self.rejected
+
+    def read_deals(self) -> None:
+        """Reads the main file, whole. Raises InputRejectedError and what the readers raise."""
+        file = self.files.deals
+        if file is None:
+            return
+        if file.is_performances or (not isinstance(file.source, KeptRows) and holds_performances(file.source)):
+            assert not isinstance(file.source, KeptRows)
+            self.performances = dict(read_ad_performances(file.source, self.profile.currency))
+            self.accepted["performances"] = len(self.performances)
+            return
+        quarantine = self._quarantine("crm")
+        with open_crm_export(
+            file.source,
+            currency=self.profile.currency,
+            as_of=self.now,
+            zone=ZoneInfo(self.profile.timezone),
+            stage_names=file.stage_names or StageNames(),
+            overrides=file.columns,
+            quarantine=quarantine,
+        ) as reading:
+            records = [self._noted(record) for record in reading.records()]
+            self.export = CrmExport(
+                deals=tuple(record.deal for record in records),
+                moves=tuple(move for record in records for move in record.moves),
+                mapping=reading.cells.mapping,
+                totals=reading.totals(),
+                notes=reading.notes(),
+            )
+        self.accepted["crm"] = len(records)
+        self.notes += self.export.notes
+
+    def store(self, connection: Connection) -> int:
+        """Stores everything in the caller's transaction, which a refusal must undo; returns rows new or changed."""
+        written, account = 0, self.profile.account
+        if self.export is not None:
+            written += deals.upsert_deals(connection, account, self.export.deals, source="file", read_at=self.now)
+            written += deals.insert_moves(connection, account, self.export.moves)
+        if self.performances:
+            written += attributions.upsert_performances(connection, account, self.performances, self.now)
+        if self.export is not None or self.performances:
+            runs.advance_watermark(connection, account, "crm.file", self.now)
+        for kind, source in self._sightings():
+            written += self._take_sightings(connection, kind, source)
+        if self._emails and self.files.privacy:
+            key_id = self.files.privacy.current.key_id
+            written += matching.link_emails(connection, account, self._emails, key_id=key_id)
+        return written + self._keep_rejects(connection)
+
+    def check(self) -> None:
+        """Reads what `store` would, and stores nothing."""
+        for kind, source in self._sightings():
+            self._take_sightings(None, kind, source)
+
+    def _quarantine(self, kind: str) -> Quarantine:
+        return self.quarantines.setdefault(kind, Quarantine(self.files.max_rejects))
+
+    def _noted(self, record: CrmRecord) -> CrmRecord:
+        privacy, deal = self.files.privacy, record.deal
+        email = email_hash(privacy.current, record.email) if privacy and record.email else None
+        if email is not None:
+            self._emails.append((email, "deal", deal.deal_id))
+            self._emails += [(email, "contact", deal.contact_id)] if deal.contact_id else []
+        return record
+
+    def _sightings(self) -> Iterator[tuple[Kind, Source | KeptRows]]:
+        if self.files.clicks is not None:
+            yield "clicks", self.files.clicks
+        if self.files.conversions is not None:
+            yield "conversions", self.files.conversions
+
+    def _take_sightings(self, connection: Connection | None, kind: Kind, source: Source | KeptRows) -> int:
+        privacy, written = self.files.privacy, 0
+        with open_sightings(
+            source,
+            kind,
+            as_of=self.now,
+            zone=ZoneInfo(self.profile.timezone),
+            privacy=privacy,
+            quarantine=self._quarantine(kind),
+        ) as reading:
+            if connection is None:
+                for _ in reading.sightings():
+                    continue
+            else:
+                key_id = privacy.current.key_id if privacy else ""
+                written = matching.store(connection, self.profile.account, reading.sightings(), key_id=key_id)
+        self.accepted[kind] = reading.rows
+        self.notes += reading.table.notes
+        if reading.unhashed:
+            self.notes.append(_NO_KEY.format(reading.unhashed, kind))
+        return written
+
+    def _keep_rejects(self, connection: Connection) -> int:
+        written = 0
+        for kind, quarantine in self.quarantines.items():
+            source = self._source(kind)
+            if source is not None:
+                origin = rejects.Origin(kind=kind, source=source, run_id=self.files.run_id)
+                written += rejects.keep(
+                    connection, self.profile.account, quarantine, origin, privacy=self.files.privacy, at=self.now
+                )
+        return written
+
+    def _source(self, kind: str) -> Source | KeptRows | None:
+        if kind == "crm":
+            return self.files.deals.source if self.files.deals else None
+        return self.files.clicks if kind == "clicks" else self.files.conversions
+
+
+@contextmanager
+def opened(files: Files) -> Iterator[Files]:
+    """The files with every pipe among them copied, so that each can be read more than once."""
+    with ExitStack() as stack:
+
+        def again(source: Source | KeptRows | None) -> Source | KeptRows | None:
+            if source is None or isinstance(source, KeptRows):
+                return source
+            return stack.enter_context(rereadable(source))
+
+        main = files.deals and again(files.deals.source)
+        yield replace(
+            files,
+            deals=replace(files.deals, source=main) if files.deals and main else None,
+            clicks=again(files.clicks),
+            conversions=again(files.conversions),
+        )

@@ -5,6 +5,8 @@ create table controls (
   account text primary key,
   halted boolean not null default false,
   reason text,
+  -- After this moment nothing may be sent until somebody arms sending anew. Null means: until it is halted.
+  armed_until timestamptz,
   changed_at timestamptz not null default clock_timestamp()
 );
 insert into controls (account) values ('*');
@@ -25,24 +27,27 @@ create table limits (
   max_attempts integer not null check (max_attempts > 0)
 );
 
-create table change_states (state text primary key, in_flight boolean not null, terminal boolean not null);
+create table change_states (state text primary key, terminal boolean not null);
 insert into change_states values
-  ('proposed', false, false), ('pending', false, false), ('claimed', true, false), ('executing', true, false),
-  ('unknown', true, false), ('conflict', true, false), ('completed', false, true), ('failed', false, true),
-  ('blocked', false, true), ('cancelled', false, true), ('expired', false, true);
+  ('proposed', false), ('pending', false), ('claimed', false), ('executing', false), ('unknown', false),
+  ('conflict', false), ('completed', true), ('failed', true), ('blocked', true), ('cancelled', true), ('expired', true);
 
+-- Who may move a change from where to where; from null is its beginning.
 create table legal_transitions (
-  from_state text not null references change_states,
+  from_state text references change_states,
   to_state text not null references change_states,
-  actor text not null check (actor in ('operator', 'age', 'enqueue', 'execute', 'authorise', 'reconcile')),
-  primary key (from_state, to_state, actor)
+  actor text not null
+    check (actor in ('operator', 'age', 'enqueue', 'undo', 'execute', 'authorise', 'reconcile')),
+  unique nulls not distinct (from_state, to_state, actor)
 );
 insert into legal_transitions values
+  (null, 'proposed', 'enqueue'), (null, 'pending', 'enqueue'), (null, 'proposed', 'undo'), (null, 'pending', 'undo'),
   ('proposed', 'pending', 'operator'),
   ('proposed', 'cancelled', 'operator'), ('pending', 'cancelled', 'operator'),
   ('proposed', 'expired', 'age'), ('pending', 'expired', 'age'),
-  -- A newer decision about the same field replaces one that was not yet claimed.
+  -- A newer decision about the same field, or an undo, replaces a change that was not yet claimed.
   ('proposed', 'cancelled', 'enqueue'), ('pending', 'cancelled', 'enqueue'),
+  ('proposed', 'cancelled', 'undo'), ('pending', 'cancelled', 'undo'),
   ('pending', 'claimed', 'execute'),
   ('claimed', 'pending', 'execute'), ('claimed', 'pending', 'reconcile'),
   ('claimed', 'completed', 'execute'), ('claimed', 'conflict', 'execute'), ('claimed', 'blocked', 'execute'),
@@ -78,6 +83,8 @@ create table pending_ad_changes (
   created_at timestamptz not null,
   state text not null references change_states default 'pending',
   state_reason text,
+  approved_by text,
+  approved_at timestamptz,
   claimed_by text,
   claimed_at timestamptz,
   attempts integer not null default 0,
@@ -86,15 +93,16 @@ create table pending_ad_changes (
   updated_at timestamptz not null,
   primary key (account, change_id),
   unique (account, decision_id),
+  foreign key (account, compensates) references pending_ad_changes,
   constraint budget_goes_to_its_owner check (
     field <> 'daily_budget' or (
       entity_kind in ('campaign', 'ad_set') and expected_status is null and target_status is null
-      and expected_budget is not null and target_budget > 0 and target_budget <> expected_budget)),
+      and expected_budget >= 0 and target_budget > 0 and target_budget <> expected_budget) is true),
   constraint only_ads_are_paused check (
     field <> 'status' or (
       entity_kind = 'ad' and expected_budget is null and target_budget is null
       and expected_status in ('ACTIVE', 'PAUSED') and target_status in ('ACTIVE', 'PAUSED')
-      and target_status <> expected_status)),
+      and target_status <> expected_status) is true),
   constraint completed_means_seen check (
     state <> 'completed' or (field = 'daily_budget' and observed_budget is not distinct from target_budget)
     or (field = 'status' and observed_status is not distinct from target_status))
@@ -129,6 +137,7 @@ create table change_attempts (
   foreign key (account, change_id) references pending_ad_changes
 );
 create index attempts_by_time on change_attempts (account, authorised_at);
+create index attempts_by_entity on change_attempts (account, entity_id, authorised_at);
 
 create table ad_change_history (
   account text not null,
@@ -175,6 +184,10 @@ create trigger history_is_append_only before update or delete on ad_change_histo
   for each row execute function refuse_rewriting();
 create trigger history_is_never_truncated before truncate on ad_change_history
   for each statement execute function refuse_rewriting();
+create trigger heads_are_never_deleted before delete on audit_heads
+  for each row execute function refuse_rewriting();
+create trigger heads_are_never_truncated before truncate on audit_heads
+  for each statement execute function refuse_rewriting();
 create trigger changes_are_never_deleted before delete on pending_ad_changes
   for each row execute function refuse_rewriting();
 create trigger changes_are_never_truncated before truncate on pending_ad_changes
@@ -184,44 +197,197 @@ create trigger attempts_are_never_deleted before delete on change_attempts
 create trigger attempts_are_never_truncated before truncate on change_attempts
   for each statement execute function refuse_rewriting();
 
+-- A month inherits the triggers on rows of the history, but not the one on truncating.
+create function ensure_history_months(p_from date, p_until date) returns void language plpgsql as $$
+declare
+  v_month regclass;
+begin
+  perform ensure_months('ad_change_history', p_from, p_until);
+  for v_month in
+    select i.inhrelid::regclass from pg_inherits i
+    where i.inhparent = 'ad_change_history'::regclass and not exists (
+      select from pg_trigger t where t.tgrelid = i.inhrelid and t.tgname = 'history_is_never_truncated')
+  loop
+    execute format('create or replace trigger history_is_never_truncated before truncate on %s
+                    for each statement execute function refuse_rewriting()', v_month);
+  end loop;
+end
+$$;
+
+create function current_actor() returns text language sql stable as $$
+  select nullif(current_setting('adctl.actor', true), '')
+$$;
+
+-- No request of this change can still be on its way to Meta. Without limits nobody knows how long that takes.
+create function change_is_settled(p_account text, p_change_id uuid) returns boolean language sql stable as $$
+  select not exists (
+    select from change_attempts a left join limits l on l.account = a.account
+    where a.account = p_account and a.change_id = p_change_id
+      and (a.authorised_at <= adctl_now() - l.settle) is not true)
+$$;
+
+create function guard_new_change() returns trigger language plpgsql as $$
+begin
+  if not exists (select from legal_transitions t
+                 where t.from_state is null and t.to_state = new.state and t.actor = current_actor()) then
+    raise exception 'change %: % may not begin one as %', new.change_id, coalesce(current_actor(), 'nobody'), new.state
+      using errcode = 'check_violation';
+  end if;
+  if num_nonnulls(new.approved_by, new.approved_at, new.claimed_by, new.claimed_at, new.observed_budget,
+                  new.observed_status) > 0 or new.attempts <> 0 then
+    raise exception 'change %: nothing has happened to a new change', new.change_id using errcode = 'check_violation';
+  end if;
+  -- What an undo may use (a sending more in an hour) is for undoing: it takes back what was seen at Meta.
+  if (current_actor() = 'undo') <> (new.compensates is not null) or new.compensates is not null and not exists (
+      select from pending_ad_changes o
+      where o.account = new.account and o.change_id = new.compensates and o.state = 'completed'
+        and o.entity_kind = new.entity_kind and o.entity_id = new.entity_id and o.field = new.field
+        and o.target_budget is not distinct from new.expected_budget
+        and o.target_status is not distinct from new.expected_status) then
+    raise exception 'change %: an undo, and nothing else, takes back a completed change of the same field',
+      new.change_id using errcode = 'check_violation';
+  end if;
+  return new;
+end
+$$;
+create trigger guard_new_change before insert on pending_ad_changes
+  for each row execute function guard_new_change();
+
+-- Why a change may not be rewritten like this, whoever asks, or null. Bookkeeping moves only with its own transition.
+create function rewriting_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
+language sql immutable as $$
+  select case
+    when (p_new.account, p_new.change_id, p_new.decision_id, p_new.decision_day, p_new.run_id, p_new.entity_kind,
+          p_new.entity_id, p_new.campaign_id, p_new.ad_set_id, p_new.field, p_new.expected_budget,
+          p_new.target_budget, p_new.expected_status, p_new.target_status, p_new.wanted_budget, p_new.reason,
+          p_new.clipped_by, p_new.fuzz_ppm, p_new.jitter_ms, p_new.expires_at, p_new.compensates, p_new.created_at)
+      is distinct from
+         (p_old.account, p_old.change_id, p_old.decision_id, p_old.decision_day, p_old.run_id, p_old.entity_kind,
+          p_old.entity_id, p_old.campaign_id, p_old.ad_set_id, p_old.field, p_old.expected_budget,
+          p_old.target_budget, p_old.expected_status, p_old.target_status, p_old.wanted_budget, p_old.reason,
+          p_old.clipped_by, p_old.fuzz_ppm, p_old.jitter_ms, p_old.expires_at, p_old.compensates, p_old.created_at)
+      then 'what was decided is never rewritten'
+    when p_new.approved_by is distinct from p_old.approved_by and (p_old.state, p_new.state) <> ('proposed', 'pending')
+      or p_new.approved_at is distinct from p_old.approved_at and (p_old.state, p_new.state) <> ('proposed', 'pending')
+      then 'only an approval says who approved it and when'
+    when (p_new.claimed_by, p_new.claimed_at) is distinct from (p_old.claimed_by, p_old.claimed_at)
+      and (p_old.state, p_new.state) <> ('pending', 'claimed') then 'only a claim says who claimed it'
+    when p_new.attempts <> p_old.attempts and (p_old.state, p_new.state) <> ('claimed', 'executing')
+      then 'only an authorisation counts attempts'
+    when p_new.earliest_execute_at <> p_old.earliest_execute_at and p_new.state <> 'pending'
+      then 'only what is pending is put off'
+  end
+$$;
+
+-- Why a change may not make this move now although its actor may make such moves, or null.
+create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
+language plpgsql stable as $$
+declare
+  v_last change_attempts;
+begin
+  select a.* into v_last from change_attempts a
+    where a.account = p_old.account and a.change_id = p_old.change_id order by a.attempt desc limit 1;
+  return case p_old.state || ' ' || p_new.state
+    when 'proposed pending' then
+      case when coalesce(trim(p_new.approved_by), '') = '' then 'an approval names who approves' end
+    when 'pending claimed' then
+      case when p_new.claimed_by is null or p_new.claimed_at is null then 'a claim names its worker'
+        when p_new.earliest_execute_at > adctl_now() then 'it is not due before ' || p_new.earliest_execute_at
+        when p_new.expires_at <= adctl_now() then 'it expired at ' || p_new.expires_at end
+    when 'proposed expired' then
+      case when p_new.expires_at > adctl_now() then 'it expires at ' || p_new.expires_at end
+    when 'pending expired' then
+      case when p_new.expires_at > adctl_now() then 'it expires at ' || p_new.expires_at end
+    when 'claimed pending' then
+      case when v_last.attempt is not null and v_last.outcome is null then 'an attempt is on its way'
+        when coalesce(trim(p_new.state_reason), '') = '' then 'it is not said why' end
+    when 'claimed executing' then
+      case when p_new.attempts <> p_old.attempts + 1 or v_last.attempt is distinct from p_new.attempts
+        or v_last.outcome is not null then 'no attempt is written down' end
+    when 'executing completed' then
+      case when v_last.outcome is null then 'its attempt has no answer' end
+    when 'executing failed' then
+      case when v_last.outcome is distinct from 'refused' then 'it is not proved that Meta refused it' end
+    when 'executing pending' then
+      case when coalesce(v_last.outcome, '') not in ('refused', 'deferred') then 'it is not proved that it was not done'
+      end
+    when 'unknown pending' then
+      case when not change_is_settled(p_old.account, p_old.change_id) then 'a request may still be on its way' end
+    when 'unknown cancelled' then
+      case when not change_is_settled(p_old.account, p_old.change_id) then 'a request may still be on its way' end
+  end;
+end
+$$;
+
 create function guard_change() returns trigger language plpgsql as $$
 declare
-  v_actor text := current_setting('adctl.actor', true);
+  v_refusal text;
 begin
-  if tg_op = 'INSERT' then
-    if new.state not in ('proposed', 'pending') then
-      raise exception 'a change begins proposed or pending, not %', new.state using errcode = 'check_violation';
-    end if;
-    return new;
-  end if;
-  if (new.account, new.change_id, new.decision_id, new.decision_day, new.run_id, new.entity_kind, new.entity_id,
-      new.campaign_id, new.ad_set_id, new.field, new.expected_budget, new.target_budget, new.expected_status,
-      new.target_status, new.wanted_budget, new.reason, new.clipped_by, new.fuzz_ppm, new.jitter_ms, new.expires_at,
-      new.compensates, new.created_at)
-     is distinct from
-     (old.account, old.change_id, old.decision_id, old.decision_day, old.run_id, old.entity_kind, old.entity_id,
-      old.campaign_id, old.ad_set_id, old.field, old.expected_budget, old.target_budget, old.expected_status,
-      old.target_status, old.wanted_budget, old.reason, old.clipped_by, old.fuzz_ppm, old.jitter_ms, old.expires_at,
-      old.compensates, old.created_at) then
-    raise exception 'change %: what was decided is never rewritten', old.change_id using errcode = 'check_violation';
+  if (select s.terminal from change_states s where s.state = old.state) then
+    raise exception 'change %: it is % for good', old.change_id, old.state using errcode = 'check_violation';
   end if;
   if new.state <> old.state and not exists (
       select from legal_transitions t
-      where t.from_state = old.state and t.to_state = new.state and t.actor = v_actor) then
-    raise exception 'change %: % may not move it from % to %', old.change_id, coalesce(v_actor, 'nobody'), old.state,
-      new.state using errcode = 'check_violation';
+      where t.from_state = old.state and t.to_state = new.state and t.actor = current_actor()) then
+    raise exception 'change %: % may not move it from % to %', old.change_id, coalesce(current_actor(), 'nobody'),
+      old.state, new.state using errcode = 'check_violation';
   end if;
-  if old.state = 'claimed' and new.state = 'pending' and exists (
-      select from change_attempts a
-      where a.account = old.account and a.change_id = old.change_id and a.outcome is null) then
-    raise exception 'change %: an attempt is on its way', old.change_id using errcode = 'check_violation';
+  v_refusal := rewriting_refusal(old, new);
+  if v_refusal is null and new.state <> old.state then
+    v_refusal := move_refusal(old, new);
+    if v_refusal is null and (new.state = 'cancelled' or (old.state, new.state) = ('conflict', 'completed'))
+       and (coalesce(trim(new.state_reason), '') = '' or new.state_reason is not distinct from old.state_reason) then
+      v_refusal := 'whoever ends it says why';
+    end if;
+  end if;
+  if v_refusal is not null then
+    raise exception 'change %: from % to %: %', old.change_id, old.state, new.state, v_refusal
+      using errcode = 'check_violation';
+  end if;
+  if (old.state, new.state) = ('proposed', 'pending') then
+    new.approved_at := adctl_now();
+  elsif (old.state, new.state) = ('executing', 'unknown') then
+    -- A worker that died or sleeps on has no say any more in what its attempt proved.
+    update change_attempts a set outcome = 'unknown', finished_at = adctl_now(), detail = 'its sender never told'
+      where a.account = old.account and a.change_id = old.change_id and a.outcome is null;
   end if;
   new.updated_at := adctl_now();
   return new;
 end
 $$;
-create trigger guard_change before insert or update on pending_ad_changes
+create trigger guard_change before update on pending_ad_changes
   for each row execute function guard_change();
+
+-- Every attempt of a change sends the same integer, is written down by authorise_send, and is answered once.
+create function guard_attempt() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    if current_actor() is distinct from 'authorise' or num_nonnulls(new.outcome, new.finished_at) > 0 or not exists (
+        select from pending_ad_changes c
+        where c.account = new.account and c.change_id = new.change_id and c.state = 'claimed'
+          and new.attempt = c.attempts + 1
+          and (c.entity_kind, c.entity_id, c.campaign_id, c.ad_set_id, c.field, c.expected_budget, c.target_budget,
+               c.target_status)
+            is not distinct from
+              (new.entity_kind, new.entity_id, new.campaign_id, new.ad_set_id, new.field, new.expected_budget,
+               new.target_budget, new.target_status)) then
+      raise exception 'change %: attempt % is not one that was authorised', new.change_id, new.attempt
+        using errcode = 'check_violation';
+    end if;
+    return new;
+  end if;
+  if old.outcome is not null or new.outcome is null or
+     to_jsonb(new) - '{outcome,code,detail,finished_at}'::text[] <>
+     to_jsonb(old) - '{outcome,code,detail,finished_at}'::text[] then
+    raise exception 'change %: attempt % is answered once and never rewritten', old.change_id, old.attempt
+      using errcode = 'check_violation';
+  end if;
+  new.finished_at := coalesce(new.finished_at, adctl_now());
+  return new;
+end
+$$;
+create trigger guard_attempt before insert or update on change_attempts
+  for each row execute function guard_attempt();
 
 -- The head row is locked until commit: the sequence has no gaps and one account's moves are in one order.
 create function record_change() returns trigger language plpgsql as $$
@@ -240,7 +406,7 @@ begin
   v_row.change_id := new.change_id;
   v_row.from_state := case when tg_op = 'UPDATE' then old.state end;
   v_row.to_state := new.state;
-  v_row.actor := coalesce(current_setting('adctl.actor', true), '');
+  v_row.actor := current_actor();
   v_row.entity_kind := new.entity_kind;
   v_row.entity_id := new.entity_id;
   v_row.field := new.field;
@@ -293,84 +459,138 @@ begin
 end
 $$;
 
+-- Whether this very session holds the entity's lock, by which others see that the owner of a change lives.
+create function holds_entity_lock(p_account text, p_kind text, p_id text) returns boolean language sql stable as $$
+  select exists (
+    select from pg_locks l
+    where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.granted and l.objsubid = 1
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+      and (l.classid::bigint << 32) | l.objid::bigint = entity_lock_key(p_account, p_kind, p_id))
+$$;
+
+-- `until` is when a `wait` passes if nothing else is sent before; null when no time makes it pass.
 create type send_verdict as (
   verdict text, guard text, value text, allowed text, until timestamptz, attempt integer);
 
-create function budget_verdict(p_change pending_ad_changes, p_limits limits, p_observed bigint) returns send_verdict
-language plpgsql as $$
-declare
-  v_now timestamptz := adctl_now();
-  v_low bigint;
-  v_high bigint;
-  v_oldest timestamptz;
-  v_raised bigint;
-begin
-  if p_change.target_budget < p_limits.floor_budget or p_change.target_budget > p_limits.ceiling_budget then
-    return ('block', case when p_change.target_budget < p_limits.floor_budget then 'floor' else 'ceiling' end,
-      p_change.target_budget, p_limits.floor_budget || '..' || p_limits.ceiling_budget, null, null)::send_verdict;
-  end if;
-  if p_change.target_budget * 100 < p_observed * (100 - p_limits.velocity_percent)
-     or p_change.target_budget * 100 > p_observed * (100 + p_limits.velocity_percent) then
-    return ('block', 'velocity', p_change.target_budget, p_observed || ' ± ' || p_limits.velocity_percent || ' %',
-      null, null)::send_verdict;
-  end if;
-  -- An attempt counts as applied unless Meta provably refused or deferred it; a value was in force until the attempt
-  -- that replaced it.
-  select min(least(a.expected_budget, a.target_budget)), max(greatest(a.expected_budget, a.target_budget)),
-    min(a.authorised_at)
-    into v_low, v_high, v_oldest
-    from change_attempts a
-    where a.account = p_change.account and a.entity_kind = p_change.entity_kind and a.entity_id = p_change.entity_id
-      and a.field = 'daily_budget' and a.authorised_at > v_now - p_limits.velocity_window
-      and coalesce(a.outcome, 'unknown') in ('accepted', 'unknown');
-  if v_oldest is not null and (
-      p_change.target_budget * 100 < v_high * (100 - p_limits.velocity_percent)
-      or p_change.target_budget * 100 > v_low * (100 + p_limits.velocity_percent)) then
-    return ('wait', 'velocity', p_change.target_budget, v_low || '..' || v_high || ' ± ' || p_limits.velocity_percent
-      || ' %', v_oldest + p_limits.velocity_window, null)::send_verdict;
-  end if;
-  if p_change.target_budget > p_observed then
-    select coalesce(sum(s.raise), 0), min(s.authorised_at) into v_raised, v_oldest from (
-      select max(a.target_budget - a.expected_budget) as raise, max(a.authorised_at) as authorised_at
-      from change_attempts a
-      where a.account = p_change.account and a.field = 'daily_budget' and a.target_budget > a.expected_budget
-        and a.authorised_at > v_now - interval '24 hours' and a.change_id <> p_change.change_id
-        and coalesce(a.outcome, 'unknown') in ('accepted', 'unknown')
-      group by a.change_id) s;
-    if v_raised + p_change.target_budget - p_observed > p_limits.cap_increase then
-      return ('wait', 'cap', v_raised + p_change.target_budget - p_observed, p_limits.cap_increase,
-        coalesce(v_oldest, v_now) + interval '24 hours', null)::send_verdict;
-    end if;
-  end if;
-  return ('send', null, null, null, null, null)::send_verdict;
-end
+-- Each guard answers null when the change may pass. An attempt counts as applied unless Meta provably refused or
+-- deferred it.
+create function may_hold(p_outcome text) returns boolean language sql immutable as $$
+  select p_outcome is null or p_outcome in ('accepted', 'unknown')
 $$;
 
-create function rate_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict language plpgsql as $$
-declare
-  v_now timestamptz := adctl_now();
-  v_hour timestamptz := v_now - interval '1 hour';
-  v_count integer;
-  v_oldest timestamptz;
+create function halt_verdict(p_account text) returns send_verdict language sql volatile as $$
+  -- The lock makes a halt wait for authorisations under way, and them for it: none is written after its commit.
+  with control as materialized (select c.* from controls c where c.account in ('*', p_account) for share)
+  select ('wait', 'halt', coalesce(
+      (select min('halted: ' || coalesce(nullif(c.reason, ''), 'no reason given')) from control c where c.halted),
+      (select 'armed until ' || min(c.armed_until) from control c where c.armed_until <= adctl_now()),
+      'no control row'), 'running', null, null)::send_verdict
+  where (select count(*) from control c
+         where not c.halted and (c.armed_until is null or c.armed_until > adctl_now())) <> 2
+$$;
+
+create function rate_verdict(p_guard text, p_limit integer, p_times timestamptz[]) returns send_verdict
+language sql immutable as $$
+  -- p_times is newest first: when the limit's last place is free, the next may pass.
+  select ('wait', p_guard, cardinality(p_times), p_limit, p_times[p_limit] + interval '1 hour', null)::send_verdict
+  where cardinality(p_times) >= p_limit
+$$;
+
+create function campaign_rate_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
+language sql stable as $$
+  select rate_verdict('rate per campaign', p_limits.rate_per_campaign, array(
+    select a.authorised_at from change_attempts a
+    where a.account = p_change.account and a.campaign_id = p_change.campaign_id
+      and a.authorised_at > adctl_now() - interval '1 hour'
+    order by a.authorised_at desc))
+$$;
+
+create function ad_set_rate_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
+language sql stable as $$
   -- One change more is kept for taking a change back.
-  v_ad_set_limit integer := p_limits.rate_per_ad_set + case when p_change.compensates is null then 0 else 1 end;
-begin
-  select count(*), min(a.authorised_at) into v_count, v_oldest from change_attempts a
-    where a.account = p_change.account and a.campaign_id = p_change.campaign_id and a.authorised_at > v_hour;
-  if v_count >= p_limits.rate_per_campaign then
-    return ('wait', 'rate per campaign', v_count, p_limits.rate_per_campaign, v_oldest + interval '1 hour',
-      null)::send_verdict;
-  end if;
-  if p_change.entity_kind = 'ad_set' and p_change.field = 'daily_budget' then
-    select count(*), min(a.authorised_at) into v_count, v_oldest from change_attempts a
+  select rate_verdict('rate per ad set',
+    p_limits.rate_per_ad_set + case when p_change.compensates is null then 0 else 1 end, array(
+      select a.authorised_at from change_attempts a
       where a.account = p_change.account and a.entity_kind = 'ad_set' and a.entity_id = p_change.entity_id
-        and a.field = 'daily_budget' and a.authorised_at > v_hour;
-    if v_count >= v_ad_set_limit then
-      return ('wait', 'rate per ad set', v_count, v_ad_set_limit, v_oldest + interval '1 hour', null)::send_verdict;
-    end if;
-  end if;
-  return ('send', null, null, null, null, null)::send_verdict;
-end
+        and a.field = 'daily_budget' and a.authorised_at > adctl_now() - interval '1 hour'
+      order by a.authorised_at desc))
+  where p_change.entity_kind = 'ad_set' and p_change.field = 'daily_budget'
+$$;
+
+create function within_velocity(p_target bigint, p_value bigint, p_percent numeric) returns boolean
+language sql immutable as $$
+  select p_target::numeric * 100 between p_value * (100 - p_percent) and p_value * (100 + p_percent)
+$$;
+
+-- What can never pass by waiting: the attempts, floor, ceiling, the value in force now.
+create function blocking_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
+language sql stable as $$
+  select case
+    when p_change.attempts >= p_limits.max_attempts then
+      ('block', 'attempts', p_change.attempts, p_limits.max_attempts, null, null)::send_verdict
+    when p_change.target_budget < p_limits.floor_budget then
+      ('block', 'floor', p_change.target_budget, p_limits.floor_budget, null, null)::send_verdict
+    when p_change.target_budget > p_limits.ceiling_budget then
+      ('block', 'ceiling', p_change.target_budget, p_limits.ceiling_budget, null, null)::send_verdict
+    when not within_velocity(p_change.target_budget, p_change.expected_budget, p_limits.velocity_percent) then
+      ('block', 'velocity', p_change.target_budget,
+       p_change.expected_budget || ' ± ' || trim_scale(p_limits.velocity_percent) || ' %', null, null)::send_verdict
+  end
+$$;
+
+-- Three values may have been in force until an attempt's answer (without one, until no request can be on its way): the
+-- old one, its target, and the target of the attempt before, which is not the old one when its outcome was unknown.
+create function velocity_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
+language sql stable as $$
+  with before as (
+    select b.authorised_at as at from change_attempts b
+    where b.account = p_change.account and b.entity_kind = p_change.entity_kind and b.entity_id = p_change.entity_id
+      and b.field = 'daily_budget' and may_hold(b.outcome)
+      and b.authorised_at <= adctl_now() - p_limits.velocity_window - p_limits.settle
+    order by b.authorised_at desc limit 1
+  ), sent as (
+    select a.* from change_attempts a
+    where a.account = p_change.account and a.entity_kind = p_change.entity_kind and a.entity_id = p_change.entity_id
+      and a.field = 'daily_budget' and may_hold(a.outcome)
+      and a.authorised_at >= coalesce((select b.at from before b), '-infinity')
+  ), held as (
+    select least(s.expected_budget, s.target_budget, lag(s.target_budget) over w) as low,
+      greatest(s.expected_budget, s.target_budget, lag(s.target_budget) over w) as high,
+      case s.outcome when 'accepted' then s.finished_at else s.authorised_at + p_limits.settle end as until
+    from sent s
+    window w as (order by s.authorised_at, s.attempt)
+  )
+  select ('wait', 'velocity', p_change.target_budget,
+    min(h.low) || '..' || max(h.high) || ' ± ' || trim_scale(p_limits.velocity_percent) || ' %',
+    max(h.until) + p_limits.velocity_window, null)::send_verdict
+  from held h
+  where h.until > adctl_now() - p_limits.velocity_window
+    and not (within_velocity(p_change.target_budget, h.low, p_limits.velocity_percent)
+             and within_velocity(p_change.target_budget, h.high, p_limits.velocity_percent))
+  having count(*) > 0
+$$;
+
+-- A change that is sent again raises once.
+create function cap_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict language sql stable as $$
+  with raised as (
+    select max(a.target_budget - a.expected_budget) as amount, max(a.authorised_at) as at
+    from change_attempts a
+    where a.account = p_change.account and a.field = 'daily_budget' and a.target_budget > a.expected_budget
+      and a.authorised_at > adctl_now() - interval '24 hours' and a.change_id <> p_change.change_id
+      and may_hold(a.outcome)
+    group by a.change_id
+  ), total as (
+    select p_change.target_budget - p_change.expected_budget + coalesce(sum(r.amount), 0) as amount from raised r
+  ), leaving as (
+    select r.at, sum(r.amount) over (order by r.at) as amount from raised r
+  )
+  select ('wait', 'cap', case when p_limits.cap_increase is null then 'not set' else t.amount::text end,
+    coalesce(p_limits.cap_increase::text, 'a number'),
+    (select min(l.at) + interval '24 hours' from leaving l where t.amount - l.amount <= p_limits.cap_increase),
+    null)::send_verdict
+  from total t
+  where p_limits.cap_increase is null
+    or p_change.target_budget > p_change.expected_budget and t.amount > p_limits.cap_increase
 $$;
 
 -- The only way to `executing`: every guard that concurrency could break is judged here, on the fresh value the caller
@@ -382,52 +602,46 @@ declare
   v_change pending_ad_changes;
   v_limits limits;
   v_verdict send_verdict;
-  v_controls integer;
 begin
-  perform 1 from controls c where c.account in ('*', p_account) order by c.account for share;
-  select count(*) into v_controls from controls c where c.account in ('*', p_account) and not c.halted;
-  if v_controls <> 2 then
-    return ('wait', 'halt', 'halted', 'running', null, null)::send_verdict;
+  v_verdict := halt_verdict(p_account);
+  if v_verdict.verdict is not null then
+    return v_verdict;
   end if;
-  perform 1 from audit_heads h where h.account = p_account for update;
-  select * into strict v_change from pending_ad_changes c
+  -- The change before the head, as every move does, so that two moves never wait for each other.
+  select c.* into strict v_change from pending_ad_changes c
     where c.account = p_account and c.change_id = p_change_id for update;
-  if v_change.state <> 'claimed' or v_change.claimed_by is distinct from p_worker then
+  perform 1 from audit_heads h where h.account = p_account for update;
+  if v_change.state <> 'claimed' or v_change.claimed_by is distinct from p_worker
+     or not holds_entity_lock(p_account, v_change.entity_kind, v_change.entity_id) then
     raise exception 'change % is not claimed by %', p_change_id, p_worker using errcode = 'check_violation';
   end if;
   if p_observed_budget is distinct from v_change.expected_budget
      or p_observed_status is distinct from v_change.expected_status then
     raise exception 'change %: what was read is not what was expected', p_change_id using errcode = 'check_violation';
   end if;
-  select * into v_limits from limits l where l.account = p_account;
+  select l.* into v_limits from limits l where l.account = p_account;
   if not found then
     return ('wait', 'limits', 'no row', 'a row', null, null)::send_verdict;
   end if;
-  if p_read_at < adctl_now() - v_limits.freshness then
+  if (p_read_at between adctl_now() - v_limits.freshness and adctl_now()) is not true then
     return ('wait', 'freshness', p_read_at, v_limits.freshness, adctl_now(), null)::send_verdict;
   end if;
-  if v_limits.cap_increase is null then
-    return ('wait', 'cap', 'not set', 'a number', null, null)::send_verdict;
-  end if;
-  v_verdict := rate_verdict(v_change, v_limits);
-  if v_verdict.verdict = 'send' and v_change.field = 'daily_budget' then
-    v_verdict := budget_verdict(v_change, v_limits, p_observed_budget);
-  end if;
-  if v_verdict.verdict <> 'send' then
+  -- What never passes first, else what passes last.
+  select v.* into v_verdict from unnest(array[
+      blocking_verdict(v_change, v_limits), campaign_rate_verdict(v_change, v_limits),
+      ad_set_rate_verdict(v_change, v_limits), velocity_verdict(v_change, v_limits), cap_verdict(v_change, v_limits)]) v
+    where v.verdict is not null order by v.verdict = 'block' desc, v.until desc nulls first limit 1;
+  if found then
     return v_verdict;
   end if;
-  if v_change.attempts >= v_limits.max_attempts then
-    return ('block', 'attempts', v_change.attempts, v_limits.max_attempts, null, null)::send_verdict;
-  end if;
+  perform set_config('adctl.actor', 'authorise', true);
   insert into change_attempts (account, change_id, attempt, entity_kind, entity_id, campaign_id, ad_set_id, field,
     expected_budget, target_budget, target_status, authorised_at, authorised_by)
   values (p_account, p_change_id, v_change.attempts + 1, v_change.entity_kind, v_change.entity_id, v_change.campaign_id,
     v_change.ad_set_id, v_change.field, v_change.expected_budget, v_change.target_budget, v_change.target_status,
     adctl_now(), p_worker);
-  perform set_config('adctl.actor', 'authorise', true);
   update pending_ad_changes c set state = 'executing', attempts = v_change.attempts + 1
     where c.account = p_account and c.change_id = p_change_id;
-  v_verdict.attempt := v_change.attempts + 1;
-  return v_verdict;
+  return ('send', null, null, null, null, v_change.attempts + 1)::send_verdict;
 end
 $$;

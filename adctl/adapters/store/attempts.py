@@ -41,13 +41,7 @@ def settled(connection: Connection, change: Change) -> bool:
     """True when no request of this change can still be on its way to Meta."""
     return bool(
         connection.scalar(
-            text(
-                """
-                select coalesce(max(a.authorised_at) <= adctl_now() - max(l.settle), true)
-                from change_attempts a join limits l on l.account = a.account
-                where a.account = :account and a.change_id = :change_id
-                """
-            ),
+            text("select change_is_settled(:account, :change_id)"),
             {"account": change.account, "change_id": change.change_id},
         )
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from sqlalchemy import Connection, text
 
 from adctl.domain.ids import Account
@@ -14,3 +17,65 @@ def head(connection: Connection, account: Account) -> str:
         {"account": account},
     ).one_or_none()
     return "0:" if row is None else f"{row.seq}:{row.hash}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What checking an account's history found.
+
+    `broken` is the first sequence number that is missing or does not fit, `trouble` says how; both None when the chain
+    holds. `strays` are changes whose state is not the one that the history left them in.
+    """
+
+    links: int
+    broken: int | None
+    trouble: str | None
+    strays: tuple[UUID, ...]
+
+    @property
+    def holds(self) -> bool:
+        return self.broken is None and not self.strays
+
+
+_VERIFY = text(
+    """
+    with links as (
+      select h.seq, h.hash, row_number() over w as place,
+        case
+          when h.seq > row_number() over w then 'is missing'
+          when h.seq < row_number() over w then 'is there twice'
+          when h.previous_hash <> coalesce(lag(h.hash) over w, '') then 'does not follow the one before'
+          when h.hash <> audit_hash(h.previous_hash, h) then 'was rewritten'
+        end as trouble
+      from ad_change_history h where h.account = :account window w as (order by h.seq)
+    ), last as (
+      select coalesce(max(l.place), 0) as place from links l
+    ), head as (
+      select coalesce(a.seq, 0) as seq, a.hash from (select) one left join audit_heads a on a.account = :account
+    ), troubles as (
+      select least(l.seq, l.place) as seq, l.trouble from links l where l.trouble is not null
+      union all
+      select last.place + 1, 'is missing' from last, head where head.seq > last.place
+      union all
+      select last.place, 'is beyond the head' from last, head where head.seq < last.place
+      union all
+      select l.seq, 'is not the head''s' from links l join head on head.seq = l.seq and head.hash <> l.hash
+    )
+    select last.place as links, t.seq as broken, t.trouble, array(
+      select coalesce(c.change_id, h.change_id) from
+        (select change_id, state from pending_ad_changes where account = :account) c
+        full join (
+          select distinct on (change_id) change_id, to_state from ad_change_history
+          where account = :account order by change_id, seq desc
+        ) h on h.change_id = c.change_id
+      where c.state is distinct from h.to_state order by 1
+    ) as strays
+    from last left join lateral (select seq, trouble from troubles order by seq limit 1) t on true
+    """
+)
+
+
+def verify(connection: Connection, account: Account) -> Verification:
+    """Recomputes the account's chain from its first link to its head, and replays it against the changes' states."""
+    row = connection.execute(_VERIFY, {"account": account}).one()
+    return Verification(links=row.links, broken=row.broken, trouble=row.trouble, strays=tuple(row.strays))

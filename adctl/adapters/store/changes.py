@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, text
 
 from adctl.adapters.store.accounts import now
-from adctl.adapters.store.partitions import ensure_now
 from adctl.domain.changes import Change, NewChange, SendVerdict, State, Value
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
@@ -23,8 +22,11 @@ def act_as(connection: Connection, actor: str) -> None:
 
 
 def prepare(connection: Connection) -> None:
-    """Makes the partition that the audit of this run needs."""
-    ensure_now(connection, "ad_change_history", now(connection).date())
+    """Makes the partitions that the audit of this run needs: this month's and the next."""
+    today = now(connection).date()
+    connection.execute(
+        text("select ensure_history_months(:today, :next)"), {"today": today, "next": today + timedelta(days=31)}
+    )
 
 
 _SUPERSEDE = text(

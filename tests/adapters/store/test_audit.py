@@ -1,0 +1,198 @@
+"""The history: append-only, without gaps, chained, and enough to say where every change stands."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store import audit
+from adctl.adapters.store.audit import Verification
+from adctl.domain.changes import State
+from adctl.domain.ids import Account
+from adctl.domain.ports import WriteOutcome
+from tests.adapters.store.driver import MAIN, SECOND, Driver, budget, driving, open_account, status
+
+
+def verify(driver: Driver) -> Verification:
+    with transaction(driver.engine, read_only=True) as connection:
+        return audit.verify(connection, driver.account)
+
+
+def some_history(driver: Driver) -> None:
+    """Eleven links: a change sent and seen, one of unknown outcome, one that waits."""
+    driver.ask(budget(1100))
+    driver.queue(status())
+    change = driver.claim()
+    assert change is not None
+    driver.authorise(change)
+    driver.answer(change, WriteOutcome.UNKNOWN)
+    driver.queue(budget(1100, of="s2"))
+    driver.release(change)
+    waiting = driver.claim()
+    assert waiting is not None
+    driver.move(waiting, State.CLAIMED, State.PENDING, reason="ünclear\nnow")
+    driver.release(waiting)
+
+
+def tampered(driver: Driver, *statements: str) -> Verification:
+    """What is found after somebody with every right rewrote rows."""
+    with transaction(driver.engine) as connection:
+        for table in ("ad_change_history", "ad_change_history_2026_03", "audit_heads", "pending_ad_changes"):
+            connection.exec_driver_sql(f"alter table {table} disable trigger user")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    return verify(driver)
+
+
+def test_an_untouched_history_holds(driver: Driver) -> None:
+    assert verify(driver) == Verification(links=0, broken=None, trouble=None, strays=())
+    some_history(driver)
+    found = verify(driver)
+    assert found.holds
+    assert found == Verification(links=11, broken=None, trouble=None, strays=())
+    with transaction(driver.engine) as connection:
+        assert audit.head(connection, MAIN).startswith("11:")
+
+
+def test_every_column_of_a_link_is_under_its_hash(driver: Driver) -> None:
+    some_history(driver)
+    for assignment in [
+        "account = account || 'x'",
+        "at = at + interval '1 microsecond'",
+        "change_id = gen_random_uuid()",
+        "from_state = 'x'",
+        "to_state = 'failed'",
+        "actor = 'x'",
+        "entity_kind = 'x'",
+        "entity_id = 'x'",
+        "field = 'x'",
+        "expected = '1'",
+        "target = '1'",
+        "observed = '1'",
+        "attempt = 9",
+        "reason = 'x'",
+        "reason = coalesce(reason, '') || ' '",
+        "hash = sha256('x')",
+        "previous_hash = sha256('x')",
+    ]:
+        with driver.engine.connect() as connection:
+            connection.exec_driver_sql("alter table ad_change_history_2026_03 disable trigger user")
+            connection.exec_driver_sql(f"update ad_change_history_2026_03 set {assignment} where seq = 4")
+            found = audit.verify(connection, MAIN)
+            connection.rollback()
+        assert found.broken == 4, assignment
+    assert verify(driver).holds
+
+
+_REHASH = "update ad_change_history h set hash = audit_hash(previous_hash, h) where seq = 4"
+
+
+@pytest.mark.parametrize(
+    ("statements", "broken", "trouble"),
+    [
+        (["update ad_change_history set reason = 'x' where seq = 1"], 1, "was rewritten"),
+        (["update ad_change_history set reason = 'x' where seq = 11"], 11, "was rewritten"),
+        (["update ad_change_history set reason = 'x' where seq in (9, 4)"], 4, "was rewritten"),
+        (["update ad_change_history set reason = 'x' where seq = 4", _REHASH], 5, "does not follow the one before"),
+        (["delete from ad_change_history where seq = 1"], 1, "is missing"),
+        (["delete from ad_change_history where seq = 6"], 6, "is missing"),
+        (["delete from ad_change_history where seq = 11"], 11, "is missing"),
+        (["delete from ad_change_history"], 1, "is missing"),
+        (["update ad_change_history set seq = 40 where seq = 4"], 4, "is missing"),
+        (
+            [
+                "insert into ad_change_history (account, seq, at, change_id, to_state, actor, entity_kind, entity_id,"
+                " field, target, attempt, previous_hash, hash) select account, seq, at + interval '1 s', change_id,"
+                " to_state, actor, entity_kind, entity_id, field, target, attempt, previous_hash, hash"
+                " from ad_change_history where seq = 4"
+            ],
+            4,
+            None,
+        ),
+        (["update audit_heads set hash = sha256('x')"], 11, "is not the head's"),
+        (["update audit_heads set seq = 12"], 12, "is missing"),
+        (["update audit_heads set seq = 9"], 9, None),
+        (["delete from audit_heads"], 11, "is beyond the head"),
+    ],
+)
+def test_the_first_link_that_does_not_hold_is_named(
+    driver: Driver, statements: list[str], broken: int, trouble: str | None
+) -> None:
+    some_history(driver)
+    found = tampered(driver, *statements)
+    assert not found.holds
+    assert found.broken == broken
+    assert trouble is None or found.trouble == trouble
+
+
+def test_a_state_that_the_history_does_not_know_is_a_stray(driver: Driver) -> None:
+    some_history(driver)
+    key = driver.value("select change_id from pending_ad_changes where state = 'completed'")
+    found = tampered(driver, "update pending_ad_changes set state = 'failed' where state = 'completed'")
+    assert (found.broken, found.strays, found.holds) == (None, (key,), False)
+
+
+def test_replaying_the_history_gives_the_states_of_now(driver: Driver) -> None:
+    some_history(driver)
+    with transaction(driver.engine) as connection:
+        rows = connection.exec_driver_sql("select * from ad_change_history order by seq").mappings().all()
+        current = connection.exec_driver_sql("select change_id, state, attempts from pending_ad_changes").all()
+    assert [row["seq"] for row in rows] == list(range(1, 12))
+    states: dict[object, tuple[str, int]] = {}
+    for row in rows:
+        before = states.get(row["change_id"])
+        assert row["from_state"] == (before[0] if before else None)
+        states[row["change_id"]] = (row["to_state"], row["attempt"])
+    assert states == {row.change_id: (row.state, row.attempts) for row in current}
+    assert {row["actor"] for row in rows} == {"enqueue", "execute", "authorise"}
+
+
+def test_two_accounts_have_two_chains(engine: Engine, driver: Driver) -> None:
+    open_account(engine, Account("other"))
+    with driving(engine, Account("other")) as other:
+        driver.ask(budget(1100))
+        other.ask(budget(1100))
+        assert (verify(driver).links, verify(other).links) == (4, 4)
+        hashes = "select count(distinct hash) from ad_change_history"
+        assert driver.value(hashes) == 8, "the same moves, other hashes"
+        found = tampered(driver, "update ad_change_history set reason = 'x' where account = 'main' and seq = 2")
+        assert (found.broken, verify(other).holds) == (2, True)
+
+
+def test_a_move_that_is_rolled_back_leaves_no_gap(driver: Driver) -> None:
+    driver.queue(budget(1100))
+    with driver.session.begin() as begun:
+        driver.session.exec_driver_sql("select claim_pending_ad_change('main', 'w1')")
+        begun.rollback()
+    assert driver.claim() is not None
+    assert verify(driver) == Verification(links=2, broken=None, trouble=None, strays=())
+
+
+def test_eight_at_once_write_one_chain(engine: Engine, driver: Driver) -> None:
+    def work(number: int) -> None:
+        with driving(engine, worker=f"w{number}") as worker:
+            for place in range(5):
+                worker.queue(budget(1100, of=f"s{number}.{place}", campaign=f"c{number}"))
+                worker.claim()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert verify(driver) == Verification(links=80, broken=None, trouble=None, strays=())
+
+
+def test_a_change_passes_the_end_of_a_month(driver: Driver) -> None:
+    end = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
+    driver.at(end)
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    driver.at(end + SECOND)
+    driver.authorise(change)
+    driver.answer(change, WriteOutcome.ACCEPTED)
+    where = "select count(*) from ad_change_history_{}"
+    assert [driver.value(where.format(month)) for month in ("2026_12", "2027_01")] == [2, 2]
+    assert verify(driver).holds

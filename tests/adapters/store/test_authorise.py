@@ -1,0 +1,409 @@
+"""Each guard of authorise_send at its boundary, on the integer that is sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from adctl.adapters.db import transaction
+from adctl.domain.changes import Change, NewChange, SendVerdict, State
+from adctl.domain.entities import EntityKind
+from adctl.domain.ids import Account
+from adctl.domain.ports import WriteOutcome
+from tests.adapters.store.driver import DAY, HOUR, NOON, SECOND, SETTLE, Driver, budget, driving, open_account, status
+
+WINDOW = timedelta(hours=6)
+
+
+def passes(verdict: SendVerdict) -> bool:
+    return verdict.verdict == "send"
+
+
+def held(verdict: SendVerdict) -> tuple[str, str | None, datetime | None]:
+    return verdict.verdict, verdict.guard, verdict.until
+
+
+def passes_exactly_at(driver: Driver, wanted: NewChange, guard: str, until: datetime) -> None:
+    """The guard says `until`, still holds a second before, and lets it pass then."""
+    assert held(driver.ask(wanted)) == ("wait", guard, until)
+    driver.at(until - SECOND)
+    assert held(driver.ask(again(wanted))) == ("wait", guard, until)
+    driver.at(until)
+    assert passes(driver.ask(again(wanted)))
+
+
+def again(wanted: NewChange) -> NewChange:
+    """The same wish as a new change."""
+    fresh = budget(1) if isinstance(wanted.target, int) else status()
+    return replace(wanted, change_id=fresh.change_id, decision_id=fresh.decision_id)
+
+
+# Velocity
+
+
+@pytest.mark.parametrize(
+    ("expected", "target", "verdict"),
+    [
+        (1000, 799, "block"),
+        (1000, 800, "send"),
+        (1000, 1200, "send"),
+        (1000, 1201, "block"),
+        (999, 799, "block"),
+        (999, 800, "send"),
+        (999, 1198, "send"),
+        (999, 1199, "block"),
+        (0, 1, "block"),
+        (10**17, 12 * 10**16, "send"),
+        (10**17, 12 * 10**16 + 1, "block"),
+    ],
+)
+def test_the_first_change_of_a_window_moves_at_most_a_fifth(
+    driver: Driver, expected: int, target: int, verdict: str
+) -> None:
+    driver.limit(ceiling_budget=2**62, cap_increase=2**62)
+    judged = driver.ask(budget(target, expected))
+    assert judged.verdict == verdict
+    assert judged.guard == (None if verdict == "send" else "velocity")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        (1200, 1199, "send"),
+        (1200, 960, "send"),
+        (1100, 1200, "send"),
+        (1100, 1201, "wait"),
+        (800, 801, "send"),
+        (800, 960, "send"),
+        (900, 800, "send"),
+        (900, 799, "wait"),
+    ],
+)
+def test_the_value_that_was_replaced_counts_for_six_hours(
+    driver: Driver, first: int, second: int, verdict: str
+) -> None:
+    assert passes(driver.ask(budget(first)))
+    driver.at(NOON + WINDOW - SECOND)
+    assert driver.ask(budget(second, first)).verdict == verdict
+    driver.at(NOON + WINDOW)
+    if verdict == "wait":
+        assert passes(driver.ask(budget(second, first)))
+
+
+def test_the_time_that_velocity_gives_is_the_time_when_it_passes(driver: Driver) -> None:
+    driver.ask(budget(1100))
+    driver.at(NOON + HOUR)
+    driver.ask(budget(1150, 1100))
+    driver.at(NOON + 2 * HOUR)
+    passes_exactly_at(driver, budget(1320, 1150), "velocity", NOON + WINDOW)
+
+
+def test_the_time_is_that_of_the_last_value_in_the_way(driver: Driver) -> None:
+    driver.ask(budget(1100))
+    driver.at(NOON + HOUR)
+    driver.ask(budget(1150, 1100))
+    driver.at(NOON + 2 * HOUR)
+    passes_exactly_at(driver, budget(1321, 1150), "velocity", NOON + HOUR + WINDOW)
+
+
+@pytest.mark.parametrize(("target", "verdict"), [(960, "send"), (959, "wait")])
+def test_an_unknown_outcome_counts_as_applied(driver: Driver, target: int, verdict: str) -> None:
+    assert passes(driver.ask(budget(1200), WriteOutcome.UNKNOWN))
+    assert driver.ask(budget(target)).verdict == verdict
+    if verdict == "wait":
+        driver.at(NOON + HOUR)
+        passes_exactly_at(driver, budget(target), "velocity", NOON + SETTLE + WINDOW)
+
+
+def test_a_value_that_may_have_been_in_force_counts_until_it_was_replaced(driver: Driver) -> None:
+    driver.ask(budget(1200), WriteOutcome.UNKNOWN)
+    driver.at(NOON + 5 * HOUR)
+    driver.ask(budget(990))
+    driver.at(NOON + 9 * HOUR)
+    passes_exactly_at(driver, budget(959, 990), "velocity", NOON + 5 * HOUR + WINDOW)
+
+
+def test_what_was_set_before_the_window_counts_while_it_was_in_force_in_it(driver: Driver) -> None:
+    driver.ask(budget(1200))
+    driver.at(NOON + 8 * HOUR)
+    driver.ask(budget(1000, 1200))
+    driver.at(NOON + 9 * HOUR)
+    assert held(driver.ask(budget(959, 1000))) == ("wait", "velocity", NOON + 8 * HOUR + WINDOW)
+    assert passes(driver.ask(budget(960, 1000)))
+
+
+@pytest.mark.parametrize("outcome", [WriteOutcome.REFUSED, WriteOutcome.DEFERRED])
+def test_what_was_provably_not_done_moves_nothing(driver: Driver, outcome: WriteOutcome) -> None:
+    driver.limit(cap_increase=200)
+    assert passes(driver.ask(budget(1200), outcome))
+    assert passes(driver.ask(budget(800)))
+    driver.at(NOON + WINDOW)
+    assert passes(driver.ask(budget(960, 800)))
+
+
+def test_velocity_knows_entities_kinds_and_accounts_apart(engine: Engine, driver: Driver) -> None:
+    driver.ask(budget(1200))
+    assert passes(driver.ask(budget(900, of="s2")))
+    campaign = replace(budget(900, of="s1"), kind=EntityKind.CAMPAIGN, ad_set_id=None)
+    assert passes(driver.ask(campaign))
+    open_account(engine, Account("other"))
+    with driving(engine, Account("other")) as other:
+        assert passes(other.ask(budget(900)))
+
+
+def test_a_change_that_is_sent_again_is_not_in_its_own_way(driver: Driver) -> None:
+    driver.limit(cap_increase=200)
+    wanted = budget(1200)
+    driver.queue(wanted)
+    change = driver.claim()
+    assert change is not None
+    assert passes(driver.authorise(change))
+    driver.answer(change, WriteOutcome.UNKNOWN)
+    driver.at(NOON + SETTLE)
+    driver.move(change, State.UNKNOWN, State.PENDING, actor="reconcile")
+    second = driver.claim()
+    assert second is not None
+    assert driver.authorise(second).attempt == 2
+    assert driver.value("select count(distinct target_budget) from change_attempts") == 1
+
+
+# Rates
+
+
+def test_the_fourth_change_of_an_ad_set_waits_for_the_first_to_be_an_hour_old(driver: Driver) -> None:
+    for number in range(3):
+        driver.at(NOON + number * 10 * SECOND)
+        assert passes(driver.ask(budget(1001 + number, 1000 + number)))
+    passes_exactly_at(driver, budget(1004, 1003), "rate per ad set", NOON + HOUR)
+
+
+def test_every_sending_counts_whatever_came_of_it(driver: Driver) -> None:
+    for outcome in (WriteOutcome.REFUSED, WriteOutcome.DEFERRED, WriteOutcome.UNKNOWN):
+        assert passes(driver.ask(budget(1001), outcome))
+    assert held(driver.ask(budget(1001))) == ("wait", "rate per ad set", NOON + HOUR)
+
+
+def test_one_more_is_kept_for_taking_a_change_back(driver: Driver) -> None:
+    for number in range(3):
+        last = budget(1001 + number, 1000 + number)
+        assert passes(driver.ask(last))
+    assert driver.ask(budget(1004, 1003)).guard == "rate per ad set"
+    undone = driver.undo(last.change_id)
+    assert passes(driver.ask(None))
+    driver.undo(undone)
+    assert held(driver.ask(None)) == ("wait", "rate per ad set", NOON + HOUR)
+
+
+def test_the_sixteenth_change_in_a_campaign_waits(driver: Driver) -> None:
+    for number in range(15):
+        driver.at(NOON + number * SECOND)
+        assert passes(driver.ask(status(of=f"a{number}")))
+    assert passes(driver.ask(status(of="b", campaign="c2")))
+    passes_exactly_at(driver, budget(1001), "rate per campaign", NOON + HOUR)
+
+
+def test_after_a_limit_was_lowered_as_many_must_leave(driver: Driver) -> None:
+    for number in range(3):
+        driver.at(NOON + number * 60 * SECOND)
+        driver.ask(budget(1001 + number, 1000 + number))
+    driver.limit(rate_per_ad_set=1)
+    passes_exactly_at(driver, budget(1004, 1003), "rate per ad set", NOON + HOUR + 120 * SECOND)
+
+
+def test_a_rate_of_nothing_lets_nothing_pass_and_promises_no_time(driver: Driver) -> None:
+    driver.limit(rate_per_campaign=0)
+    assert held(driver.ask(budget(1001))) == ("wait", "rate per campaign", None)
+
+
+def test_of_two_guards_the_one_that_passes_last_is_named(driver: Driver) -> None:
+    for target in (1100, 1101, 1102):
+        driver.ask(budget(target, 1000 if target == 1100 else target - 1))
+    assert held(driver.ask(budget(1201, 1102))) == ("wait", "velocity", NOON + WINDOW)
+    assert driver.ask(budget(1323, 1102)).verdict == "block"
+
+
+# Cap, floor, ceiling
+
+
+def test_the_cap_is_reached_exactly_and_not_by_one_more(driver: Driver) -> None:
+    driver.limit(cap_increase=300)
+    driver.ask(budget(1200, of="s1"))
+    assert held(driver.ask(budget(1101, of="s2"))) == ("wait", "cap", NOON + DAY)
+    assert passes(driver.ask(budget(1100, of="s2")))
+    assert driver.ask(budget(1001, of="s3")).guard == "cap"
+    assert passes(driver.ask(budget(900, of="s3"))), "a cut needs no room"
+
+
+def test_the_time_that_the_cap_gives_is_the_time_when_it_passes(driver: Driver) -> None:
+    driver.limit(cap_increase=500)
+    for number, raised in enumerate((200, 100, 200)):
+        driver.at(NOON + number * HOUR)
+        assert passes(driver.ask(budget(1000 + raised, of=f"s{number}")))
+    passes_exactly_at(driver, budget(2250, 2000, of="s9"), "cap", NOON + HOUR + DAY)
+
+
+def test_a_cut_makes_no_room_for_a_raise(driver: Driver) -> None:
+    driver.limit(cap_increase=200)
+    driver.ask(budget(1200))
+    driver.ask(budget(800, of="s2"))
+    assert driver.ask(budget(1001, of="s3")).guard == "cap"
+
+
+def test_a_raise_beyond_the_whole_cap_waits_for_another_cap(driver: Driver) -> None:
+    driver.limit(cap_increase=199)
+    driver.ask(budget(1100, of="s2"))
+    judged = driver.ask(budget(1200))
+    assert held(judged) == ("wait", "cap", None)
+    assert (judged.value, judged.allowed) == ("300", "199")
+
+
+def test_an_unknown_raise_counts_and_a_refused_one_does_not(driver: Driver) -> None:
+    driver.limit(cap_increase=200)
+    driver.ask(budget(1200, of="s1"), WriteOutcome.REFUSED)
+    driver.ask(budget(1200, of="s2"), WriteOutcome.UNKNOWN)
+    assert driver.ask(budget(1001, of="s3")).guard == "cap"
+
+
+@pytest.mark.parametrize(
+    ("limit", "guard", "target", "verdict"),
+    [
+        ("floor_budget", "floor", 900, "send"),
+        ("floor_budget", "floor", 899, "block"),
+        ("ceiling_budget", "ceiling", 900, "send"),
+        ("ceiling_budget", "ceiling", 901, "block"),
+    ],
+)
+def test_what_no_waiting_helps_is_blocked(driver: Driver, limit: str, guard: str, target: int, verdict: str) -> None:
+    driver.limit(**{limit: 900}, velocity_percent=100)
+    expected = 1000 if limit != "ceiling_budget" else 850
+    judged = driver.ask(budget(target, expected))
+    assert (judged.verdict, judged.guard) == (verdict, None if verdict == "send" else guard)
+
+
+# Halt, limits, freshness, attempts, ownership
+
+
+@pytest.mark.parametrize(
+    ("statement", "value"),
+    [
+        ("update controls set halted = true, reason = 'audit' where account = '*'", "halted: audit"),
+        ("update controls set halted = true where account = 'main'", "halted: no reason given"),
+        ("delete from controls where account = '*'", "no control row"),
+        ("delete from controls where account = 'main'", "no control row"),
+        ("update controls set armed_until = adctl_now() where account = 'main'", "armed until 2026-03-02 12:00:00+00"),
+        ("update controls set armed_until = adctl_now() where account = '*'", "armed until 2026-03-02 12:00:00+00"),
+    ],
+)
+def test_without_a_running_control_nothing_is_sent(driver: Driver, statement: str, value: str) -> None:
+    driver.sql(statement)
+    judged = driver.ask(budget(1100))
+    assert held(judged) == ("wait", "halt", None)
+    assert judged.value == value
+    assert driver.value("select count(*) from change_attempts") == 0
+
+
+def test_a_halt_of_another_account_and_a_running_arming_hold_nothing(engine: Engine, driver: Driver) -> None:
+    open_account(engine, Account("other"))
+    driver.sql("update controls set halted = true where account = 'other'")
+    driver.sql("update controls set armed_until = adctl_now() + interval '1 second'")
+    assert passes(driver.ask(budget(1100)))
+
+
+def test_a_halt_waits_for_an_authorisation_under_way_and_stops_the_next(engine: Engine, driver: Driver) -> None:
+    driver.queue(budget(1100), budget(1100, of="s2"))
+    change = driver.claim()
+    assert change is not None
+    halt = text("update controls set halted = true where account = '*'")
+    with driver.session.begin() as under_way:
+        driver.session.execute(_AUTHORISE, {"change": change.change_id, "at": NOON})
+        with engine.connect() as operator:
+            operator.execute(text("set local lock_timeout = '100ms'"))
+            with pytest.raises(DBAPIError) as waits:
+                operator.execute(halt)
+        assert isinstance(waits.value.orig, psycopg.errors.LockNotAvailable)
+        under_way.commit()
+    with transaction(engine) as operator:
+        operator.execute(halt)
+    assert driver.ask(None).guard == "halt"
+    assert driver.value("select count(*) from change_attempts") == 1
+
+
+_AUTHORISE = text("select * from authorise_send('main', :change, 'w1', :at, 1000, null)")
+
+
+def test_without_limits_or_a_cap_nothing_is_sent(driver: Driver) -> None:
+    driver.limit(cap_increase=None)
+    judged = [driver.ask(wanted) for wanted in (budget(1100), budget(900))]
+    assert [held(one) for one in judged] == [("wait", "cap", None)] * 2
+    driver.sql("delete from limits")
+    assert held(driver.ask(budget(1100))) == ("wait", "limits", None)
+
+
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [
+        (timedelta(seconds=60), "send"),
+        (timedelta(seconds=60, microseconds=1), "wait"),
+        (timedelta(0), "send"),
+        (timedelta(microseconds=-1), "wait"),
+    ],
+)
+def test_what_was_read_is_fresh_for_a_minute_and_never_in_the_future(
+    driver: Driver, age: timedelta, verdict: str
+) -> None:
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    judged = driver.authorise(change, read_at=NOON - age)
+    assert (judged.verdict, judged.guard) == (verdict, None if verdict == "send" else "freshness")
+
+
+def test_after_three_attempts_a_change_is_blocked(driver: Driver) -> None:
+    driver.queue(wanted := budget(1100))
+    for attempt in (1, 2, 3):
+        driver.at(NOON + attempt * HOUR)
+        change = driver.claim()
+        assert change is not None
+        assert driver.authorise(change).attempt == attempt
+        driver.answer(change, WriteOutcome.DEFERRED, attempt)
+    last = driver.claim()
+    assert last is not None
+    judged = driver.authorise(last)
+    assert (judged.verdict, judged.guard, judged.value, judged.allowed) == ("block", "attempts", "3", "3")
+    driver.move(last, State.CLAIMED, State.BLOCKED)
+    assert driver.state(wanted.change_id) == "blocked"
+
+
+def refused(driver: Driver, change: Change) -> str:
+    with pytest.raises(DBAPIError) as error:
+        driver.authorise(change)
+    return str(error.value.orig)
+
+
+def test_only_the_session_that_claimed_a_change_may_send_it(engine: Engine, driver: Driver) -> None:
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    with driving(engine) as without_the_lock:
+        assert "is not claimed by w1" in refused(without_the_lock, change)
+    with driving(engine, worker="w2") as another:
+        assert "is not claimed by w2" in refused(another, change)
+    assert passes(driver.authorise(change))
+    assert "is not claimed by w1" in refused(driver, change), "once it is on the wire"
+
+
+def test_another_value_than_the_expected_one_is_never_written_over(driver: Driver) -> None:
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    assert "what was read is not what was expected" in refused(driver, replace(change, expected=1001))
+
+
+def test_a_status_is_judged_by_halt_and_rates_but_by_no_amount(driver: Driver) -> None:
+    driver.limit(floor_budget=5000, ceiling_budget=5000, cap_increase=0)
+    assert passes(driver.ask(status()))

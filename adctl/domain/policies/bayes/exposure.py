@@ -13,6 +13,11 @@ from adctl.domain.policies.protocol import Floats, Ints
 # Wear is judged as the loss (in logs) over what a well-fed ad has spent; a half-normal prior of this scale.
 _WEAR_SD = 0.6
 _WEAR_GRID = np.array([0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 1.9, 2.8, 4.0])
+# How ads differ in their wear, as a part of the account's; and a loss (in logs) too small to look for differences.
+_WEAR_AD_SD = 0.5
+_NO_WEAR = 0.02
+# How ads differ in the log of their room.
+ROOM_AD_SD = 0.3
 # The spread of the prior of the log of the saturation scale, and the grid around its centre.
 _ROOM_SD = 0.8
 _ROOM_GRID = np.linspace(-3.0, 3.0, 13)
@@ -26,12 +31,14 @@ class Response:
     """A day's spend b after C in all yields room·(1 − e^(−b/room))·e^(−wear·C) effective major units.
 
     `room` is major units a day, `wear` per major unit; the variances are those of `wear` and of log `room`.
+    `dispersion` is how much wider than Poisson an ad's daily clicks scatter.
     """
 
     room: float
     wear: float
     wear_variance: float
     log_room_variance: float
+    dispersion: float
 
     def fresh(self, spend: Floats) -> Floats:
         """Effective units of a day's spend before wear."""
@@ -43,11 +50,38 @@ class Response:
         return -np.expm1(-amount) / amount
 
 
-def effective(rows: Rows, response: Response, half_life: float) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wear:
+    """Each ad's own wear per major unit spent, and its variance; shape n."""
+
+    rate: Floats
+    variance: Floats
+
+
+def wear_of(rows: Rows, response: Response) -> Wear:
+    """Each ad's wear by its own clicks from day to day, one Newton step from the account's and shrunk to it."""
+    usual = np.full(rows.ads, response.wear)
+    prior = (_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance
+    counts = rows.clicks if rows.clicks.any() else rows.leads
+    if response.wear * float(rows.before.max(initial=0.0)) < _NO_WEAR:
+        return Wear(rate=usual, variance=np.full(rows.ads, prior))
+    expected = response.fresh(rows.spend) * np.exp(-response.wear * rows.before)
+    whole = np.maximum(totals(rows.ad, expected, rows.ads), 1e-12)
+    number = totals(rows.ad, counts, rows.ads)
+    centre = totals(rows.ad, expected * rows.before, rows.ads) / whole
+    apart = rows.before - centre[rows.ad]
+    fitted = expected * (number / whole)[rows.ad]
+    score = totals(rows.ad, -apart * counts, rows.ads) / response.dispersion
+    information = totals(rows.ad, apart**2 * fitted, rows.ads) / response.dispersion
+    variance = 1 / (information + 1 / prior)
+    return Wear(rate=np.maximum(usual + score * variance, 0.0), variance=variance)
+
+
+def effective(rows: Rows, response: Response, wear: Wear, half_life: float) -> Floats:
     """Effective exposure of each row, discounted by its age when there is a half-life."""
     exposure = response.fresh(rows.spend)
-    if response.wear > 0:
-        exposure *= np.exp(-response.wear * rows.before)
+    if wear.rate.any():
+        exposure *= np.exp(-wear.rate[rows.ad] * rows.before)
     return exposure * forgetting(rows.days_ago, half_life) if half_life > 0 else exposure
 
 
@@ -65,15 +99,16 @@ def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
     for the prior of the room while nothing was spent.
     """
     sample = _sample(rows)
-    usual = float(np.median(sample.spend)) if len(sample.spend) else usual
+    usual = float(sample.spend.mean()) if len(sample.spend) else usual
     prior = np.log(room_shares * usual)
     fed = float(np.quantile(sample.total, 0.8)) if len(sample.total) else 1.0
-    log_room, wear = _alternate(sample, prior, fed)
+    log_room, wear, dispersion = _alternate(sample, prior, fed)
     return Response(
         room=float(np.exp(log_room[0])),
         wear=wear[0] / fed,
         wear_variance=wear[1] / fed**2,
         log_room_variance=log_room[1],
+        dispersion=dispersion,
     )
 
 
@@ -120,13 +155,14 @@ def _sample(rows: Rows) -> _Days:
     )
 
 
-def _alternate(days: _Days, prior: float, fed: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Mean and variance of log room and of the wear over `fed`, each given the other: coarse, then fine."""
-    log_room, wear = (float(prior), _ROOM_SD**2), (0.0, _WEAR_SD**2)
+def _alternate(days: _Days, prior: float, fed: float) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Mean and variance of log room and of the wear over `fed`, each given the other: coarse, then fine; and the
+    dispersion about them."""
+    log_room, wear, spread = (float(prior), _ROOM_SD**2), (0.0, _WEAR_SD**2), 1.0
     if not days.count.any():
-        return log_room, (0.0, 0.0)
+        return log_room, (0.0, 0.0), spread
     width = 1.0
-    for grid, room_grid in ((_WEAR_GRID, prior + _ROOM_GRID), (None, None)):
+    for grid, room_grid in ((_WEAR_GRID, prior + _ROOM_GRID), (_WEAR_GRID, None), (None, None)):
         fresh = -np.exp(log_room[0]) * np.expm1(-days.spend * np.exp(-log_room[0]))
         spread = days.dispersion(fresh * np.exp(-wear[0] * days.before / fed))
         steps = grid if grid is not None else np.maximum(wear[0] + _reach(wear[1]) * _FINE, 0.0)
@@ -137,7 +173,7 @@ def _alternate(days: _Days, prior: float, fed: float) -> tuple[tuple[float, floa
         fits = np.array([days.fit(-np.expm1(-days.spend * np.exp(-step)) * worn) for step in steps])
         log_room = _posterior(steps, fits / spread - 0.5 * ((steps - prior) / _ROOM_SD) ** 2)
         width = _reach(log_room[1])
-    return log_room, wear
+    return log_room, wear, spread
 
 
 def _reach(variance: float) -> float:

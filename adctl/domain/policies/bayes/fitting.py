@@ -8,7 +8,15 @@ import numpy as np
 from scipy.special import ndtr
 
 from adctl.domain.policies.bayes.delays import Delays, fit_delays
-from adctl.domain.policies.bayes.exposure import Response, effective, fit_response, forgetting
+from adctl.domain.policies.bayes.exposure import (
+    ROOM_AD_SD,
+    Response,
+    Wear,
+    effective,
+    fit_response,
+    forgetting,
+    wear_of,
+)
 from adctl.domain.policies.bayes.funnel import Funnel, funnel_of
 from adctl.domain.policies.bayes.leads import LeadModel, Leads, click_yield, fit_leads, lead_posterior
 from adctl.domain.policies.bayes.parameters import BayesParameters
@@ -34,13 +42,15 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What the history says of each ad before anything is inferred. `budget` is major units a day, `mature` the spend
-    (major units) whose wins should have come, `delayed` the effective exposure of which the same is true."""
+    """What the history says of each ad before its return is inferred. `budget` is major units a day, `exposure`
+    effective ones in all (`row_exposure` of each row), `clicks` the log click yield."""
 
     rows: Rows
     sums: Sums
     funnel: Funnel
     budget: Floats
+    wear: Wear
+    row_exposure: Floats
     exposure: Floats
     leads: Floats
     clicks: Floats
@@ -82,13 +92,16 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
 
 def _told(history: AdHistory, parameters: BayesParameters, rows: Rows, funnel: Funnel, response: Response) -> Told:
     sums = sums_of(rows)
-    weights = effective(rows, response, parameters.half_life)
+    wear = wear_of(rows, response)
+    weights = effective(rows, response, wear, parameters.half_life)
     exposure = totals(rows.ad, weights, rows.ads)
     return Told(
         rows=rows,
         sums=sums,
         funnel=funnel,
         budget=history.budget / history.minor_per_major,
+        wear=wear,
+        row_exposure=weights,
         exposure=exposure,
         leads=_leads(rows, funnel, parameters.half_life),
         clicks=click_yield(sums.clicks, exposure),
@@ -132,10 +145,10 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
     stages = stage_posterior(fitted.stages, tallies)
     values = value_posterior(fitted.values, told.won)
     response, spent = fitted.response, told.sums.spend
-    wear, saturation = -response.wear * spent, np.log(response.part(told.budget))
+    wear, saturation = -told.wear.rate * spent, np.log(response.part(told.budget))
     # How much the day's loss to saturation would change with the log of the room: between 0 (none) and 1.
     steep = np.minimum(told.budget / response.room / 2, 1.0)
-    shape_variance = response.wear_variance * spent**2 + response.log_room_variance * steep**2
+    shape_variance = told.wear.variance * spent**2 + (response.log_room_variance + ROOM_AD_SD**2) * steep**2
     return View(
         fitted=fitted,
         told=told,
@@ -148,7 +161,11 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
         posterior=posterior(
             leads.mean + stages.mean.sum(axis=1) + values.mean + wear,
             saturation,
-            leads.own_variance + stages.own_variance.sum(axis=1) + values.own_variance + shape_variance,
+            leads.own_variance
+            + stages.own_variance.sum(axis=1)
+            + stages.quality_variance
+            + values.own_variance
+            + shape_variance,
             leads.common_variance + stages.common_variance + values.common_variance,
         ),
     )
@@ -161,8 +178,8 @@ def next_sd(view: View, cycle_days: float) -> Floats:
     and by half of the open deals, which will have told by then.
     """
     coming = np.exp(view.leads.mean + view.wear) * view.fitted.response.fresh(view.told.budget) * cycle_days
-    _, trigamma_share = view.leads.shape, view.leads.shape / (view.leads.shape + coming)
-    variance = view.leads.own_variance * trigamma_share + view.values.own_variance
+    kept = view.leads.shape / (view.leads.shape + coming)
+    variance = view.leads.own_variance * kept + view.values.own_variance + view.stages.quality_variance
     seen = view.stages.successes + view.stages.failures
     arriving = coming
     for step in range(seen.shape[1]):

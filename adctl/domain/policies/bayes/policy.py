@@ -11,7 +11,6 @@ from adctl.domain.ids import digest
 from adctl.domain.policies.bayes.budget import share_out
 from adctl.domain.policies.bayes.evidence.columns import evidence_columns
 from adctl.domain.policies.bayes.evidence.flips import Flip, flip
-from adctl.domain.policies.bayes.exposure import effective
 from adctl.domain.policies.bayes.fitting import Fitted, View, matured, next_sd, view_of
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.parameters import BayesParameters
@@ -102,8 +101,7 @@ class BayesPolicy(BayesParameters):
         return np.asarray(self._log_e(view) < -np.log(self.gate_alpha), dtype=np.bool_)
 
     def _log_e(self, view: View) -> Floats:
-        rows = view.told.rows
-        exposure = matured(view, effective(rows, view.fitted.response, self.half_life))
+        exposure = matured(view, view.told.row_exposure)
         worth = np.exp(view.fitted.values.mean + view.fitted.values.variance / 2)
         bar = np.full(len(exposure), self.kill_roas / worth)
         # The alternative: wins at the account's own rate, spread as its leads are.

@@ -18,6 +18,11 @@ _SIZE_PRIOR = -0.5 * np.linspace(-2.5, 2.5, 11) ** 2
 # Ads that the account's numbers are learned from; more change nothing but the time it takes.
 _SAMPLE = 4_000
 _POOL_PRIOR = (0.5, 0.5)
+_USUAL_SIZE = 25.0
+# The prior of the variance of an ad's quality (log odds), as strong as a standard deviation of 0.1 of that variance.
+_QUALITY_PRIOR = 0.05
+_QUALITY_WEIGHT = 100.0
+_LEAST_QUALITY = 0.005
 # Chances closer to each other than this are the same: the deal's age says nothing either way.
 _SAME = 1e-12
 
@@ -38,19 +43,25 @@ class Tallies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageModel:
-    """The account's P(progress) per step (shape T), the variance of its log, and how alike ads are (a Beta's size)."""
+    """The account's P(progress) per step (shape T), the variance of its log, and how alike ads are (a Beta's size).
+
+    `quality_variance` is that of an ad's quality, which lifts or lowers the odds of all its steps together.
+    """
 
     chance: Floats
     log_variance: Floats
     size: Floats
+    quality_variance: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """Posterior of log P(progress): `mean` and `own_variance` (n, T), `common_variance` of their sum."""
+    """Posterior of log P(progress): `mean` and `own_variance` (n, T); beside them an ad's quality adds
+    `quality_variance` (n) to their sum, and the account's chances `common_variance`."""
 
     mean: Floats
     own_variance: Floats
+    quality_variance: Floats
     common_variance: float
     successes: Floats
     failures: Floats
@@ -105,28 +116,84 @@ def tally(funnel: Funnel, delays: Delays, campaign: Ints) -> Tallies:
 
 
 def fit_stages(tallies: Tallies) -> StageModel:
-    """Each step's chance over ads, weighted by what each ad says about the others, and the size by likelihood."""
+    """Each step's chance over ads, weighted by what each ad says about the others; size and quality by likelihood."""
     k, m = tallies.successes, tallies.failures
-    step = max(len(k) // _SAMPLE, 1)
-    size = np.full(k.shape[1], 25.0)
+    every = max(len(k) // _SAMPLE, 1)
+    size = np.full(k.shape[1], _USUAL_SIZE)
     chance, _ = _pool(k, m, size)
-    size = _sizes(k[::step], m[::step], chance)
-    chance, information = _pool(k, m, size)
-    return StageModel(chance=chance, log_variance=(1 - chance) / (chance * information), size=size)
+    some = k[::every], m[::every]
+    quality = _quality_variance(*some, chance, size)
+    for _ in range(2):
+        hint = _hint(*some, chance, size, quality)
+        size = _sizes(*some, _lifted(chance, hint.others))
+        chance = _pool_given(k, m, size, _hint(k, m, chance, size, quality).others, chance)
+    information = _pool(k, m, size)[1]
+    return StageModel(
+        chance=chance,
+        log_variance=(1 - chance) / (chance * information),
+        size=size,
+        quality_variance=quality,
+    )
 
 
 def stage_posterior(model: StageModel, tallies: Tallies) -> Stages:
-    yes = model.size * model.chance + tallies.successes
-    no = model.size * (1 - model.chance) + tallies.failures
+    """Beta posteriors whose prior mean is lifted by what the ad's other steps tell of its quality."""
+    k, m = tallies.successes, tallies.failures
+    hint = _hint(k, m, model.chance, model.size, model.quality_variance)
+    chance = _lifted(model.chance, hint.others)
+    yes, no = model.size * chance + k, model.size * (1 - chance) + m
     first, first_variance = log_gamma_moments(yes)
     both, both_variance = log_gamma_moments(yes + no)
+    # A change of quality moves the log of each chance by 1 − chance, as far as the ad's own deals leave it open.
+    moved = ((1 - chance) * model.size / (yes + no)).sum(axis=1)
     return Stages(
         mean=first - both,
         own_variance=first_variance - both_variance,
+        quality_variance=moved**2 * hint.variance,
         common_variance=float(model.log_variance.sum()),
         successes=yes,
         failures=no,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hint:
+    """An ad's quality (log odds): for each step what the other steps say (n, T), and its variance given all (n)."""
+
+    others: Floats
+    variance: Floats
+
+
+def _hint(k: Floats, m: Floats, chance: Floats, size: Floats, quality: float) -> _Hint:
+    """One Newton step from the account's chances; each step is as precise as its deals and the ad's own spread let."""
+    seen, weight = _working(k, m, chance, size)
+    said = weight * seen
+    precision = weight.sum(axis=1) + 1 / quality
+    return _Hint(others=(said.sum(axis=1)[:, None] - said) / (precision[:, None] - weight), variance=1 / precision)
+
+
+def _working(k: Floats, m: Floats, chance: Floats, size: Floats) -> tuple[Floats, Floats]:
+    """Each step's log odds beside the account's, to first order and within ±2, and its precision."""
+    information = np.maximum((k + m) * chance * (1 - chance), 1e-9)
+    seen = np.clip((k - (k + m) * chance) / information, -2.0, 2.0)
+    own = 1 / (chance * (1 - chance) * (size + 1))
+    return seen, 1 / (1 / information + own)
+
+
+def _quality_variance(k: Floats, m: Floats, chance: Floats, size: Floats) -> float:
+    """What two steps of one ad have in common, over all pairs; a prior keeps it sensible while little is known."""
+    seen, weight = _working(k, m, chance, size)
+    said = seen * weight
+    pairs = (said.sum(axis=1) ** 2 - (said**2).sum(axis=1)) / 2
+    weights = (weight.sum(axis=1) ** 2 - (weight**2).sum(axis=1)) / 2
+    found = (float(pairs.sum()) + _QUALITY_PRIOR * _QUALITY_WEIGHT) / (float(weights.sum()) + _QUALITY_WEIGHT)
+    return max(found, _LEAST_QUALITY)
+
+
+def _lifted(chance: Floats, log_odds: Floats) -> Floats:
+    """The chances with log odds added, shape (n, T)."""
+    odds = chance / (1 - chance) * np.exp(log_odds)
+    return np.asarray(odds / (1 + odds), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,13 +250,21 @@ def _pool(k: Floats, m: Floats, size: Floats) -> tuple[Floats, Floats]:
     return np.clip(yes / both, 1e-4, 1 - 1e-4), both
 
 
+def _pool_given(k: Floats, m: Floats, size: Floats, hint: Floats, chance: Floats) -> Floats:
+    """The account's chances when the ads that have deals at a step are known to be better or worse than usual."""
+    weight = size / (size + k + m)
+    short = (weight * (k - (k + m) * _lifted(chance, hint))).sum(axis=0)
+    slope = (weight * (k + m)).sum(axis=0) * chance * (1 - chance) + 0.5
+    return np.clip(_lifted(chance, np.clip(short / slope, -1.0, 1.0)), 1e-4, 1 - 1e-4)
+
+
 def _sizes(k: Floats, m: Floats, chance: Floats) -> Floats:
-    """Posterior means (of the log) of each step's Beta size by beta-binomial likelihood."""
+    """Posterior means (of the log) of each step's Beta size by beta-binomial likelihood; `chance` is (n, T)."""
     size = np.exp(_LOG_SIZES)[:, None]
-    sizes = np.empty(len(chance))
-    for step, p in enumerate(chance):
-        yes, no = size * p, size * (1 - p)
+    sizes = np.empty(k.shape[1])
+    for step in range(len(sizes)):
         told = k[:, step] + m[:, step] > 0
+        yes, no = size * chance[told, step], size * (1 - chance[told, step])
         fit = (betaln(yes + k[told, step], no + m[told, step]) - betaln(yes, no)).sum(axis=1) + _SIZE_PRIOR
         weight = np.exp(fit - fit.max())
         sizes[step] = np.exp((weight * _LOG_SIZES).sum() / weight.sum())

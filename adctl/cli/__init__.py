@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from adctl.cli import demo, loop, people, server, stand_ins, winners
+from adctl.cli import demo, loop, people, privacy, rejects, server, stand_ins, winners
 
 app = typer.Typer(
     name="adctl",
@@ -23,6 +23,8 @@ app = typer.Typer(
 loop.register(app)
 winners.register(app)
 people.register(app)
+rejects.register(app)
+privacy.register(app)
 server.register(app)
 demo.register(app)
 stand_ins.register(app)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli import steps
-from adctl.cli.options import Account, AsOf, Config, DryRun, Json, Verbose, examples
+from adctl.cli.options import Account, AsOf, Config, DryRun, Json, MaxRejects, Verbose, examples
 from adctl.cli.running import Invocation, database, perform, perform_job
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def register(app: typer.Typer) -> None:
     )(ingest_ads)
     app.command(
         "ingest-crm",
-        epilog=examples("adctl ingest-crm", "adctl ingest-crm deals.csv --dry-run", "adctl ingest-crm values.json"),
+        epilog=examples(
+            "adctl ingest-crm",
+            "adctl ingest-crm deals.csv --dry-run",
+            "adctl ingest-crm deals.json.gz --max-rejects 20",
+            "adctl ingest-crm --clicks clicks.jsonl --conversions leads.jsonl",
+        ),
     )(ingest_crm)
     app.command("decide", epilog=examples("adctl decide", "adctl decide --dry-run --json"))(decide)
     app.command("enqueue", epilog=examples("adctl enqueue --dry-run", "adctl enqueue"))(enqueue)
@@ -90,6 +95,7 @@ def sync_hubspot(
 
 def ingest_ads(
     file: Annotated[Path, typer.Argument(help="The export, - for standard input.", metavar="FILE")],
+    max_rejects: MaxRejects = 0,
     account: Account = None,
     as_of: AsOf = None,
     dry_run: DryRun = False,
@@ -97,32 +103,46 @@ def ingest_ads(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Take an Ads Manager export (CSV) in: all of it, or nothing. --dry-run shows how its columns are understood."""
+    """Take an Ads Manager export in (CSV, JSON, JSON Lines, also gzip): all of it, or nothing.
+
+    --dry-run shows how its columns are understood.
+    """
 
     perform_job(
         Invocation(command="ingest-ads", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: steps.ingest_ads(job, file, as_of=_day(as_of)),
+        lambda job: steps.ingest_ads(job, file, as_of=_day(as_of), max_rejects=max_rejects),
     )
 
 
 def ingest_crm(
     file: Annotated[
         Path | None,
-        typer.Argument(help="A CRM export (CSV), or values per ad (JSON); - for standard input.", metavar="[FILE]"),
+        typer.Argument(
+            help="Deals (CSV, JSON, JSON Lines, also gzip), or values per ad (JSON); - for standard input.",
+            metavar="[FILE]",
+        ),
     ] = None,
+    clicks: Annotated[
+        Path | None, typer.Option("--clicks", help="Tracked clicks: click_id, ad_id, clicked_at …", metavar="FILE")
+    ] = None,
+    conversions: Annotated[
+        Path | None,
+        typer.Option("--conversions", help="What leads were seen with: deal_id, converted_at …", metavar="FILE"),
+    ] = None,
+    max_rejects: MaxRejects = 0,
     account: Account = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Tie every deal to the ad it came from and value it at its stage; with FILE, take that in first."""
+    """Tie every deal to the ad it came from and value it at its stage; with files, take them in first."""
 
     perform_job(
         Invocation(command="ingest-crm", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: steps.ingest_crm(job, file),
+        lambda job: steps.ingest_crm(job, file, clicks=clicks, conversions=conversions, max_rejects=max_rejects),
     )
 
 

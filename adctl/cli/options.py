@@ -17,6 +17,10 @@ Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="The settings file, instead of adctl.toml.", metavar="FILE")
 ]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more to stderr; -vv for details.")]
+MaxRejects = Annotated[
+    int,
+    typer.Option("--max-rejects", min=0, max=100_000, help="Set up to this many bad rows aside instead of refusing."),
+]
 AsOf = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The account's day, instead of today.", metavar="YYYY-MM-DD"),

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import socket
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from adctl.errors import InputRejectedError, UsageError
+
 if TYPE_CHECKING:
+    from adctl.adapters.crm_intake import CrmFile, Files
     from adctl.adapters.physical_lines import Source
+    from adctl.adapters.store.rejects import Reject
     from adctl.cli.running import Job
     from adctl.domain.exports import StageNames
+    from adctl.domain.rejects import KeptRows
     from adctl.domain.report import Report
     from adctl.settings import AccountSettings
 
@@ -37,31 +43,121 @@ def sync_hubspot(job: Job, *, full: bool = False) -> Report:
         return run(job.engine, job.profile, crm, full=full, dry_run=job.dry_run)
 
 
-def ingest_ads(job: Job, file: Path, *, as_of: date | None = None) -> Report:
+def ingest_ads(job: Job, file: Path, *, as_of: date | None = None, max_rejects: int = 0) -> Report:
     from adctl.commands.ingest_ads import run
 
     return run(
-        job.engine, job.profile, _source(file), as_of=as_of, columns=job.account.columns.ads, dry_run=job.dry_run
+        job.engine,
+        job.profile,
+        _source(file),
+        as_of=as_of,
+        columns=job.account.columns.ads,
+        max_rejects=max_rejects,
+        run_id=job.run_id,
+        dry_run=job.dry_run,
     )
 
 
-def ingest_crm(job: Job, file: Path | None = None) -> Report:
-    from adctl.cli.wiring import stage_values
-    from adctl.commands.ingest_crm import CrmFile, run
+def ingest_crm(
+    job: Job,
+    file: Path | None = None,
+    *,
+    clicks: Path | None = None,
+    conversions: Path | None = None,
+    max_rejects: int = 0,
+) -> Report:
+    """Raises UsageError when standard input is to be several files."""
+    from adctl.adapters.crm_intake import Files
 
-    taken = None
-    if file is not None:
-        taken = CrmFile(
-            source=_source(file),
-            is_performances=_is_json(file),
-            columns=job.account.columns.crm,
-            stage_names=_stage_names(job.account),
+    if [str(one) for one in (file, clicks, conversions)].count("-") > 1:
+        raise UsageError("standard input can be one file only", fix="name the other one")
+    files = Files(
+        deals=None if file is None else _crm_file(job, _source(file)),
+        clicks=None if clicks is None else _source(clicks),
+        conversions=None if conversions is None else _source(conversions),
+        max_rejects=max_rejects,
+        run_id=job.run_id,
+    )
+    return _take_in(job, files)
+
+
+def retry_rejects(job: Job) -> Report:
+    """Reads every row that was set aside once more; what is good now is loaded."""
+    from adctl.adapters.db import transaction
+    from adctl.adapters.store import rejects
+    from adctl.domain.report import Fact, Kind, Report
+
+    with transaction(job.engine, read_only=True) as connection:
+        before = rejects.waiting(connection, job.profile.account)
+    batches: dict[tuple[str, bytes], list[rejects.Reject]] = {}
+    for one in before:
+        if one.cells is not None:
+            batches.setdefault((one.kind, one.file_digest), []).append(one)
+    for (kind, _), batch in batches.items():
+        # A file whose columns no longer fit stays as it is.
+        with suppress(InputRejectedError):
+            _retry(job, kind, batch)
+    with transaction(job.engine, read_only=True) as connection:
+        after = rejects.waiting(connection, job.profile.account)
+    loaded = len(before) - len(after)
+    return Report(
+        command="rejects retry",
+        account=job.profile.account,
+        summary=f"{loaded} of {len(before)} rows loaded." if loaded else "No changes.",
+        facts=(
+            Fact(key="loaded", label="loaded", value=loaded, kind=Kind.COUNT),
+            Fact(key="waiting", label="still set aside", value=len(after), kind=Kind.COUNT),
+        ),
+        exit_code=3 if after else 0,
+    )
+
+
+def _retry(job: Job, kind: str, batch: list[Reject]) -> None:
+    from adctl.adapters.crm_intake import Files
+    from adctl.adapters.store.rejects import kept_rows
+    from adctl.commands import ingest_ads
+
+    rows, most = kept_rows(batch), len(batch)
+    if kind == "ads":
+        ingest_ads.run(
+            job.engine,
+            job.profile,
+            rows,
+            as_of=date.fromisoformat(batch[0].context["day"] or ""),
+            columns=job.account.columns.ads,
+            max_rejects=most,
         )
+        return
+    _take_in(
+        job,
+        Files(
+            deals=_crm_file(job, rows) if kind == "crm" else None,
+            clicks=rows if kind == "clicks" else None,
+            conversions=rows if kind == "conversions" else None,
+            max_rejects=most,
+        ),
+    )
+
+
+def _crm_file(job: Job, source: Source | KeptRows) -> CrmFile:
+    from adctl.adapters.crm_intake import CrmFile
+
+    return CrmFile(source=source, columns=job.account.columns.crm, stage_names=_stage_names(job.account))
+
+
+def _take_in(job: Job, files: Files) -> Report:
+    from adctl.cli.privacy import privacy_of
+    from adctl.cli.wiring import stage_values
+    from adctl.commands.ingest_crm import Switches, run
+
+    layers = job.account.attribution
     return run(
         job.engine,
         job.profile,
-        taken,
+        None,
         stage_values(job.account),
+        files=replace(files, privacy=privacy_of(job)),
+        switches=Switches(fingerprint=layers.fingerprint, probabilistic=layers.probabilistic),
         window=timedelta(days=job.account.attribution_window_days),
         dry_run=job.dry_run,
     )
@@ -134,14 +230,6 @@ def index_winners(job: Job) -> Report:
 
 def _source(file: Path) -> Source:
     return sys.stdin.buffer if str(file) == "-" else file
-
-
-def _is_json(file: Path) -> bool:
-    """By the file's name, or by the first character on standard input, which is looked at and not taken."""
-    piped = sys.stdin.buffer
-    if str(file) == "-" and isinstance(piped, io.BufferedReader):
-        return piped.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-    return file.suffix.lower() == ".json"
 
 
 def _stage_names(account: AccountSettings) -> StageNames:

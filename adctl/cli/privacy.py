@@ -1,0 +1,119 @@
+"""The commands that let personal data go, and the evidence of one deal: purge, forget, why deal."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from getpass import getpass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
+from adctl.cli.running import Invocation, Job, perform_job, perform_reading
+from adctl.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from adctl.domain.privacy import PrivacyKeys
+    from adctl.domain.report import Report
+
+_LONGEST_LINE = 1024
+
+why = typer.Typer(
+    name="why", help="The evidence behind what adctl holds true.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Adds the commands."""
+    parent.add_typer(why)
+    parent.command("purge", epilog=examples("adctl purge --dry-run", "adctl purge"))(purge)
+    parent.command("forget", epilog=examples("adctl forget < address.txt", "adctl forget --email -"))(forget)
+
+
+def privacy_of(job: Job) -> PrivacyKeys | None:
+    """The keys that personal data is hashed with, None when there is none. Raises ConfigurationError for a weak one."""
+    from adctl.domain.privacy import privacy_keys
+
+    current = job.account.privacy_key or job.settings.privacy_key
+    previous = job.account.privacy_key_previous or job.settings.privacy_key_previous
+    return privacy_keys(current.reveal(), previous.reveal() if previous else None) if current else None
+
+
+@why.command("deal", epilog=examples("adctl why deal 7001", "adctl why deal 7001 --json"))
+def why_deal(
+    deal_id: Annotated[str, typer.Argument(help="The deal's id in the CRM.", metavar="ID")],
+    account: Account = None,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Show a deal's stage moves, what it counts as, the ad it came from, and the layers that were tried."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.why_deal import run
+        from adctl.domain.ids import DealId
+
+        return run(job.engine, job.profile, DealId(deal_id))
+
+    perform_reading(Invocation(command="why deal", as_json=as_json, config=config, verbose=verbose), account, work)
+
+
+def purge(
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Delete clicks, conversions and their keys past window and retention.click_days, and old rejected rows."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.purge import run
+
+        kept = job.account.retention
+        window = timedelta(days=job.account.attribution_window_days)
+        return run(
+            job.engine,
+            job.profile,
+            clicks=window + timedelta(days=kept.click_days),
+            rejects=timedelta(days=kept.reject_days),
+            dry_run=job.dry_run,
+        )
+
+    perform_job(
+        Invocation(command="purge", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run), account, work
+    )
+
+
+def forget(
+    email: Annotated[str, typer.Option("--email", help="- for standard input; never the address.", metavar="-")] = "-",
+    account: Account = None,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Erase what belongs to an e-mail address, read from standard input or asked for; it must be no argument."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.forget import run
+
+        keys = privacy_of(job)
+        if keys is None:
+            raise ConfigurationError(
+                "privacy_key: not set, so no address was ever kept, not even as a hash",
+                fix="set ADCTL_PRIVACY_KEY to the key that the files were taken in with",
+            )
+        return run(job.engine, job.profile, _address(email), keys)
+
+    perform_job(Invocation(command="forget", as_json=as_json, config=config, verbose=verbose), account, work)
+
+
+def _address(option: str) -> str:
+    if option != "-":
+        what = "--email: an address on the command line is visible to every user of this host"
+        raise UsageError(what, fix="give it on standard input: adctl forget < file")
+    if sys.stdin.isatty():
+        return getpass("E-mail address (not shown): ")
+    line = sys.stdin.buffer.readline(_LONGEST_LINE)
+    return line.decode("utf-8", "replace").strip()

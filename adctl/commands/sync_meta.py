@@ -2,90 +2,246 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, entities, insights, runs
+from adctl.adapters.store import accounts, entities, insights, reports, runs
+from adctl.adapters.store.reports import PendingReport
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.creatives import Creative
-from adctl.domain.entities import Ad, AdAccount
-from adctl.domain.insights import Insight
-from adctl.domain.ports import AdsPlatform
+from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign
+from adctl.domain.insights import Insight, InsightPart
+from adctl.domain.ports import AdsPlatform, ReportState
 from adctl.domain.report import Fact, Kind, Report
-from adctl.errors import ConfigurationError
+from adctl.errors import BusyError, ConfigurationError, UnavailableError
 
 # Meta restates a day for 28 days.
 RESTATED_DAYS = 28
+# From so many expected rows on (ads times days), Meta makes a report instead of answering page by page.
+REPORT_FROM = 20_000
+# A report that is not there after this long is asked for in smaller parts; asking again for the same makes it worse.
+_GIVEN_UP = timedelta(minutes=60)
+_STALE = timedelta(hours=24)
+_REPORTS_AT_ONCE = 4
+_POLL_SECONDS = 5
+_PATIENCE_SECONDS = 120
 _BATCH = 5000
 
 
 def run(
-    engine: Engine, profile: AccountProfile, platform: AdsPlatform, *, days: int = RESTATED_DAYS, dry_run: bool = False
+    engine: Engine,
+    profile: AccountProfile,
+    platform: AdsPlatform,
+    *,
+    days: int = RESTATED_DAYS,
+    dry_run: bool = False,
+    report_from: int = REPORT_FROM,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
     """Reads the account whole and the last `days` account days of insights; the same again writes nothing.
 
-    Raises ConfigurationError when Meta's currency or time zone is not the configured one.
+    Raises ConfigurationError when Meta's currency or time zone is not the configured one, BusyError while Meta wants to
+    be left alone (without asking anything) and when a report is still being made: the next run reads it.
     """
-    facts = platform.account()
-    _refuse_other_account(profile, facts)
-    with transaction(engine, read_only=dry_run) as connection:
-        now = accounts.now(connection)
-        if not dry_run:
-            accounts.ensure(connection, profile)
-    until = now.astimezone(ZoneInfo(profile.timezone)).date()
-    since = until - timedelta(days=days)
-    campaigns = tuple(platform.campaigns())
-    ad_sets = tuple(platform.ad_sets())
-    ads, creatives = _split(platform.ads())
-    changed = 0
-    if not dry_run:
-        with transaction(engine) as connection:
-            changed += accounts.update_from_meta(connection, profile.account, facts)
-            changed += entities.upsert_campaigns(connection, profile.account, campaigns, now)
-            changed += entities.upsert_ad_sets(connection, profile.account, ad_sets, now)
-            changed += entities.upsert_creatives(connection, profile.account, creatives, now)
-            changed += entities.upsert_ads(connection, profile.account, ads, now)
-            changed += entities.mark_vanished(
-                connection, profile.account, campaigns=campaigns, ad_sets=ad_sets, ads=ads, read_at=now
-            )
-    rows, written = _insights(engine, profile, platform.insights(since, until), dry_run=dry_run)
-    if not dry_run:
-        with transaction(engine) as connection:
-            runs.advance_watermark(connection, profile.account, "meta.insights", now)
-    counts = {"campaigns": len(campaigns), "ad_sets": len(ad_sets), "ads": len(ads), "insight_rows": len(rows)}
-    return Report(
-        command="sync-meta",
-        account=profile.account,
-        currency=profile.currency,
-        dry_run=dry_run,
-        summary=_summary(counts, changed + written, dry_run=dry_run),
-        facts=(
-            *(Fact(key=k, label=k.replace("_", " "), value=v, kind=Kind.COUNT) for k, v in counts.items()),
-            Fact(key="spend", label="spend read", value=sum(r.spend for r in rows), kind=Kind.MONEY),
-            Fact(key="since", label="since", value=since),
-            Fact(key="until", label="until", value=until),
-            Fact(key="written", label="rows written", value=changed + written, kind=Kind.COUNT),
-        ),
-    )
+    _refuse_while_resting(engine, profile)
+    with _noting_usage(engine, profile, platform, dry_run=dry_run):
+        return _Session(
+            engine=engine, profile=profile, platform=platform, dry_run=dry_run, tally=Counter(), sleep=sleep
+        ).sync(days, report_from)
 
 
-def _insights(
-    engine: Engine, profile: AccountProfile, rows: Iterator[Insight], *, dry_run: bool
-) -> tuple[list[Insight], int]:
-    """Written batch by batch: never a transaction across a request."""
-    seen: list[Insight] = []
-    written = 0
-    while batch := list(islice(rows, _BATCH)):
-        seen.extend(batch)
-        if not dry_run:
+def _refuse_while_resting(engine: Engine, profile: AccountProfile) -> None:
+    with transaction(engine, read_only=True) as connection:
+        resting = reports.waits(connection, profile.account)
+    if resting:
+        use_case, until = max(resting.items(), key=lambda item: item[1])
+        raise BusyError(
+            f"meta: {use_case} of account {profile.account!r} rests until {until:%Y-%m-%d %H:%M:%S} UTC",
+            fix="a tick after that goes on",
+        )
+
+
+@contextmanager
+def _noting_usage(engine: Engine, profile: AccountProfile, platform: AdsPlatform, *, dry_run: bool) -> Iterator[None]:
+    """However the run ends, what Meta said of its limits holds for the next one."""
+    try:
+        yield
+    finally:
+        waits = platform.usage()
+        if waits and not dry_run:
             with transaction(engine) as connection:
-                written += insights.upsert(connection, profile.account, batch, accounts.now(connection))
-    return seen, written
+                reports.note_waits(connection, profile.account, waits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Objects:
+    """All that the account holds."""
+
+    campaigns: tuple[Campaign, ...]
+    ad_sets: tuple[AdSet, ...]
+    ads: tuple[Ad, ...]
+    creatives: tuple[Creative, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """What one run works with; `tally` counts insight rows, spend (minor units) and rows written."""
+
+    engine: Engine
+    profile: AccountProfile
+    platform: AdsPlatform
+    dry_run: bool
+    tally: Counter[str]
+    sleep: Callable[[float], None]
+
+    def sync(self, days: int, report_from: int) -> Report:
+        facts = self.platform.account()
+        _refuse_other_account(self.profile, facts)
+        with transaction(self.engine, read_only=self.dry_run) as connection:
+            now = accounts.now(connection)
+            if not self.dry_run:
+                accounts.ensure(connection, self.profile)
+        until = now.astimezone(ZoneInfo(self.profile.timezone)).date()
+        since = until - timedelta(days=days)
+        minima = self.platform.minimum_budgets()
+        if not facts.min_daily_budget:
+            facts = replace(facts, min_daily_budget=minima.get("min_daily_budget_imp", 0))
+        campaigns, ad_sets = tuple(self.platform.campaigns()), tuple(self.platform.ad_sets())
+        ads, creatives = _split(self.platform.ads())
+        objects = _Objects(campaigns=campaigns, ad_sets=ad_sets, ads=ads, creatives=creatives)
+        if not self.dry_run:
+            self._store_objects(objects, facts, minima, now)
+        reached = self._read_insights(since, until, now, objects, report_from)
+        self._read_deleted_ads(since, until)
+        if not self.dry_run:
+            with transaction(self.engine) as connection:
+                runs.advance_watermark(connection, self.profile.account, "meta.insights", reached)
+        return self._report(objects, since, until)
+
+    def _store_objects(self, objects: _Objects, facts: AdAccount, minima: Mapping[str, int], now: datetime) -> None:
+        account = self.profile.account
+        with transaction(self.engine) as connection:
+            self.tally["written"] += (
+                accounts.update_from_meta(connection, account, facts)
+                + entities.upsert_minimum_budgets(connection, account, minima, now)
+                + entities.upsert_campaigns(connection, account, objects.campaigns, now)
+                + entities.upsert_ad_sets(connection, account, objects.ad_sets, now)
+                + entities.upsert_creatives(connection, account, objects.creatives, now)
+                + entities.upsert_ads(connection, account, objects.ads, now)
+                + entities.mark_vanished(
+                    connection,
+                    account,
+                    campaigns=objects.campaigns,
+                    ad_sets=objects.ad_sets,
+                    ads=objects.ads,
+                    read_at=now,
+                )
+            )
+
+    def _read_insights(self, since: date, until: date, now: datetime, objects: _Objects, report_from: int) -> datetime:
+        """Reads the days, or what an earlier run had wanted of Meta; returns when what was read had been wanted."""
+        if self.dry_run:
+            self._take(self.platform.insights(since, until))
+            return now
+        with transaction(self.engine) as connection:
+            reports.drop(connection, self.profile.account, now - _STALE)
+            left = reports.pending(connection, self.profile.account)
+            large = len(objects.ads) * ((until - since).days + 1) >= report_from
+            if large and not left:
+                reports.want(connection, self.profile.account, [InsightPart(since=since, until=until)], now)
+        if not left and not large:
+            self._take(self.platform.insights(since, until))
+            return now
+        self._read_reports([one for one in objects.campaigns if one.status != "DELETED"])
+        return min((one.wanted_at for one in left), default=now)
+
+    def _read_reports(self, campaigns: list[Campaign]) -> None:
+        """Until none is left; BusyError when Meta takes longer than this run has patience for."""
+        waited = 0
+        while True:
+            with transaction(self.engine) as connection:
+                left = reports.pending(connection, self.profile.account)
+            if not left:
+                return
+            if any([self._advance(one, campaigns) for one in left[:_REPORTS_AT_ONCE]]):
+                continue
+            if waited >= _PATIENCE_SECONDS:
+                raise BusyError(f"meta: {len(left)} reports are still being made", fix="the next tick reads them")
+            self.sleep(_POLL_SECONDS)
+            waited += _POLL_SECONDS
+
+    def _advance(self, one: PendingReport, campaigns: list[Campaign]) -> bool:
+        """Takes one report a step further; False when there is nothing to do but wait."""
+        if one.report_run_id is None or one.requested_at is None:
+            run_id = self.platform.start_report(one.part)
+            with transaction(self.engine) as connection:
+                reports.requested(connection, self.profile.account, one.part, run_id, accounts.now(connection))
+            return True
+        status = self.platform.report_status(one.report_run_id)
+        if status.state is ReportState.DONE:
+            self._take(self.platform.report_rows(one.report_run_id))
+            with transaction(self.engine) as connection:
+                reports.done(connection, self.profile.account, one.part)
+            return True
+        with transaction(self.engine) as connection:
+            age = accounts.now(connection) - one.requested_at
+            if status.state is ReportState.RUNNING and age <= _GIVEN_UP:
+                return False
+            smaller = one.part.halves([campaign.campaign_id for campaign in campaigns])
+            if not smaller:
+                raise UnavailableError(f"meta: no report of {one.part}: {status.detail or 'not made within an hour'}")
+            reports.done(connection, self.profile.account, one.part)
+            reports.want(connection, self.profile.account, smaller, one.wanted_at)
+        return True
+
+    def _read_deleted_ads(self, since: date, until: date) -> None:
+        """What was spent before it was deleted is restated too, and the account's insights leave it out."""
+        with transaction(self.engine, read_only=True) as connection:
+            deleted = insights.of_deleted_ads(connection, self.profile.account, since)
+        for ad_id in deleted:
+            self._take(self.platform.insights_of_ad(ad_id, since, until))
+
+    def _take(self, rows: Iterable[Insight]) -> None:
+        """Written batch by batch: never a transaction across a request."""
+        source = iter(rows)
+        while batch := list(islice(source, _BATCH)):
+            self.tally.update(insight_rows=len(batch), spend=sum(row.spend for row in batch))
+            if not self.dry_run:
+                with transaction(self.engine) as connection:
+                    self.tally["written"] += insights.upsert(
+                        connection, self.profile.account, batch, accounts.now(connection)
+                    )
+
+    def _report(self, objects: _Objects, since: date, until: date) -> Report:
+        counts = {
+            "campaigns": len(objects.campaigns),
+            "ad_sets": len(objects.ad_sets),
+            "ads": len(objects.ads),
+            "insight_rows": self.tally["insight_rows"],
+        }
+        return Report(
+            command="sync-meta",
+            account=self.profile.account,
+            currency=self.profile.currency,
+            dry_run=self.dry_run,
+            summary=_summary(counts, self.tally["written"], dry_run=self.dry_run),
+            facts=(
+                *(Fact(key=k, label=k.replace("_", " "), value=v, kind=Kind.COUNT) for k, v in counts.items()),
+                Fact(key="spend", label="spend read", value=self.tally["spend"], kind=Kind.MONEY),
+                Fact(key="since", label="since", value=since),
+                Fact(key="until", label="until", value=until),
+                Fact(key="written", label="rows written", value=self.tally["written"], kind=Kind.COUNT),
+            ),
+        )
 
 
 def _split(pairs: Iterator[tuple[Ad, Creative | None]]) -> tuple[tuple[Ad, ...], tuple[Creative, ...]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from adctl.domain.ids import AdId, AdSetId, CampaignId
 
@@ -28,3 +29,21 @@ class Insight:
     purchases: int
     purchase_value: int
     windows: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsightPart:
+    """Days of insights (both inclusive) of the account, or of one campaign, that are read as one report."""
+
+    since: date
+    until: date
+    campaign_id: CampaignId | None = None
+
+    def halves(self, campaigns: Sequence[CampaignId]) -> tuple[InsightPart, ...]:
+        """Smaller parts that together are this one: by days, a single day by campaigns; empty when it has none."""
+        if self.since < self.until:
+            middle = self.since + (self.until - self.since) // 2
+            return replace(self, until=middle), replace(self, since=middle + timedelta(days=1))
+        if self.campaign_id is None:
+            return tuple(replace(self, campaign_id=one) for one in campaigns)
+        return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,8 +11,8 @@ from typing import Protocol
 from adctl.domain.creatives import Creative
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
 from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
-from adctl.domain.ids import ContactId, DealId
-from adctl.domain.insights import Insight
+from adctl.domain.ids import AdId, ContactId, DealId
+from adctl.domain.insights import Insight, InsightPart
 
 Progress = Callable[[str], None]
 
@@ -39,14 +39,47 @@ class WriteAnswer:
     retry_after: int = 0
 
 
+class ReportState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportStatus:
+    """How far Meta is with an asynchronous report; `detail` says why it failed."""
+
+    state: ReportState
+    percent: int = 0
+    detail: str = ""
+
+
 class AdsPlatform(Protocol):
     """Meta, as adctl uses it. Reads raise UnavailableError, DeniedError or BusyError; a write answers."""
+
+    def usage(self) -> Mapping[str, int]:
+        """Use case -> seconds from now until Meta wants to hear of it again; empty when nothing must wait."""
+        ...
+
+    def minimum_budgets(self) -> Mapping[str, int]:
+        """Kind -> the smallest daily budget in the account's currency, minor units."""
+        ...
 
     def account(self) -> AdAccount: ...
     def campaigns(self) -> Iterator[Campaign]: ...
     def ad_sets(self) -> Iterator[AdSet]: ...
     def ads(self) -> Iterator[tuple[Ad, Creative | None]]: ...
     def insights(self, since: date, until: date) -> Iterator[Insight]: ...
+    def insights_of_ad(self, ad_id: AdId, since: date, until: date) -> Iterator[Insight]:
+        """Of one ad, deleted ones too, which the account's insights leave out."""
+        ...
+
+    def start_report(self, part: InsightPart) -> str:
+        """Has Meta make a report; returns its id, which later runs may ask for."""
+        ...
+
+    def report_status(self, report_run_id: str) -> ReportStatus: ...
+    def report_rows(self, report_run_id: str) -> Iterator[Insight]: ...
     def read(self, kind: EntityKind, entity_id: str) -> EntityState | None:
         """The object as it is now, None when Meta says that it does not exist."""
         ...

@@ -77,7 +77,8 @@ class MetaServer(StandIn):
         return self._get_node(request, parts[0]) if len(parts) == 1 else self._get_edge(request, *parts)
 
     def _post(self, request: Request, parts: list[str]) -> Any:
-        if parts == [self.world.tree.account.node_id, "insights"]:
+        if parts[1:] == ["insights"]:
+            self._node(parts[0])
             query = parse_query(self.world, parts[0], request.params)
             return {"report_run_id": self._reports.start(query, request.fault)}
         node = self.world.tree.by_id.get(parts[0])

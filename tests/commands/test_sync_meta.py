@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import date, timedelta
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
-from adctl.errors import ConfigurationError, UnavailableError
+from adctl.adapters.db import transaction
+from adctl.adapters.store import insights
+from adctl.cli.wiring import meta
+from adctl.commands import sync_meta
+from adctl.domain.ids import AdId
+from adctl.domain.report import Report
+from adctl.errors import BusyError, ConfigurationError, UnavailableError
+from adctl.sandbox import Exchange
 from adctl.sandbox.ad_objects import effective_status
-from tests.builders import LEDGER, START, Loop, fact
+from tests.builders import ACCOUNT, LEDGER, SMALL, START, Loop, fact
 
 
 def test_the_stored_objects_are_the_worlds(loop: Loop) -> None:
@@ -170,3 +179,214 @@ def test_the_token_stands_in_no_line_of_the_logs(loop: Loop) -> None:
     outcome = loop.command_line()("sync-meta", "-vv", "--json")
     assert outcome.code == 78
     assert loop.sandbox.meta_token not in outcome.out + outcome.err
+
+
+# --- readings --------------------------------------------------------------------------------------------------------
+
+
+def test_each_reading_is_kept_with_its_time_and_only_where_a_figure_changed(loop: Loop) -> None:
+    loop.sync_meta()
+    day, ad_id = START - timedelta(days=3), AdId(loop.sandbox.world.tree.ads[0].id)
+    first_read = loop.sandbox.world.now
+    readings = len(loop.rows("insight_readings"))
+    assert readings == len(loop.rows("insights"))
+    loop.sync_meta()
+    assert len(loop.rows("insight_readings")) == readings
+    loop.advance(seconds=90)
+    loop.sandbox.world.delivery.days[day].clicks[0] += 7
+    loop.sync_meta()
+
+    with transaction(loop.engine, read_only=True) as connection:
+        then, now = (
+            {(one.ad_id, one.day): one for one in insights.known_at(connection, ACCOUNT, at, since=day, until=day)}
+            for at in (first_read + timedelta(seconds=80), loop.sandbox.world.now)
+        )
+
+    assert len(loop.rows("insight_readings")) == readings + 1
+    assert now[ad_id, day].clicks == then[ad_id, day].clicks + 7
+    assert {key: one for key, one in now.items() if key != (ad_id, day)} == {
+        key: one for key, one in then.items() if key != (ad_id, day)
+    }
+    with transaction(loop.engine, read_only=True) as connection:
+        before = insights.known_at(connection, ACCOUNT, first_read - timedelta(days=1), since=day, until=day)
+    assert before == ()
+
+
+def test_a_reading_is_never_changed_or_removed(loop: Loop) -> None:
+    loop.sync_meta()
+    for statement in ("update insight_readings set clicks = 0", "delete from insight_readings"):
+        with pytest.raises(DBAPIError, match="never changed or removed"):
+            loop.run_sql(statement)
+
+
+def test_what_a_deleted_ad_had_spent_is_still_restated(loop: Loop) -> None:
+    loop.sync_meta()
+    day, ad = START - timedelta(days=3), loop.sandbox.world.tree.ads[0]
+    loop.sandbox.meta.edit_by_person({"id": ad.id, "status": "DELETED"})
+    loop.sync_meta()
+    clicks = loop.value("select clicks from insights where ad_id = :ad and day = :day", ad=ad.id, day=day)
+    loop.sandbox.world.delivery.days[day].clicks[0] += 5
+    loop.advance(minutes=1)
+    loop.sync_meta()
+    assert loop.value("select clicks from insights where ad_id = :ad and day = :day", ad=ad.id, day=day) == clicks + 5
+
+
+def test_the_attribution_windows_are_asked_for_and_stored(loop: Loop) -> None:
+    loop.sync_meta()
+    asked = [one for one in loop.sandbox.meta_log if one.path.endswith("insights")]
+    assert {one.params["action_attribution_windows"] for one in asked} == {'["7d_click","1d_view"]'}
+    assert {row["windows"] for row in loop.rows("insights")} == {"7d_click,1d_view"}
+
+
+def test_metas_minimum_budgets_are_stored_in_the_accounts_currency(loop: Loop) -> None:
+    loop.sync_meta()
+    assert {row["kind"]: row["amount"] for row in loop.rows("minimum_budgets")} == {
+        "min_daily_budget_imp": 100,
+        "min_daily_budget_video_views": 100,
+        "min_daily_budget_high_freq": 500,
+        "min_daily_budget_low_freq": 4000,
+    }
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [{**SMALL, "start": date(2026, 3, 29)}, {**SMALL, "start": date(2026, 10, 25)}],
+    indirect=True,
+    ids=["the short day", "the long day"],
+)
+def test_days_are_the_accounts_over_a_change_of_the_clocks(loop: Loop) -> None:
+    """At 23:30 UTC the account in Berlin has already begun the next day."""
+    start = loop.sandbox.world.today
+    loop.advance(hours=(23.5 - loop.sandbox.world.now.hour))
+    report = loop.sync_meta()
+    assert fact(report, "until") == start + timedelta(days=1)
+    assert loop.value("select max(day) from insights") <= start + timedelta(days=1)
+    assert loop.value("select sum(spend) from insights") == loop.sandbox.world.totals().spend
+    by_day = "select sum(spend) from insights where day = :day"
+    assert loop.value(by_day, day=start) == sum(loop.sandbox.world.spend_minor(start))
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_quota_ends_the_next_run_before_it_asks_anything(loop: Loop) -> None:
+    fault = loop.sandbox.meta.faults.arm("usage", path="insights", percent=100, minutes=25, times=None)
+    loop.sync_meta()
+    asked = len(loop.sandbox.meta_log)
+    outcome = loop.command_line()("sync-meta")
+    assert fault.hits > 0
+    assert outcome.code == BusyError.exit_code
+    assert "rests until 2026-03-02 05:2" in outcome.err
+    assert len(loop.sandbox.meta_log) == asked
+    loop.sandbox.meta.faults.clear()
+    loop.advance(minutes=26)
+    loop.sync_meta()
+    assert len(loop.sandbox.meta_log) > asked
+
+
+def test_a_throttled_run_leaves_its_wait_to_the_next(loop: Loop) -> None:
+    loop.sync_meta()
+    loop.sandbox.meta.faults.arm("graph_error", path="/ads$", code=80004, subcode=2446079)
+    with pytest.raises(BusyError, match="80004"):
+        loop.sync_meta()
+    asked = len(loop.sandbox.meta_log)
+    with pytest.raises(BusyError, match="rests until"):
+        loop.sync_meta()
+    assert len(loop.sandbox.meta_log) == asked
+
+
+def test_a_throttle_on_the_first_call_of_a_new_account_is_just_busy(loop: Loop) -> None:
+    loop.sandbox.meta.faults.arm("graph_error", code=17, subcode=2446079)
+    with pytest.raises(BusyError, match="17"):
+        loop.sync_meta()
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+def by_reports(loop: Loop, sleep: Callable[[float], None] = lambda seconds: None, days: int = 28) -> Report:
+    """As a large account is read."""
+    job = loop.job()
+    with meta(job) as platform:
+        return sync_meta.run(loop.engine, job.profile, platform, days=days, report_from=1, sleep=sleep)
+
+
+def starts(loop: Loop) -> list[Exchange]:
+    return [one for one in loop.posts() if one.path.endswith("insights")]
+
+
+def test_a_large_account_is_read_as_a_report_with_the_same_result(loop: Loop) -> None:
+    by_reports(loop)
+    reported = loop.digest(LEDGER)["insights"]
+    assert len(starts(loop)) == 1
+    loop.run_sql("delete from insights")
+    loop.sync_meta()
+    assert loop.digest(LEDGER)["insights"] == reported
+    assert loop.rows("insight_reports") == []
+
+
+@pytest.mark.parametrize("kind", ["report_stalls", "report_short"])
+def test_a_report_that_is_not_done_is_left_to_the_next_run_and_split_after_an_hour(loop: Loop, kind: str) -> None:
+    loop.sandbox.meta.faults.arm(kind, method="POST", path="insights")
+    slept: list[float] = []
+    with pytest.raises(BusyError, match="still being made"):
+        by_reports(loop, slept.append)
+    assert sum(slept) == 120
+    assert loop.rows("insights") == []
+    loop.advance(minutes=30)
+    with pytest.raises(BusyError):
+        by_reports(loop)
+    assert len(starts(loop)) == 1
+    loop.advance(minutes=31)
+
+    by_reports(loop)
+
+    assert len(starts(loop)) == 3
+    assert loop.value("select sum(spend) from insights") == loop.sandbox.world.totals().spend
+    assert loop.rows("insight_reports") == []
+
+
+def test_a_report_is_resumed_by_its_stored_id_after_a_run_that_died(loop: Loop) -> None:
+    loop.sandbox.meta.faults.arm("status", path=r"/\d+/insights$", times=None)
+    with pytest.raises(UnavailableError):
+        by_reports(loop)
+    (left,) = loop.rows("insight_reports")
+    loop.sandbox.meta.faults.clear()
+    wanted = loop.sandbox.world.now
+    loop.advance(minutes=10)
+    by_reports(loop)
+    assert left["report_run_id"] is not None
+    assert len(starts(loop)) == 1
+    assert loop.value("select until from sync_watermarks where source = 'meta.insights'") == wanted
+    assert loop.value("select sum(spend) from insights") > 0
+
+
+def test_reports_that_fail_are_split_by_days_and_then_by_campaigns(loop: Loop) -> None:
+    loop.sandbox.meta.faults.arm("report_fails", path=r"act_\d+/insights", method="POST", times=None)
+    by_reports(loop, days=1)
+    assert loop.value("select sum(spend) from insights") == sum(
+        sum(loop.sandbox.world.spend_minor(day)) for day in (START - timedelta(days=1), START)
+    )
+    campaigns = {one.id for one in loop.sandbox.world.tree.campaigns}
+    assert {one.path.split("/")[-2] for one in starts(loop)} > campaigns
+
+
+def test_a_report_that_fails_however_small_ends_the_run(loop: Loop) -> None:
+    loop.sandbox.meta.faults.arm("report_fails", path="insights", method="POST", times=None)
+    with pytest.raises(UnavailableError, match="-2/2490547"):
+        by_reports(loop)
+
+
+def test_a_day_that_is_too_much_by_the_row_is_read_by_campaigns(loop: Loop) -> None:
+    loop.sandbox.meta.faults.arm(
+        "graph_error",
+        path=r"act_\d+/insights",
+        times=None,
+        code=1,
+        message="Please reduce the amount of data you're asking for, then retry your request",
+    )
+    loop.sync_meta(days=1)
+    last = START - timedelta(days=1)
+    assert loop.value("select sum(spend) from insights where day >= :day", day=last) == sum(
+        sum(loop.sandbox.world.spend_minor(day)) for day in (last, START)
+    )

@@ -76,6 +76,10 @@ class Graph:
                     raise
             time.sleep(min(self._patience.pause * 2 ** (attempt - 1), _LONGEST_PAUSE))
 
+    def begin(self, path: tuple[str, ...], params: Params) -> Body:
+        """A POST that changes nothing of the account's; sent once, for an answer that is lost leaves work behind."""
+        return self._body(self._wire.exchange("POST", path, params, deadline=self._patience.read_deadline))
+
     def pages(self, path: tuple[str, ...], params: Params, *, limit: int) -> Iterator[list[Body]]:
         """Every page of an edge. An empty page with a next one goes on; "too much data" halves the page.
 

@@ -11,14 +11,33 @@ from typing import Final, Self
 from adctl.adapters.meta import creatives, insights
 from adctl.adapters.meta.faults import MissingObjectError, TooMuchDataError
 from adctl.adapters.meta.graph import Body, Graph, Patience
-from adctl.adapters.meta.parsing import account_of, ad_of, ad_set_of, campaign_of, is_object_id, state_of
+from adctl.adapters.meta.parsing import (
+    account_of,
+    ad_of,
+    ad_set_of,
+    campaign_of,
+    is_object_id,
+    object_id,
+    state_of,
+    text,
+    whole,
+)
 from adctl.domain.creatives import Creative
 from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
-from adctl.domain.insights import Insight
-from adctl.domain.ports import WriteAnswer
+from adctl.domain.ids import AdId
+from adctl.domain.insights import Insight, InsightPart
+from adctl.domain.ports import ReportState, ReportStatus, WriteAnswer
 from adctl.errors import ConfigurationError, UnavailableError
 
 _ACCOUNT_FIELDS: Final = "id,account_id,name,currency,timezone_name,account_status,min_daily_budget"
+_REPORT_FIELDS: Final = "id,async_status,async_percent_completion,error_code,error_subcode,error_message"
+_MINIMA: Final = (
+    "min_daily_budget_imp",
+    "min_daily_budget_high_freq",
+    "min_daily_budget_low_freq",
+    "min_daily_budget_video_views",
+)
+_MINIMA_FIELDS: Final = ",".join(("currency", *_MINIMA))
 _STATE_FIELDS: Final = {
     EntityKind.CAMPAIGN: "id,account_id,status,effective_status,daily_budget,lifetime_budget,updated_time",
     EntityKind.AD_SET: "id,account_id,status,effective_status,daily_budget,lifetime_budget,updated_time",
@@ -102,6 +121,46 @@ class MetaPlatform:
         for row in self._insight_rows(since, until):
             yield insights.insight_of(row, self._currency)
 
+    def insights_of_ad(self, ad_id: AdId, since: date, until: date) -> Iterator[Insight]:
+        """The rows of one ad; none when Meta does not know it any more."""
+        try:
+            for row in self._halved((_checked(ad_id), "insights"), since, until):
+                yield insights.insight_of(row, self._currency)
+        except MissingObjectError:
+            return
+
+    def start_report(self, part: InsightPart) -> str:
+        root = self._edge_root if part.campaign_id is None else _checked(part.campaign_id)
+        return object_id(
+            self._graph.begin((root, "insights"), _insight_params(part.since, part.until)), "report_run_id"
+        )
+
+    def report_status(self, report_run_id: str) -> ReportStatus:
+        """DONE only at 100 %: Meta calls reports complete that are not."""
+        try:
+            row = self._graph.get((_checked(report_run_id),), {"fields": _REPORT_FIELDS})
+        except MissingObjectError as error:
+            return ReportStatus(state=ReportState.FAILED, detail=error.what)
+        status, percent = text(row, "async_status"), whole(row, "async_percent_completion")
+        if status in ("Job Failed", "Job Skipped"):
+            told = f"{row.get('error_code', '?')}/{row.get('error_subcode', '?')} {row.get('error_message', '')}"
+            return ReportStatus(state=ReportState.FAILED, percent=percent, detail=f"{status} {told}".strip())
+        done = status == "Job Completed" and percent == 100
+        return ReportStatus(state=ReportState.DONE if done else ReportState.RUNNING, percent=percent)
+
+    def report_rows(self, report_run_id: str) -> Iterator[Insight]:
+        """The rows of a report that is DONE."""
+        for page in self._graph.pages((_checked(report_run_id), "insights"), {}, limit=500):
+            for row in page:
+                yield insights.insight_of(row, self._currency)
+
+    def minimum_budgets(self) -> dict[str, int]:
+        for page in self._graph.pages((self._edge_root, "minimum_budgets"), {"fields": _MINIMA_FIELDS}, limit=200):
+            for row in page:
+                if row.get("currency") == self._currency:
+                    return {name: whole(row, name) for name in _MINIMA}
+        return {}
+
     def read(self, kind: EntityKind, entity_id: str) -> EntityState | None:
         try:
             row = self._graph.get((_checked(entity_id),), {"fields": _STATE_FIELDS[kind]})
@@ -134,19 +193,39 @@ class MetaPlatform:
             yield from page
 
     def _insight_rows(self, since: date, until: date) -> Iterator[Body]:
-        """Halves the range when Meta cannot answer even a single row of it; a range of one day is the end."""
+        """Of the account; of a day that is too much even by the row, campaign by campaign."""
+        try:
+            yield from self._halved((self._edge_root, "insights"), since, until)
+        except _DayTooMuchError as error:
+            for campaign in self.campaigns():
+                yield from self._halved((campaign.campaign_id, "insights"), error.day, error.day)
+            if error.day < until:
+                yield from self._insight_rows(error.day + timedelta(days=1), until)
+
+    def _halved(self, path: tuple[str, ...], since: date, until: date) -> Iterator[Body]:
+        """Halves the range when Meta cannot answer even a single row of it, down to a single day."""
         started = False
         try:
-            for page in self._graph.pages((self._edge_root, "insights"), _insight_params(since, until), limit=500):
+            for page in self._graph.pages(path, _insight_params(since, until), limit=500):
                 started = True
                 yield from page
             return
-        except TooMuchDataError:
-            if started or since == until:
+        except TooMuchDataError as error:
+            if started:
                 raise
+            if since == until:
+                raise _DayTooMuchError(error.what, since) from error
         middle = since + (until - since) // 2
-        yield from self._insight_rows(since, middle)
-        yield from self._insight_rows(middle + timedelta(days=1), until)
+        yield from self._halved(path, since, middle)
+        yield from self._halved(path, middle + timedelta(days=1), until)
+
+
+class _DayTooMuchError(UnavailableError):
+    """Meta cannot answer one row of a single day."""
+
+    def __init__(self, what: str, day: date) -> None:
+        super().__init__(what)
+        self.day = day
 
 
 def _insight_params(since: date, until: date) -> dict[str, object]:

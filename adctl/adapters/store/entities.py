@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -41,6 +41,14 @@ def upsert_creatives(connection: Connection, account: Account, rows: Sequence[Cr
     return merge(
         connection, "creatives", ("account", "creative_id"), ("fields", "content_hash"), staged, stamps=("read_at",)
     )
+
+
+def upsert_minimum_budgets(
+    connection: Connection, account: Account, minima: Mapping[str, int], read_at: datetime
+) -> int:
+    """Meta's smallest daily budgets by kind, minor units; returns how many are new or changed."""
+    staged = ((account, kind, amount, read_at) for kind, amount in minima.items())
+    return merge(connection, "minimum_budgets", ("account", "kind"), ("amount",), staged, stamps=("read_at",))
 
 
 # What only a file named has the status UNKNOWN: Meta was never asked for it.

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from adctl.adapters.store.partitions import ensure_months
 from adctl.adapters.store.staging import merge
-from adctl.domain.ids import Account
+from adctl.domain.ids import Account, AdId
 from adctl.domain.insights import Insight
 
 _VALUES = (
@@ -29,10 +29,57 @@ _VALUES = (
 
 
 def upsert(connection: Connection, account: Account, insights: Sequence[Insight], read_at: datetime) -> int:
-    """Stores the readings; returns how many rows are new or changed (0 when the same are read again)."""
+    """Stores the readings, in the history of readings too; returns how many rows are new or changed.
+
+    The same figures read again are no new reading: 0, and nothing is written.
+    """
     ensure_months(connection, "insights", {i.day for i in insights})
+    ensure_months(connection, "insight_readings", {read_at.date()})
     staged = ((account, i.ad_id, i.day, *(getattr(i, name) for name in _VALUES), read_at) for i in insights)
-    return merge(connection, "insights", ("account", "ad_id", "day"), _VALUES, staged, stamps=("read_at",))
+    return merge(
+        connection,
+        "insights",
+        ("account", "ad_id", "day"),
+        _VALUES,
+        staged,
+        stamps=("read_at",),
+        journal="insight_readings",
+    )
+
+
+_KNOWN_AT = text(
+    """
+    select distinct on (ad_id, day) ad_id, day, first_day, ad_set_id, campaign_id, impressions, clicks, link_clicks,
+      spend, leads, purchases, purchase_value, windows
+    from insight_readings
+    where account = :account and read_at <= :at and day between :since and :until
+    order by ad_id, day, read_at desc
+    """
+)
+
+
+def known_at(
+    connection: Connection, account: Account, at: datetime, *, since: date, until: date
+) -> tuple[Insight, ...]:
+    """The figures of these days (both inclusive) as they were known at a time: what a decision then could know."""
+    rows = connection.execute(_KNOWN_AT, {"account": account, "at": at, "since": since, "until": until})
+    return tuple(Insight(**row._mapping) for row in rows)
+
+
+def of_deleted_ads(connection: Connection, account: Account, since: date) -> tuple[AdId, ...]:
+    """Ads that Meta lists no more but whose figures since a day may still be restated."""
+    found = connection.scalars(
+        text(
+            """
+            select a.ad_id from ads a
+            where a.account = :account and a.status = 'DELETED' and exists (
+              select from insights i where i.account = a.account and i.ad_id = a.ad_id and i.day >= :since)
+            order by a.ad_id
+            """
+        ),
+        {"account": account, "since": since},
+    )
+    return tuple(AdId(one) for one in found)
 
 
 _OVERLAPS = text(

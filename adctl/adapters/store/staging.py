@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import Connection
 
 from adctl.adapters.db import driver
+
+Raw = psycopg.Connection[tuple[object, ...]]
+
+# What psycopg writes in binary from plain values without knowing more of them; the rest goes as text.
+_BINARY = frozenset({"bigint", "boolean", "bytea", "date", "integer", "text", "timestamp with time zone"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Merge:
+    """One merge: names of tables and columns."""
+
+    table: str
+    key: Sequence[str]
+    values: Sequence[str]
+    stamps: Sequence[str]
+    journal: str | None
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (*self.key, *self.values, *self.stamps)
+
+    @property
+    def staged(self) -> sql.Identifier:
+        return sql.Identifier("pg_temp", f"staged_{self.table}")
 
 
 def merge(
@@ -18,48 +44,115 @@ def merge(
     rows: Iterable[Sequence[object]],
     *,
     stamps: Sequence[str] = (),
+    journal: str | None = None,
 ) -> int:
     """Upserts rows of (key…, values…, stamps…) by `key`; returns how many are new or differ in `values`.
 
     `stamps` (when a thing was read) are written only along with a difference, so the same rows again write nothing.
-    A key that stands twice in `rows` counts once, the later row winning.
+    A key that stands twice in `rows` counts once, the later row winning. `journal` is a table of the same columns that
+    every written row is added to in the same statement. Rows are streamed: memory does not grow with their number.
     """
     raw = driver(connection)
-    columns = [*key, *values, *stamps]
-    target, staged = sql.Identifier(table), sql.Identifier(f"staged_{table}")
-    raw.execute(sql.SQL("drop table if exists pg_temp.{}").format(staged))
-    raw.execute(
-        sql.SQL(
-            "create temporary table {} on commit drop as select {}, 0::bigint as staged_line from {} with no data"
-        ).format(staged, _names(columns), target)
-    )
-    copy_line = sql.SQL("copy {} ({}, staged_line) from stdin").format(staged, _names(columns))
-    with raw.cursor() as cursor:
-        with cursor.copy(copy_line) as copy:
-            for line, row in enumerate(rows):
-                copy.write_row((*row, line))
-        cursor.execute(
-            sql.SQL(
-                """
-                insert into {table} as t ({columns})
-                select distinct on ({key}) {columns} from {staged} order by {key}, staged_line desc
-                on conflict ({key}) do update set {updates}
-                where ({old}) is distinct from ({new})
-                """
-            ).format(
-                table=target,
-                staged=staged,
-                columns=_names(columns),
-                key=_names(key),
-                updates=sql.SQL(", ").join(
-                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in [*values, *stamps]
-                ),
-                old=sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in values),
-                new=sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in values),
-            )
+    one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal)
+    _stage(raw, one, rows)
+    # A million rows are compared at once: without room the join spills to disk. Compiling takes longer than it saves.
+    raw.execute("select set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+    try:
+        # Rows hardly ever name one key twice: sorting them all to find out would cost more than trying.
+        with raw.transaction():
+            return _write(raw, one, sql.SQL("select * from {}").format(one.staged))
+    except psycopg.errors.CardinalityViolation:
+        # COPY appends, so the place of a row in the table tells which came later.
+        return _write(
+            raw,
+            one,
+            sql.SQL("select distinct on ({key}) * from {staged} order by {key}, ctid desc").format(
+                key=_names(one.key), staged=one.staged
+            ),
         )
-        return cursor.rowcount
+    finally:
+        if raw.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS:
+            raw.execute(sql.SQL("drop table {}").format(one.staged))
 
 
-def _names(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
+def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> None:
+    name, columns = sql.Identifier(f"staged_{one.table}"), _names(one.columns)
+    raw.execute(
+        sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+            name, columns, sql.Identifier(one.table)
+        )
+    )
+    types = _types(raw, one)
+    binary = set(types) <= _BINARY
+    line = sql.SQL("copy {} ({}) from stdin {}").format(
+        one.staged, columns, sql.SQL("(format binary)" if binary else "")
+    )
+    with raw.cursor() as cursor, cursor.copy(line) as copy:
+        if binary:
+            copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _types(raw: Raw, one: _Merge) -> list[str]:
+    """The columns' types in order."""
+    found = raw.execute(
+        """
+        select a.attname, format_type(a.atttypid, null) from pg_attribute a
+        where a.attrelid = %s::regclass and a.attnum > 0 and not a.attisdropped
+        """,
+        (one.table,),
+    )
+    by_name = {str(name): str(kind) for name, kind in found}
+    return [by_name[name] for name in one.columns]
+
+
+def _write(raw: Raw, one: _Merge, source: sql.Composed) -> int:
+    """Writes what is new or differs. What is as it was is found by reading alone, and not even locked."""
+    statement = sql.SQL(
+        """
+        insert into {table} as t ({columns})
+        select {from_staged} from ({source}) s left join {table} o on {same_key}
+        where o.{first_key} is null or ({old}) is distinct from ({staged})
+        on conflict ({key}) do update set {updates} where ({current}) is distinct from ({new})
+        """
+    ).format(
+        table=sql.Identifier(one.table),
+        columns=_names(one.columns),
+        from_staged=_names(one.columns, "s"),
+        source=source,
+        same_key=sql.SQL(" and ").join(sql.SQL("o.{0} = s.{0}").format(sql.Identifier(name)) for name in one.key),
+        first_key=sql.Identifier(one.key[0]),
+        old=_names(one.values, "o"),
+        staged=_names(one.values, "s"),
+        key=_names(one.key),
+        updates=sql.SQL(", ").join(
+            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in (*one.values, *one.stamps)
+        ),
+        current=_names(one.values, "t"),
+        new=_names(one.values, "excluded"),
+    )
+    if one.journal is None:
+        return raw.execute(statement).rowcount
+    written = raw.execute(
+        sql.SQL(
+            """
+            with written as ({statement} returning {returned}),
+            noted as (insert into {journal} ({columns}) select {columns} from written on conflict do nothing)
+            select count(*) from written
+            """
+        ).format(
+            statement=statement,
+            returned=_names(one.columns, "t"),
+            journal=sql.Identifier(one.journal),
+            columns=_names(one.columns),
+        )
+    ).fetchone()
+    assert written is not None
+    assert isinstance(written[0], int)
+    return written[0]
+
+
+def _names(columns: Sequence[str], table: str = "") -> sql.Composed:
+    """The names, separated by commas, each with the table's name or alias before it when there is one."""
+    return sql.SQL(", ").join(sql.Identifier(*([table] if table else []), name) for name in columns)

@@ -1,0 +1,196 @@
+"""Measures adctl's bulk path against SQLAlchemy's insertmanyvalues and dlt's merge: same rows, same server, one run.
+
+`python -m tests.bench.bulk_upsert [--rows 1000000] [--dlt PYTHON]` from the checkout. PYTHON is the interpreter of an
+environment with `dlt[postgres]`, which adctl does not depend on; without it that part is left out, and said so. Each
+load is a process of its own, so that its peak memory is its own; each is done twice, and the second has nothing to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import MetaData, Table, create_engine, or_
+from sqlalchemy.dialects.postgresql import insert
+
+from adctl.adapters import migrations
+from adctl.adapters.db import open_engine, transaction
+from adctl.adapters.embedded_postgres import EmbeddedServer
+from adctl.adapters.store.partitions import ensure_months
+from adctl.adapters.store.staging import merge
+from tests.bench.bulk_rows import KEYS, NOW, STAMPS, VALUES, dicts, rows
+
+TABLES = ("insights", "deals")
+_ROOT = Path(__file__).parents[2]
+_CHUNK = 10_000
+_MIB = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Seconds of the first and the second load; peak memory of the process in MiB."""
+
+    first: float
+    second: float
+    peak: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writes:
+    """What PostgreSQL counted for a table and its partitions."""
+
+    inserted: int
+    updated: int
+    dead: int
+
+
+def by_merge(url: str, table: str, number: int) -> None:
+    engine = open_engine(url)
+    with transaction(engine) as connection:
+        merge(connection, table, KEYS[table], VALUES[table], rows(table, number), stamps=STAMPS[table])
+    engine.dispose()
+
+
+def by_insertmanyvalues(url: str, table: str, number: int) -> None:
+    """`on conflict do update` where a value differs, with the batching that SQLAlchemy has for it."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    # The dialect for psycopg 3 has it off without a returning clause.
+    engine.dialect.use_insertmanyvalues_wo_returning = True
+    target = Table(table, MetaData(), autoload_with=engine)
+    new = insert(target)
+    values = VALUES[table]
+    statement = new.on_conflict_do_update(
+        index_elements=KEYS[table],
+        set_={name: new.excluded[name] for name in (*values, *STAMPS[table])},
+        where=or_(*(target.c[name].is_distinct_from(new.excluded[name]) for name in values)),
+    )
+    source = dicts(table, number)
+    with engine.begin() as connection:
+        while chunk := list(islice(source, _CHUNK)):
+            connection.execute(statement, chunk)
+    engine.dispose()
+
+
+LOADERS: dict[str, Callable[[str, str, int], None]] = {"merge": by_merge, "insertmanyvalues": by_insertmanyvalues}
+
+
+def load_once(loader: str, url: str, table: str, number: int) -> None:
+    """Inside the child process: one load, its seconds and peak memory as JSON on stdout."""
+    started = time.monotonic()
+    LOADERS[loader](url, table, number)
+    taken = time.monotonic() - started
+    sys.stdout.write(json.dumps([taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB]) + "\n")
+
+
+def child(*command: str) -> tuple[float, float]:
+    done = subprocess.run(
+        command, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{command[1:4]} failed:\n{done.stderr[-2000:]}")
+    seconds, peak = json.loads(done.stdout.strip().splitlines()[-1])
+    return float(seconds), float(peak)
+
+
+def twice(*command: str) -> Loaded:
+    (first, peak), (second, other) = child(*command), child(*command)
+    return Loaded(first=first, second=second, peak=max(peak, other))
+
+
+def writes(url: str, table: str) -> Writes:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            """
+            select coalesce(sum(n_tup_ins), 0), coalesce(sum(n_tup_upd), 0), coalesce(sum(n_dead_tup), 0)
+            from pg_stat_user_tables where relname ~ ('^' || %s || '(_\\d+_\\d+)?$')
+            """,
+            (table,),
+        ).fetchone()
+    assert row is not None
+    return Writes(inserted=int(row[0]), updated=int(row[1]), dead=int(row[2]))
+
+
+def empty(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("truncate insights, deals")
+        connection.execute("checkpoint")
+
+
+def prepare(url: str) -> None:
+    engine = open_engine(url)
+    migrations.migrate(engine, migrations.available())
+    with transaction(engine) as connection:
+        ensure_months(connection, "insights", [NOW.date().replace(month=month) for month in (1, 2, 3)])
+    engine.dispose()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "insert into accounts (account, meta_ad_account, currency, timezone) values ('main', 'act_1', 'USD', 'UTC')"
+        )
+
+
+def measure(url: str, table: str, number: int, dlt: str | None) -> dict[str, Loaded]:
+    found = {}
+    for loader in LOADERS:
+        empty(url)
+        before = writes(url, table)
+        found[loader] = twice(
+            sys.executable, "-m", "tests.bench.bulk_upsert", "--load", loader, url, table, str(number)
+        )
+        after = writes(url, table)
+        if loader == "merge":
+            line = f"{after.inserted - before.inserted} inserted, {after.updated - before.updated} updated"
+            sys.stdout.write(f"{table}: merge, both loads together: {line}, {after.dead} dead rows\n")
+    if dlt is not None:
+        found["dlt"] = twice(dlt, "tests/bench/dlt_load.py", url, table, str(number))
+    return found
+
+
+def show(table: str, number: int, found: dict[str, Loaded]) -> None:
+    ours = found["merge"]
+    for loader, one in found.items():
+        figures = asdict(one)
+        sys.stdout.write(
+            f"{table:9} {number} rows  {loader:16} first {figures['first']:7.2f} s ({one.first / ours.first:4.1f} x)  "
+            f"second {figures['second']:7.2f} s ({one.second / ours.second:4.1f} x)  peak {figures['peak']:5.0f} MiB\n"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--dlt", metavar="PYTHON")
+    parser.add_argument("--load", nargs=4, metavar=("LOADER", "URL", "TABLE", "ROWS"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.load:
+        loader, url, table, number = asked.load
+        load_once(loader, url, table, int(number))
+        return
+    if asked.dlt is None:
+        sys.stdout.write("dlt is not measured: no interpreter that has it was given (--dlt).\n")
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "server").attach() as running:
+        with psycopg.connect(running.libpq_url("postgres"), autocommit=True) as connection:
+            connection.execute("create database bench template template0")
+            server = connection.info.server_version // 10000
+        names = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "psycopg"))
+        sys.stdout.write(f"PostgreSQL {server}, Python {platform.python_version()}, {names}\n")
+        url = running.libpq_url("bench")
+        prepare(url)
+        for table in TABLES:
+            show(table, asked.rows, measure(url, table, asked.rows, asked.dlt))
+
+
+if __name__ == "__main__":
+    main()

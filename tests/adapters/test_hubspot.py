@@ -53,7 +53,7 @@ def test_a_search_asks_by_time_and_goes_on_by_id() -> None:
         pages = list(crm.deals_modified_since(SINCE))
     searches = [one.json for one in server.asked if one.path.endswith("search")]
     assert [one.deal_id for page in pages for one in page.deals] == [str(number) for number in range(1, 451)]
-    assert max(len(page.deals) for page in pages) == 50
+    assert [(len(page.deals), page.cursor) for page in pages] == [(400, "400"), (50, "450")]
     assert [one["filterGroups"] for one in searches] == [
         [
             {
@@ -121,6 +121,8 @@ def test_the_full_walk_reads_every_page_of_the_list() -> None:
 
     with hubspot(answer) as (crm, server):
         pages = list(crm.deals_modified_since(None))
+        again = [one.deal_id for page in crm.deals_modified_since(None, after="2") for one in page.deals]
+    assert again == ["3"]
     assert [one.deal_id for page in pages for one in page.deals] == ["1", "2", "3"]
     assert server.asked[0].query["limit"] == "50"
     assert not any(one.path.endswith("search") for one in server.asked)
@@ -313,3 +315,30 @@ def test_the_token_is_in_no_error_repr_or_log(told: Told, caplog: pytest.LogCapt
         seen = [repr(crm), repr(vars(crm)), caplog.text, "".join(traceback.format_exception(caught.value))]
         assert server.asked[0].headers["authorization"] == f"Bearer {CANARY}"
     assert CANARY[:11] not in "\n".join(seen)
+
+
+def test_a_walk_goes_on_behind_the_cursor_it_is_given() -> None:
+    with hubspot(portal([deal(number) for number in range(1, 451)])) as (crm, server):
+        [page] = crm.deals_modified_since(SINCE, after="400")
+        searched = next(one.json for one in server.asked if one.path.endswith("search"))
+    assert [one.deal_id for one in page.deals] == [str(number) for number in range(401, 451)]
+    assert "'value': '401'" in str(searched["filterGroups"])
+
+
+def test_contacts_beside_a_listed_deal_are_asked_for_only_where_there_are_several() -> None:
+    def beside(number: int, *contacts: int, more: bool = False) -> dict[str, object]:
+        linked_ids = {"results": [{"id": str(one), "type": "deal_to_contact"} for one in contacts]}
+        paging = {"paging": {"next": {"after": "1"}}} if more else {}
+        return {**deal(number), "associations": {"contacts": {**linked_ids, **paging}}}
+
+    deals = [deal(1), beside(2, 21), beside(3, 31, 31), beside(4, 41, 42), beside(5, 51, more=True)]
+    contacts = [contact(number) for number in (21, 31, 41, 42, 51, 52)]
+
+    def links(asked: Asked) -> list[dict[str, object]]:
+        assert asked_ids(asked) == ["4", "5"]
+        return [linked(4, 41, 42), linked(5, 51, 52)]
+
+    with hubspot(portal(deals, contacts=contacts, links=links)) as (crm, _server):
+        [page] = crm.deals_modified_since(None)
+    assert [one.contact_id for one in page.contacts] == ["21", "31", "41", "42", "51", "52"]
+    assert [one.contact_id for one in page.deals] == [None, "21", "31", "41", "51"]

@@ -191,7 +191,7 @@ def killed_again_and_again(loop: Loop, rng: np.random.Generator, *arguments: str
     kills = 0
     while True:
         process = loop.command_line().start("sync-hubspot", *arguments)
-        stop_at = len(loop.sandbox.hubspot_log) + int(rng.integers(1, 12))
+        stop_at = len(loop.sandbox.hubspot_log) + int(rng.integers(1, 24))
         while process.poll() is None and (kills == 4 or len(loop.sandbox.hubspot_log) < stop_at):
             time.sleep(0.001)
         # Anywhere between this request and the storing of what it brought.
@@ -206,7 +206,7 @@ def killed_again_and_again(loop: Loop, rng: np.random.Generator, *arguments: str
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_sync_killed_at_random_pages_ends_as_one_that_was_not(loop: Loop, seed: int) -> None:
-    loop.sandbox.hubspot.edit_by_person({"add_deals": 330})
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 1600})
     first, second, third = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
     loop.sandbox.hubspot.edit_by_person({"archive": first})
     loop.sandbox.hubspot.edit_by_person({"merge": second, "into": third})
@@ -223,8 +223,8 @@ def test_a_sync_killed_at_random_pages_ends_as_one_that_was_not(loop: Loop, seed
 
 
 def test_the_run_after_a_dead_one_goes_on_behind_its_last_page(loop: Loop) -> None:
-    loop.sandbox.hubspot.edit_by_person({"add_deals": 500})
-    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=6, times=None)
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 700})
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=14, times=None)
     with pytest.raises(UnavailableError):
         sync(loop)
     stored = len(loop.rows("deals"))
@@ -241,8 +241,8 @@ def test_the_run_after_a_dead_one_goes_on_behind_its_last_page(loop: Loop) -> No
 
 
 def test_what_changed_while_a_walk_lay_dead_is_read_by_the_run_that_ends_it(loop: Loop) -> None:
-    loop.sandbox.hubspot.edit_by_person({"add_deals": 500})
-    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=6, times=None)
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 700})
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=14, times=None)
     with pytest.raises(UnavailableError):
         sync(loop)
     loop.sandbox.hubspot.faults.clear()
@@ -257,8 +257,8 @@ def test_what_changed_while_a_walk_lay_dead_is_read_by_the_run_that_ends_it(loop
 
 
 def test_a_walk_whose_cursor_is_refused_begins_again(loop: Loop) -> None:
-    loop.sandbox.hubspot.edit_by_person({"add_deals": 300})
-    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=4, times=None)
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 700})
+    loop.sandbox.hubspot.faults.arm("status", path="objects/deals$", skip=14, times=None)
     with pytest.raises(UnavailableError):
         sync(loop)
     loop.sandbox.hubspot.faults.clear()

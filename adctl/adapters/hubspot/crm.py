@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
@@ -32,8 +33,10 @@ _LOG: Final = logging.getLogger(__name__)
 _SEARCH_PAGE: Final = 200
 # HubSpot's own limit for reads that include history.
 _WITH_HISTORY: Final = 50
-# Two pages of the list are kept at once, so that the contacts of both fit one read.
-_PAGES_AT_ONCE: Final = 2
+# So many pages are one to the caller: reads of contacts and associations are full then, and little is lost with a run
+# that dies.
+_LIST_PAGES: Final = 10
+_SEARCH_PAGES: Final = 2
 
 
 class HubSpotCrm:
@@ -108,11 +111,11 @@ class HubSpotCrm:
 
     def _modified(self, since: datetime, last: int) -> Iterator[DealPage]:
         wanted = _filter("hs_lastmodifieddate", "GTE", str(milliseconds(since)))
-        for found in self._searched(wanted, ["hs_object_id"], last):
-            ids = [record_id(row) for row in found]
+        pages = self._searched(wanted, ["hs_object_id"], last)
+        while some := list(islice(pages, _SEARCH_PAGES)):
+            ids = [record_id(row) for found in some for row in found]
             contacts = DealContacts(self._session, links_by_deal(self._session, ids))
-            for batch in batches(ids, _WITH_HISTORY):
-                yield replace(self._page(self._batch(batch), contacts), cursor=batch[-1])
+            yield replace(self._page(self._batch(ids), contacts), cursor=ids[-1])
 
     def _merged(self) -> Iterator[Deal]:
         try:
@@ -148,7 +151,7 @@ class HubSpotCrm:
         while True:
             found: list[Row] = []
             ended = False
-            for _ in range(_PAGES_AT_ONCE):
+            for _ in range(_LIST_PAGES):
                 body = self._list_page(archived, after)
                 found += [row for row in rows(body) if record_id(row) not in without]
                 before, after = after, next_after(body) or after
@@ -189,8 +192,9 @@ class HubSpotCrm:
 
     def _batch(self, ids: Sequence[str]) -> list[Row]:
         """The deals of these ids. One archived since the search is absent: the archived walk brings it."""
+        wanted = frozenset(ids)
         # A merged id may be answered by its winner, which the search finds by itself.
-        found = {one: row for row in self._read(ids, archived=False) if (one := record_id(row)) in ids}
+        found = {one: row for row in self._read(ids, archived=False) if (one := record_id(row)) in wanted}
         missing = [one for one in ids if one not in found]
         if missing:
             self._complain(f"{len(missing)} deals gone between search and read: {', '.join(missing)}")

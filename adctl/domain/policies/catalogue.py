@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping
 from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.blended import BlendedPolicy
 from adctl.domain.policies.protocol import Policy
+from adctl.domain.policies.rules import RulesPolicy
 from adctl.errors import ConfigurationError
 
 Parameter = int | float | str | bool
 
-_POLICIES: Mapping[str, Callable[..., Policy]] = {"bayes": BayesPolicy, "blended": BlendedPolicy}
+_POLICIES: Mapping[str, Callable[..., Policy]] = {
+    "bayes": BayesPolicy,
+    "blended": BlendedPolicy,
+    "rules": RulesPolicy,
+}
 
 
 def policy_names() -> tuple[str, ...]:

@@ -1,0 +1,55 @@
+"""Who takes part in a comparison: the registered policies and the baselines, by name with parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from adctl.domain.policies.catalogue import Parameter, make_policy, policy_names
+from adctl.domain.policies.protocol import Policy
+from adctl.domain.policies.rules import RulesPolicy
+from adctl.domain.simulation.baselines import EqualSplit, LeadThompson, WindowedBlended
+from adctl.errors import ConfigurationError
+
+_BASELINES: Mapping[str, Callable[[], Policy]] = {
+    "equal": EqualSplit,
+    "rules-roas": lambda: RulesPolicy(mode="roas", window_days=14, min_spend=200.0),
+    "lead-thompson": LeadThompson,
+    "blended-best": WindowedBlended,
+}
+
+
+def contender_names() -> tuple[str, ...]:
+    return (*policy_names(), *_BASELINES)
+
+
+def contender(spec: str) -> Policy:
+    """The contender of a spec: a name, and for a registered policy its parameters: `rules:mode=roas,window_days=14`.
+
+    Raises ConfigurationError for an unknown name or parameter, and for a value that makes no sense.
+    """
+    name, _, listed = spec.partition(":")
+    if name in _BASELINES:
+        if listed:
+            raise ConfigurationError(f"policy {name!r}: takes no parameters", fix="write the name alone")
+        return _BASELINES[name]()
+    if name not in policy_names():
+        raise ConfigurationError(f"policy {name!r}: unknown", fix=f"use one of {', '.join(contender_names())}")
+    return make_policy(name, dict(_parameter(spec, part) for part in listed.split(",") if part))
+
+
+def _parameter(spec: str, part: str) -> tuple[str, Parameter]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise ConfigurationError(f"policy {spec!r}: {part!r} is no key=value", fix="write name:key=value,key=value")
+    return key.strip(), _value(value.strip())
+
+
+def _value(text: str) -> Parameter:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

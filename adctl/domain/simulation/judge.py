@@ -1,0 +1,192 @@
+"""Scores: what one run was worth, and what the runs of many seeds say of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from adctl.domain.policies.protocol import Floats
+from adctl.domain.simulation.intervals import Interval, mean_interval
+from adctl.domain.simulation.runs import Look, Run
+
+GOOD_ROAS = 1.5
+LOSER_ROAS = 0.5
+COVERAGE_DAYS = (7, 14, 28)
+# A loser is stopped when this part of the budget it started with is left, or it is at the executor's floor.
+_LEFT = 0.1
+_FLOOR = 100
+# Losers that start later than this before the end are not waited for long enough.
+_LEAST_WATCHED = 0.5
+_SAID = (0.0, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One run, condensed. Money is minor units; `daily_value` (days,) is the expected value bought on each day.
+
+    `share` is the value as a part of the oracle's on the same world and seed. `loser_spend` is the part of the money
+    that went to ads whose true ROAS, at that day's budget, was below 0.5; `good_killed` counts the ads stopped while
+    theirs was 1.5 or more at an even part of the budget, of `good` that start so. `days_to_stop` has an entry per
+    loser: the days until it lost 90 % of its first budget, infinite if it never did.
+    """
+
+    world: str
+    seed: int
+    policy: str
+    share: float
+    spent: float
+    daily_value: Floats
+    loser_spend: float
+    good: int
+    good_killed: int
+    days_to_stop: tuple[float, ...]
+    looks: tuple[Look, ...]
+
+
+def score(run: Run, oracle: Run, *, daily_budget: int) -> Score:
+    return Score(
+        world=run.world,
+        seed=run.seed,
+        policy=run.policy,
+        share=run.total_value / oracle.total_value,
+        spent=run.total_spend / (daily_budget * len(run.spend)),
+        daily_value=run.value.sum(axis=1),
+        loser_spend=float(run.spend[run.roas < LOSER_ROAS].sum() / run.total_spend),
+        good=int((run.usual_roas >= GOOD_ROAS).sum()),
+        good_killed=int((run.stopped_roas >= GOOD_ROAS).sum()),
+        days_to_stop=_days_to_stop(run),
+        looks=run.looks,
+    )
+
+
+def _days_to_stop(run: Run) -> tuple[float, ...]:
+    days = len(run.spend)
+    losers = np.flatnonzero((run.usual_roas < LOSER_ROAS) & (run.start <= days * (1 - _LEAST_WATCHED)))
+    left = np.maximum(run.entry * _LEFT, _FLOOR)
+    waited = []
+    for ad in losers:
+        starved = np.flatnonzero(run.spend[run.start[ad] :, ad] <= left[ad])
+        waited.append(float(starved[0]) if len(starved) else np.inf)
+    return tuple(waited)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How many of `looks` 90 % intervals held the truth."""
+
+    looks: int
+    covered: int
+
+    @property
+    def rate(self) -> float | None:
+        return self.covered / self.looks if self.looks else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One policy in one world over all seeds. `versus` holds paired differences of `share` to other policies.
+
+    Rates are over all ads of all seeds; None where there was nothing to count. `days_to_stop` is a median.
+    """
+
+    world: str
+    policy: str
+    seeds: int
+    share: Interval
+    spent: float
+    versus: Mapping[str, Interval]
+    good_killed: float | None
+    loser_spend: float
+    days_to_stop: float | None
+    coverage: Mapping[int, Coverage]
+
+
+def standings(scores: Sequence[Score]) -> tuple[Standing, ...]:
+    """By world and policy, in the order in which they first come. Every policy must have run on the same seeds."""
+    grouped: dict[str, dict[str, list[Score]]] = {}
+    for one in sorted(scores, key=lambda one: one.seed):
+        grouped.setdefault(one.world, {}).setdefault(one.policy, []).append(one)
+    order = list(dict.fromkeys((one.world, one.policy) for one in scores))
+    return tuple(_standing(grouped[world], policy) for world, policy in order)
+
+
+def best_rule(rivals: Sequence[Standing]) -> str | None:
+    """The rules policy that does best on the mean among the standings of one world."""
+    rules = [one for one in rivals if one.policy.startswith("rules")]
+    return max(rules, key=lambda one: one.share.mean).policy if rules else None
+
+
+def _standing(world: Mapping[str, Sequence[Score]], policy: str) -> Standing:
+    own = world[policy]
+    shares = {name: np.array([one.share for one in theirs]) for name, theirs in world.items()}
+    good = sum(one.good for one in own)
+    waits = [days for one in own for days in one.days_to_stop]
+    median = float(np.median(waits)) if waits else np.inf
+    return Standing(
+        world=own[0].world,
+        policy=policy,
+        seeds=len(own),
+        share=mean_interval(shares[policy]),
+        spent=float(np.mean([one.spent for one in own])),
+        versus={name: mean_interval(shares[policy] - theirs) for name, theirs in shares.items() if name != policy},
+        good_killed=sum(one.good_killed for one in own) / good if good else None,
+        loser_spend=float(np.mean([one.loser_spend for one in own])),
+        days_to_stop=median if np.isfinite(median) else None,
+        coverage={day: _coverage(own, day) for day in COVERAGE_DAYS},
+    )
+
+
+def _coverage(scores: Sequence[Score], day: int) -> Coverage:
+    told = [look.covered for one in scores for look in one.looks if look.day == day and look.covered is not None]
+    return Coverage(looks=len(told), covered=sum(told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """Weekly verdicts of `policy` whose stated chance of being wrong lay in `least`..`most`: `said` is its mean,
+    `happened` the part that was wrong."""
+
+    policy: str
+    least: float
+    most: float
+    verdicts: int
+    said: float
+    happened: float
+
+
+def reliability(scores: Sequence[Score]) -> tuple[Reliability, ...]:
+    """Over all worlds and seeds, by policy; ranges without a verdict are left out."""
+    found = []
+    for policy in dict.fromkeys(one.policy for one in scores):
+        looks = [look for one in scores if one.policy == policy for look in one.looks]
+        said = np.array([look.p_wrong for look in looks if look.p_wrong is not None and look.wrong is not None])
+        wrong = np.array([look.wrong for look in looks if look.p_wrong is not None and look.wrong is not None])
+        place = np.digitize(said, _SAID[1:-1], right=False)
+        for group, (least, most) in enumerate(pairwise(_SAID)):
+            mine = place == group
+            if mine.any():
+                found.append(
+                    Reliability(
+                        policy=policy,
+                        least=least,
+                        most=most,
+                        verdicts=int(mine.sum()),
+                        said=float(said[mine].mean()),
+                        happened=float(wrong[mine].mean()),
+                    )
+                )
+    return tuple(found)
+
+
+def value_over_time(scores: Sequence[Score], oracle: Mapping[tuple[str, int], Floats]) -> Mapping[str, Floats]:
+    """Per policy the mean over worlds and seeds of each day's value as a part of the oracle's on that day, (days,).
+
+    `oracle` is the oracle's daily value by world and seed.
+    """
+    curves: dict[str, list[Floats]] = {}
+    for one in scores:
+        curves.setdefault(one.policy, []).append(one.daily_value / oracle[one.world, one.seed])
+    return {policy: np.mean(rows, axis=0) for policy, rows in curves.items()}

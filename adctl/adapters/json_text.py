@@ -161,7 +161,8 @@ class JsonText:
         return MalformedError(what, line, self._column(at))
 
     def _column(self, at: int) -> str:
-        start = max(self._line_start, self._text.rfind("\n", 0, at) + 1)
+        # The line may have begun in a part that is no longer here; its start is then negative.
+        start = self._text.rfind("\n", 0, at) + 1 or self._line_start
         return f"character {at - start + 1}"
 
 

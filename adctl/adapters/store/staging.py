@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -54,44 +55,48 @@ def merge(
     """
     raw = driver(connection)
     one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal)
-    _stage(raw, one, rows)
+    ascending = _stage(raw, one, rows)
     # A million rows are compared at once: without room the join spills to disk. Compiling takes longer than it saves.
     raw.execute("select set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
-    try:
-        # Rows hardly ever name one key twice: sorting them all to find out would cost more than trying.
-        with raw.transaction():
-            return _write(raw, one, sql.SQL("select * from {}").format(one.staged))
-    except psycopg.errors.CardinalityViolation:
+    source = "select * from {staged}"
+    if not ascending and _names_a_key_twice(raw, one):
         # COPY appends, so the place of a row in the table tells which came later.
-        return _write(
-            raw,
-            one,
-            sql.SQL("select distinct on ({key}) * from {staged} order by {key}, ctid desc").format(
-                key=_names(one.key), staged=one.staged
-            ),
-        )
-    finally:
-        if raw.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS:
-            raw.execute(sql.SQL("drop table {}").format(one.staged))
+        source = "select distinct on ({key}) * from {staged} order by {key}, ctid desc"
+    written = _write(raw, one, sql.SQL(source).format(key=_names(one.key), staged=one.staged))
+    raw.execute(sql.SQL("drop table {}").format(one.staged))
+    return written
 
 
-def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> None:
-    name, columns = sql.Identifier(f"staged_{one.table}"), _names(one.columns)
+def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> bool:
+    """Copies the rows; True when their keys only rise, so that none stands twice."""
     raw.execute(
         sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
-            name, columns, sql.Identifier(one.table)
+            sql.Identifier(f"staged_{one.table}"), _names(one.columns), sql.Identifier(one.table)
         )
     )
     types = _types(raw, one)
     binary = set(types) <= _BINARY
     line = sql.SQL("copy {} ({}) from stdin {}").format(
-        one.staged, columns, sql.SQL("(format binary)" if binary else "")
+        one.staged, _names(one.columns), sql.SQL("(format binary)" if binary else "")
     )
+    width, last, ascending = len(one.key), None, True
     with raw.cursor() as cursor, cursor.copy(line) as copy:
         if binary:
             copy.set_types(types)
         for row in rows:
+            key: Any = tuple(row[:width])
+            ascending = ascending and (last is None or last < key)
+            last = key
             copy.write_row(row)
+    return ascending
+
+
+def _names_a_key_twice(raw: Raw, one: _Merge) -> bool:
+    """Looked up without sorting: vendors give things in their own order, and hardly ever one of them twice."""
+    found = raw.execute(
+        sql.SQL("select exists (select from {} group by {} having count(*) > 1)").format(one.staged, _names(one.key))
+    ).fetchone()
+    return found is not None and found[0] is True
 
 
 def _types(raw: Raw, one: _Merge) -> list[str]:

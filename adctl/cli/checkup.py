@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from stat import S_IMODE
@@ -28,6 +29,13 @@ _SECONDS = 4.0
 # One vendor that hangs must leave time to say so.
 _ONE_CALL = 3.0
 _OTHERS_MAY_WRITE = 0o022
+# What the probes use: threads that import parts of one package at once can fail in the interpreter's import locks.
+_USED_BY_PROBES = (
+    "adctl.adapters.embedded_postgres",
+    "adctl.adapters.hubspot",
+    "adctl.adapters.meta",
+    "adctl.domain.policies.catalogue",
+)
 
 
 def examine(invocation: Invocation, account: str | None) -> Report:
@@ -39,6 +47,8 @@ def examine(invocation: Invocation, account: str | None) -> Report:
     except AdctlError as error:
         finding = refused("configuration", error)
         return run([Probe(subject="configuration", look=lambda: [finding])], seconds=_SECONDS)
+    for module in _USED_BY_PROBES:
+        import_module(module)
     return run(list(_probes(settings, account)), seconds=_SECONDS)
 
 

@@ -32,9 +32,9 @@ class Shares:
 
 
 def share_out(
-    history: AdHistory, parameters: BayesParameters, seed: str, view: Posterior, room: float, stopped: Flags
+    history: AdHistory, parameters: BayesParameters, seed: str, view: Posterior, room: Floats, stopped: Flags
 ) -> Shares:
-    """Shares the total of the active ads' budgets among those that go on. `room` is major units a day."""
+    """Shares the total of the active ads' budgets among those that go on. `room` (n) is major units a day."""
     total = int(history.budget[history.active].sum())
     fed = history.active & ~stopped & (history.budget > 0)
     budget = np.zeros(len(history.ad_ids), dtype=np.int64)
@@ -48,7 +48,7 @@ def share_out(
             total=float(total),
             height=view.first[fed],
             spread=spread,
-            room=room * history.minor_per_major,
+            room=room[fed] * history.minor_per_major,
             lower=lower.astype(np.float64),
             upper=upper.astype(np.float64),
             least=least,
@@ -66,7 +66,7 @@ class _Task:
     total: float
     height: Floats
     spread: Floats
-    room: float
+    room: Floats
     lower: Floats
     upper: Floats
     least: float
@@ -85,12 +85,12 @@ def _average(task: _Task, draws: int, deviates: Floats | None) -> tuple[Floats, 
 
 
 def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_major: int) -> tuple[Ints, Ints]:
-    """One unit keeps a share alive; a share that was cut may return to the platform's minimum at once."""
-    lower = np.ones(len(current), dtype=np.int64)
+    """No running ad falls below the platform's minimum; where the total cannot pay that, below an even part."""
     # The exact decimal that was configured: 1.2 as a double would move a bound by one unit.
     ramp, part = Fraction(str(parameters.ramp)), Fraction(str(parameters.max_share))
     minimum = int(np.ceil(parameters.platform_minimum * minor_per_major))
-    upper = np.maximum(current * ramp.numerator // ramp.denominator, min(minimum, total))
+    lower = np.full(len(current), min(minimum, total // len(current)), dtype=np.int64)
+    upper = np.maximum(current * ramp.numerator // ramp.denominator, lower)
     return lower, np.maximum(np.minimum(upper, total * part.numerator // part.denominator), lower)
 
 

@@ -21,6 +21,8 @@ _PRIOR_MEDIANS = (2.0, 4.0, 6.0)
 _PRIOR_SD = 1.2
 # Transitions that the priors of a delay count for.
 _PRIOR_WEIGHT = 4.0
+# Transitions that what the steps' spreads have in common counts for.
+_SPREAD_WEIGHT = 20.0
 # The priors of P(progress) and of the share of losses that are ever marked, as successes and failures.
 _PROGRESS_PRIOR = (1.0, 1.0)
 _MARKED_PRIOR = (1.4, 0.6)
@@ -170,13 +172,21 @@ def _beyond(centre: Floats, spread: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _lognormal(seen: Floats, will: Floats, mean: Floats, square: Floats, prior: Floats) -> tuple[Floats, Floats]:
-    """Centre and spread of the logs of what was seen and what is still to come, with the prior's weight."""
-    weight = (seen + will).sum(1, keepdims=True) + _PRIOR_WEIGHT
+    """Centre and spread of the logs of what was seen and what is still to come, with the prior's weight.
+
+    The steps' spreads are drawn to what they have in common: long delays are the last to be seen, and a spread that
+    is taken too wide promises wins that never come.
+    """
+    number = (seen + will).sum(1, keepdims=True)
+    weight = number + _PRIOR_WEIGHT
     first = (seen * MIDDLES + will * mean).sum(1, keepdims=True) + _PRIOR_WEIGHT * prior
-    second = (seen * MIDDLES**2 + will * square).sum(1, keepdims=True)
+    second = (seen * MIDDLES**2 + will * square).sum(1, keepdims=True) + _PRIOR_WEIGHT * prior**2
     centre = first / weight
-    second += _PRIOR_WEIGHT * (_PRIOR_SD**2 + prior**2)
-    return centre, np.sqrt(np.maximum(second / weight - centre**2, 0.05**2))
+    own = np.maximum(second - weight * centre**2, 0.0)
+    sure = np.minimum(seen.sum(1, keepdims=True), _SPREAD_WEIGHT)
+    usual = ((sure * own / np.maximum(number, 1.0)).sum() + _PRIOR_WEIGHT * _PRIOR_SD**2) / (sure.sum() + _PRIOR_WEIGHT)
+    variance = (own + _SPREAD_WEIGHT * usual) / (number + _SPREAD_WEIGHT)
+    return centre, np.sqrt(np.maximum(variance, 0.05**2))
 
 
 def _shifts(

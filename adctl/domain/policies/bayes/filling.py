@@ -10,7 +10,9 @@ from adctl.domain.policies.protocol import Floats
 _STEPS = 60
 
 
-def fill(total: float, height: Floats, room: float, lower: Floats, upper: Floats, least: float) -> tuple[Floats, float]:
+def fill(
+    total: float, height: Floats, room: Floats, lower: Floats, upper: Floats, least: float
+) -> tuple[Floats, float]:
     """Shares that maximise Σ exp(height)·room·(1 − e^(−share/room)), and the log of the marginal return they meet at.
 
     The shares lie in `lower`..`upper` and sum to `total`, or to less where every upper bound is reached or the
@@ -18,7 +20,7 @@ def fill(total: float, height: Floats, room: float, lower: Floats, upper: Floats
     linear in the level, so one sort of the 2n bends and a running sum find it.
     """
     bends = np.concatenate([height - upper / room, height - lower / room])
-    turns = np.concatenate([np.full(len(height), room), np.full(len(height), -room)])
+    turns = np.concatenate([room, -room])
     order = np.argsort(bends, kind="stable")
     bends, slope = bends[order], np.cumsum(turns[order])
     # What is spent when the level stands at each bend; it falls from Σ upper to Σ lower.
@@ -36,7 +38,7 @@ def fill(total: float, height: Floats, room: float, lower: Floats, upper: Floats
 
 
 def fill_on_average(
-    total: float, height: Floats, sd: Floats, room: float, lower: Floats, upper: Floats, least: float
+    total: float, height: Floats, sd: Floats, room: Floats, lower: Floats, upper: Floats, least: float
 ) -> tuple[Floats, float]:
     """What `fill` gives on average over heights that are Normal(height, sd²), where no single ad moves the level.
 
@@ -55,7 +57,7 @@ def fill_on_average(
     return _mean_share(height - high, sd, room, lower, upper), high
 
 
-def _mean_share(above: Floats, sd: Floats, room: float, lower: Floats, upper: Floats) -> Floats:
+def _mean_share(above: Floats, sd: Floats, room: Floats, lower: Floats, upper: Floats) -> Floats:
     """E clip(room·(above + sd·z), lower, upper) of a standard normal z."""
     return lower + room * (_excess(above - lower / room, sd) - _excess(above - upper / room, sd))
 

@@ -39,7 +39,8 @@ class BayesParameters:
     `campaign_leads` are the leads that a campaign's own rate is shrunk by, `shift_transitions` the fewest that tell how
     slow it is.
     `gate` demands an e-value of 1 / `gate_alpha` before a kill, too. `temperature_young` falls to `temperature_old`
-    with an ad's age, by half every `temperature_days`. `cycle_days` is how long WAIT waits, `horizon_days` how long a
+    with an ad's age, by half every `temperature_days`. `plan_days` is how far ahead the wear of ads is counted
+    when money is shared, `cycle_days` how long WAIT waits, `horizon_days` how long a
     decision is expected to matter.
     """
 
@@ -59,9 +60,10 @@ class BayesParameters:
     campaign_leads: float = 6.0
     shift_transitions: int = 30
     draws: int = 48
-    temperature_young: float = 0.65
+    temperature_young: float = 0.3
     temperature_old: float = 0.1
     temperature_days: float = 10.0
+    plan_days: float = 28.0
     cycle_days: float = 7.0
     horizon_days: float = 30.0
     wait_shrinks: float = 0.10

@@ -51,7 +51,7 @@ class BayesPolicy(BayesParameters):
         view = view_of(history, self, fitted)
         standing = self._standing(history, view)
         killed = killable(view.posterior, standing, self, self._refused(view))
-        shares = share_out(history, self, self._seed, view.posterior, view.fitted.response.room, killed)
+        shares = share_out(history, self, self._seed, view.posterior, self._room(view), killed)
         minimum = int(np.ceil(self.platform_minimum * history.minor_per_major))
         judgement = judge(view.posterior, standing, self, killed, history.budget, shares.budget, minimum)
         columns = evidence_columns(history, view, judgement, shares, self, standing.next_sd)
@@ -78,6 +78,15 @@ class BayesPolicy(BayesParameters):
     def _seed(self) -> str:
         return f"{self.name}\x1f{self.version}\x1f{digest(self.parameters)}"
 
+    def _room(self, view: View) -> Floats:
+        """Each ad's room for a day's money that also counts the wear it will bring over the days planned for.
+
+        At a steady spend b an ad's log return falls by b / room at once and on average by wear·b·days / 2 more.
+        """
+        return np.asarray(
+            1 / (1 / view.fitted.response.room + view.told.wear.rate * self.plan_days / 2), dtype=np.float64
+        )
+
     def _standing(self, history: AdHistory, view: View) -> Standing:
         rows, n = view.told.rows, len(history.ad_ids)
         fresh = rows.days_ago < self.cut_days
@@ -89,7 +98,7 @@ class BayesPolicy(BayesParameters):
         return Standing(
             active=history.active,
             protected=~(old & (spent >= self.min_spend)),
-            starved=grown & (recent < self.platform_minimum * self.cut_days),
+            starved=grown & (recent <= self.platform_minimum * self.cut_days),
             budget=view.told.budget,
             next_sd=next_sd(view, self.cycle_days),
         )

@@ -63,7 +63,7 @@ def judge(
 ) -> Judgement:
     """`before` and `after` are budgets in minor units, `minimum` the least that the platform spends sensibly."""
     costs, buys = waiting(view, standing, parameters)
-    verdict = _verdicts(view, standing, parameters, killed, after > before, after < minimum, (costs, buys))
+    verdict = _verdicts(view, standing, parameters, killed, after > before, after <= minimum, (costs, buys))
     bar = np.where(verdict == _CODE[Verdict.SCALE], parameters.scale_roas, parameters.kill_roas)
     above = (verdict == _CODE[Verdict.KILL]) | (verdict == _CODE[Verdict.CUT])
     below = np.where(bar == parameters.scale_roas, view.below(parameters.scale_roas), view.below(parameters.kill_roas))
@@ -130,7 +130,8 @@ def _verdicts(
 
 def _flips_at(view: Posterior, parameters: BayesParameters, verdict: Codes) -> Floats:
     """KILL turns at its certainty's quantile, SCALE at its own; KEEP, WAIT and CUT at the nearer of both."""
-    kill = parameters.kill_roas * np.exp(-ndtri(parameters.kill_certainty) * view.sd)
-    scale = parameters.scale_roas * np.exp(ndtri(parameters.scale_certainty) * view.sd)
-    nearer = np.where(np.abs(view.mean - np.log(kill)) <= np.abs(np.log(scale) - view.mean), kill, scale)
-    return np.select([verdict == _CODE[Verdict.KILL], verdict == _CODE[Verdict.SCALE]], [kill, scale], nearer)
+    kill = np.log(parameters.kill_roas) - ndtri(parameters.kill_certainty) * view.sd
+    scale = np.log(parameters.scale_roas) + ndtri(parameters.scale_certainty) * view.sd
+    nearer = np.where(np.abs(view.mean - kill) <= np.abs(scale - view.mean), kill, scale)
+    decides = np.select([verdict == _CODE[Verdict.KILL], verdict == _CODE[Verdict.SCALE]], [kill, scale], nearer)
+    return np.asarray(np.exp(decides), dtype=np.float64)

@@ -1,0 +1,98 @@
+"""Effective exposure: saturation, wear, forgetting, and learning them from one ad's own days."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adctl.domain.policies.bayes.exposure import Response, effective, fit_response, forgetting, wear_of
+from adctl.domain.policies.bayes.rows import Rows, rows_of
+from adctl.domain.policies.protocol import Floats
+from tests.domain.policies.bayes.stories import Story, told
+
+
+def response(room: float = 1e12, wear: float = 0.0) -> Response:
+    return Response(room=room, wear=wear, wear_variance=0.0, log_room_variance=0.0, dispersion=1.0)
+
+
+def clicked(room: float, wear: float, *, ads: int = 60, days: int = 30, seed: int = 1) -> Rows:
+    """Rows of ads whose daily spend wanders between 10 and 300 and whose clicks follow the law."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    spend: Floats = np.clip(60 * np.exp(0.8 * rng.standard_normal((ads, days))), 10, 300)
+    before = np.cumsum(spend, axis=1) - spend
+    mean = rng.uniform(0.5, 2, (ads, 1)) * -room * np.expm1(-spend / room) * np.exp(-wear * before)
+    zeros = np.zeros(ads * days, dtype=np.int64)
+    return Rows(
+        ads=ads,
+        ad=np.repeat(np.arange(ads), days),
+        days_ago=np.tile(np.arange(days)[::-1], ads),
+        impressions=zeros,
+        clicks=rng.poisson(mean).astype(np.int64).reshape(-1),
+        leads=zeros,
+        spend=spend.reshape(-1),
+        before=before.reshape(-1),
+    )
+
+
+def test_without_saturation_and_wear_exposure_is_plain_spend() -> None:
+    rows = clicked(1e9, 0.0)
+
+    assert np.allclose(effective(rows, response(), wear_of(rows, response()), 0.0), rows.spend)
+
+
+def test_exposure_is_saturated_worn_and_forgotten() -> None:
+    rows = clicked(1e9, 0.0, ads=2, days=4)
+    law = response(room=100.0, wear=0.001)
+    worn = wear_of(rows, law)
+
+    found = effective(rows, law, worn, 7.0)
+
+    fresh = 100 * (1 - np.exp(-rows.spend / 100))
+    assert np.allclose(found, fresh * np.exp(-worn.rate[rows.ad] * rows.before) * 0.5 ** (rows.days_ago / 7))
+
+
+def test_what_is_a_half_life_old_counts_half() -> None:
+    assert forgetting(np.array([0, 7, 14]), 7.0).tolist() == [1.0, 0.5, 0.25]
+    assert forgetting(np.array([0, 700]), 0.0).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("room", "wear"), [(150.0, 0.0), (400.0, 0.0003), (300.0, 0.001)])
+def test_saturation_and_wear_are_found_from_clicks(room: float, wear: float) -> None:
+    found = fit_response(clicked(room, wear), 5.0, 60.0)
+
+    assert found.room == pytest.approx(room, rel=0.15)
+    assert found.wear == pytest.approx(wear, abs=0.00005)
+
+
+def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
+    # given one account of two kinds of ads
+    slow, fast = clicked(300.0, 0.0002, ads=30), clicked(300.0, 0.0012, ads=30, seed=2)
+    both = Rows(
+        ads=60,
+        ad=np.concatenate([slow.ad, fast.ad + 30]),
+        days_ago=np.concatenate([slow.days_ago, fast.days_ago]),
+        impressions=np.concatenate([slow.impressions, fast.impressions]),
+        clicks=np.concatenate([slow.clicks, fast.clicks]),
+        leads=np.concatenate([slow.leads, fast.leads]),
+        spend=np.concatenate([slow.spend, fast.spend]),
+        before=np.concatenate([slow.before, fast.before]),
+    )
+
+    rate = wear_of(both, fit_response(both, 5.0, 60.0)).rate
+
+    assert rate[:30].mean() < 0.0005 < rate[30:].mean()
+
+
+def test_an_account_that_spent_nothing_keeps_the_priors() -> None:
+    found = fit_response(clicked(1e9, 0.0, ads=0), 5.0, 60.0)
+
+    assert found.room == pytest.approx(300.0)
+    assert found.wear == 0.0
+
+
+def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
+    history = told(Story(ad_id="a", days=3, spend=100), Story(ad_id="b", days=2, spend=700))
+
+    rows = rows_of(history)
+
+    assert rows.before.tolist() == [0.0, 1.0, 2.0, 0.0, 7.0]

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
+from adctl.adapters.crm_intake import Files
 from adctl.adapters.db import open_engine, transaction
 from adctl.adapters.physical_lines import Source
 from adctl.adapters.store import accounts, changes
@@ -19,6 +20,7 @@ from adctl.cli import steps
 from adctl.cli.running import Job
 from adctl.cli.wiring import meta, profile_of, send_limits, stage_values
 from adctl.commands import execute, ingest_ads, ingest_crm
+from adctl.commands.ingest_crm import Switches
 from adctl.domain.changes import NewChange
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
@@ -121,6 +123,19 @@ class Loop:
     def ingest_crm(self, file: ingest_crm.CrmFile | None = None, *, dry_run: bool = False) -> Report:
         job = self.job()
         return ingest_crm.run(self.engine, job.profile, file, stage_values(job.account), dry_run=dry_run)
+
+    def take_in(self, files: Files, *, dry_run: bool = False, switches: Switches | None = None) -> Report:
+        """ingest-crm with clicks, conversions, an allowance for bad rows, a privacy key."""
+        job = self.job()
+        return ingest_crm.run(
+            self.engine,
+            job.profile,
+            None,
+            stage_values(job.account),
+            files=files,
+            switches=switches or Switches(),
+            dry_run=dry_run,
+        )
 
     def decide(self, *, dry_run: bool = False, redo: bool = False, as_of: date | None = None) -> Report:
         return steps.decide(self.job(dry_run=dry_run), as_of=as_of, redo=redo)

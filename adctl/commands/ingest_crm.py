@@ -13,7 +13,7 @@ from adctl.adapters.crm_intake import CrmFile, Files, Intake, opened
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, attributions, deals, matching, revenue
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.attribution import AMBIGUOUS, Agreement, Attribution, Method, attribute
+from adctl.domain.attribution import Agreement, Attribution, Method, attribute, outlives_its_click
 from adctl.domain.deals import Deal
 from adctl.domain.exports import CrmExport
 from adctl.domain.ids import AdId
@@ -31,6 +31,11 @@ class Switches:
 
     fingerprint: bool = True
     probabilistic: bool = True
+
+    def methods(self) -> frozenset[Method]:
+        """The layers in force; that of the ids always is."""
+        later = {Method.FINGERPRINT: self.fingerprint, Method.PROBABILISTIC: self.probabilistic}
+        return frozenset({Method.URL_PARAM, *(method for method, on in later.items() if on)})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,14 +115,15 @@ def _tied(connection: Connection, profile: AccountProfile, window: timedelta, sw
         fingerprint=switches.fingerprint,
         probabilistic=switches.probabilistic,
     )
-    gone = attributions.of_purged_clicks(connection, account)
+    stored = attributions.by_click(connection, account)
     ties = _Ties()
     for lead in attributions.leads(connection, account):
         # Only a conversion that was seen has something for the later layers.
         asked = layers if lead.conversion else None
         found = attribute(lead, known_ads=known, touches=touches, window=window, layers=asked)
-        if found.ad_id is None and found.evidence["reason"] not in AMBIGUOUS:
-            found = gone.get(lead.deal_id, found)
+        before = stored.get(lead.deal_id)
+        if before is not None and outlives_its_click(before, found, switches.methods()):
+            found = before
         ties.found.append(found)
         for name, verdict in layers.verdicts(lead.conversion, window).items() if lead.conversion else ():
             ties.agreements[Method(name)].see(found, verdict)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from adctl.domain.ids import AdId, DealId
-from adctl.domain.matching import Conversion, Layers, Verdict
+from adctl.domain.matching import LAYER_CONTRADICTIONS, Conversion, Layers, Verdict
 
 
 class Method(StrEnum):
@@ -82,6 +82,21 @@ def attribute(
         if verdict.ambiguous:
             break
     return replace(first, evidence=tried)
+
+
+_CONTRADICTED = frozenset({*AMBIGUOUS, "the click is not within the window before the conversion"})
+
+
+def outlives_its_click(stored: Attribution, found: Attribution, switched_on: Set[Method]) -> bool:
+    """Whether a stored attribution by click stays where nothing is found any more.
+
+    Clicks are purged and forgotten, and what they proved stays proven; unless what is left contradicts it, or its
+    layer is switched off.
+    """
+    if found.ad_id is not None or stored.method not in switched_on:
+        return False
+    reasons = {found.evidence["reason"], found.evidence.get(stored.method.value, "")}
+    return not reasons & (_CONTRADICTED | LAYER_CONTRADICTIONS)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,11 @@ from adctl.domain.privacy import MatchKeys
 
 FINGERPRINT_CONFIDENCE = 0.90
 MOST_PROBABLE = 0.70
+_OUTSIDE = "a click of the device outside the window"
+_SEVERAL_OF_DEVICE = "clicks on several ads from this device"
+_SEVERAL_LIKELY = "likely clicks on several ads"
+# What says that a match made earlier was wrong, not only that its click is no longer there.
+LAYER_CONTRADICTIONS = frozenset({_OUTSIDE, _SEVERAL_OF_DEVICE, _SEVERAL_LIKELY})
 _NEAR = timedelta(hours=24)
 # Thousandths, so that 0.5 + 0.2 is exactly 0.7.
 _SAME_PREFIX, _SAME_FAMILY, _AT_ONCE, _ENOUGH = 500, 300, 200, 700
@@ -90,9 +95,9 @@ class Layers:
         found = [click for keys in conversion.keys for click in self.pool.of_device(keys)]
         inside = [c for c in found if c.clicked_at <= conversion.converted_at <= c.clicked_at + window]
         if not inside:
-            return _no("a click of the device outside the window" if found else "no click of this device")
+            return _no(_OUTSIDE if found else "no click of this device")
         if len({click.ad_id for click in inside}) > 1:
-            return _no("clicks on several ads from this device", ambiguous=True)
+            return _no(_SEVERAL_OF_DEVICE, ambiguous=True)
         last = max(inside, key=lambda click: click.clicked_at)
         evidence = {"key": "device", "clicked_at": last.clicked_at.isoformat()}
         return Verdict(ad_id=last.ad_id, confidence=FINGERPRINT_CONFIDENCE, evidence=evidence)
@@ -109,7 +114,7 @@ class Layers:
         if not likely:
             return _no("no click of this network that is likely enough" if near else "no click of this network")
         if len({click.ad_id for _, click in likely}) > 1:
-            return _no("likely clicks on several ads", ambiguous=True)
+            return _no(_SEVERAL_LIKELY, ambiguous=True)
         points, best = max(likely, key=lambda one: (one[0], one[1].clicked_at))
         share = points / (1000 * _seconds(_NEAR))
         evidence = {"key": "network and time", "score": f"{share:.3f}", "clicked_at": best.clicked_at.isoformat()}

@@ -71,21 +71,17 @@ def leads(connection: Connection, account: Account) -> tuple[Lead, ...]:
     )
 
 
-_CLICK_GONE = text(
+_BY_CLICK = text(
     """
-    select a.deal_id, a.ad_id, a.method, a.confidence, a.evidence, a.converted_at from attributions a
-    where a.account = :account and a.ad_id is not null and a.evidence ->> 'clicked_at' is not null
-      and not exists (
-        select from click_tracking t
-        where t.account = a.account and t.ad_id = a.ad_id
-          and t.clicked_at = cast(a.evidence ->> 'clicked_at' as timestamptz))
+    select deal_id, ad_id, method, confidence, evidence, converted_at from attributions
+    where account = :account and ad_id is not null and evidence ->> 'clicked_at' is not null
     """
 )
 
 
-def of_purged_clicks(connection: Connection, account: Account) -> dict[DealId, Attribution]:
-    """Attributions whose click has been purged or forgotten since: they stay, they cannot be made again."""
-    return {row.deal_id: _attribution(row) for row in connection.execute(_CLICK_GONE, {"account": account})}
+def by_click(connection: Connection, account: Account) -> dict[DealId, Attribution]:
+    """Stored attributions that a click proved."""
+    return {row.deal_id: _attribution(row) for row in connection.execute(_BY_CLICK, {"account": account})}
 
 
 def of_deal(connection: Connection, account: Account, deal_id: DealId) -> Attribution | None:

@@ -125,7 +125,6 @@ class Driver:
 
     def queue(self, *wanted: NewChange, expire: timedelta = DAY) -> int:
         with transaction(self.engine) as connection:
-            changes.prepare(connection)
             return changes.enqueue(connection, self.account, uuid4(), wanted, expire=expire)
 
     def claim(self) -> Change | None:

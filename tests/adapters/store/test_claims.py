@@ -182,9 +182,10 @@ def test_eight_workers_never_send_an_ad_set_more_than_its_rate(engine: Engine, d
                 for _ in range(300):
                     if len(verdicts) > 5:
                         return
-                    worker.queue(budget(1100, of=ad_set, campaign=ad_set))
                     if change := worker.claim():
                         verdicts.append(_send(worker, change))
+                    else:
+                        worker.queue(budget(1100, of=ad_set, campaign=ad_set))
 
             at_once(workers, send)
             assert len(verdicts) > 3, "more was tried than may pass"

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from adctl.cli import demo, loop, people, privacy, rejects, server, stand_ins, winners
+from adctl.cli import backtest, demo, loop, people, privacy, rejects, server, stand_ins, winners
 
 app = typer.Typer(
     name="adctl",
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 loop.register(app)
+backtest.register(app)
 winners.register(app)
 people.register(app)
 rejects.register(app)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 
 from adctl.cli import steps
 from adctl.cli.options import Json, examples
-from adctl.cli.running import Invocation, database, perform_alone, run_job
+from adctl.cli.running import Invocation, database, perform_alone, progress, run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from adctl.cli.running import Job
     from adctl.commands.demo import Truth
-    from adctl.domain.ports import Progress
     from adctl.domain.report import Report
     from adctl.sandbox import Sandbox, World
     from adctl.settings import Settings
@@ -96,7 +94,7 @@ def _run(seed: int, days: int, keep: Path | None) -> Report:
     from adctl.sandbox import Sandbox
 
     with ExitStack() as stack:
-        step = stack.enter_context(_progress())
+        step = stack.enter_context(progress())
         step("the stand-in vendors")
         sandbox = stack.enter_context(Sandbox.start(seed=seed, start=_START))
         settings = _configure(sandbox, _folder(keep, stack))
@@ -155,13 +153,3 @@ def _configure(sandbox: Sandbox, folder: Path) -> Settings:
     )
     redaction.know(settings.secrets())
     return settings
-
-
-def _progress() -> AbstractContextManager[Progress]:
-    if sys.stderr.isatty():
-        from adctl.terminal import LiveProgress
-
-        return LiveProgress(sys.stderr, color=True)
-    from adctl.render import LineProgress
-
-    return LineProgress(sys.stderr)

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from adctl.domain.accounts import AccountProfile
+    from adctl.domain.ports import Progress
     from adctl.domain.report import Report
     from adctl.settings import AccountSettings, Settings
 
@@ -177,6 +178,17 @@ def show_error(invocation: Invocation, error: AdctlError) -> int:
 
     render.render_error(error, stderr=sys.stderr, stdout=sys.stdout if invocation.as_json else None)
     return error.exit_code
+
+
+def progress() -> AbstractContextManager[Progress]:
+    """Steps of a long command on stderr: a line that changes on a terminal, else a line per step."""
+    if sys.stderr.isatty():
+        from adctl.terminal import LiveProgress
+
+        return LiveProgress(sys.stderr, color=_color())
+    from adctl.render import LineProgress
+
+    return LineProgress(sys.stderr)
 
 
 def _color() -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from adctl.domain.charts import Chart
+
 Cell = bool | int | float | str | date | datetime | None
 
 
@@ -54,7 +56,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The outcome of one run: one summary sentence, figures, tables, and notes an operator should read."""
+    """The outcome of one run: one summary sentence, figures, tables, and notes an operator should read.
+
+    `charts` are for a picture; what they draw stands in the tables.
+    """
 
     command: str
     summary: str
@@ -66,3 +71,4 @@ class Report:
     notes: tuple[str, ...] = ()
     exit_code: int = 0
     sections: tuple[Report, ...] = field(default=())
+    charts: tuple[Chart, ...] = ()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
+from adctl.domain.calibration import Band, bands
 from adctl.domain.policies.protocol import Floats
 from adctl.domain.simulation.intervals import Interval, mean_interval
 from adctl.domain.simulation.runs import Look, Run
@@ -20,7 +20,8 @@ _LEFT = 0.1
 _FLOOR = 100
 # Losers that start later than this before the end are not waited for long enough.
 _LEAST_WATCHED = 0.5
-_SAID = (0.0, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0)
+# More than the ads of any world, so that ads of different runs have different numbers.
+_ADS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,41 +145,20 @@ def _coverage(scores: Sequence[Score], day: int) -> Coverage:
     return Coverage(looks=len(told), covered=sum(told))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reliability:
-    """Weekly verdicts of `policy` whose stated chance of being wrong lay in `least`..`most`: `said` is its mean,
-    `happened` the part that was wrong."""
-
-    policy: str
-    least: float
-    most: float
-    verdicts: int
-    said: float
-    happened: float
-
-
-def reliability(scores: Sequence[Score]) -> tuple[Reliability, ...]:
-    """Over all worlds and seeds, by policy; ranges without a verdict are left out."""
-    found = []
+def reliability(scores: Sequence[Score]) -> Mapping[str, tuple[Band, ...]]:
+    """By policy, over all worlds and seeds: the weekly verdicts by their stated chance of being wrong."""
+    found: dict[str, tuple[Band, ...]] = {}
     for policy in dict.fromkeys(one.policy for one in scores):
-        looks = [look for one in scores if one.policy == policy for look in one.looks]
-        said = np.array([look.p_wrong for look in looks if look.p_wrong is not None and look.wrong is not None])
-        wrong = np.array([look.wrong for look in looks if look.p_wrong is not None and look.wrong is not None])
-        place = np.digitize(said, _SAID[1:-1], right=False)
-        for group, (least, most) in enumerate(pairwise(_SAID)):
-            mine = place == group
-            if mine.any():
-                found.append(
-                    Reliability(
-                        policy=policy,
-                        least=least,
-                        most=most,
-                        verdicts=int(mine.sum()),
-                        said=float(said[mine].mean()),
-                        happened=float(wrong[mine].mean()),
-                    )
-                )
-    return tuple(found)
+        told = [
+            (look.p_wrong, look.wrong, place * _ADS + look.ad)
+            for place, one in enumerate(scores)
+            if one.policy == policy
+            for look in one.looks
+            if look.p_wrong is not None and look.wrong is not None
+        ]
+        said, wrong, ad = (np.array([row[column] for row in told]) for column in range(3))
+        found[policy] = bands(said, wrong.astype(np.bool_), ad.astype(np.int64)) if told else ()
+    return found
 
 
 def value_over_time(scores: Sequence[Score], oracle: Mapping[tuple[str, int], Floats]) -> Mapping[str, Floats]:

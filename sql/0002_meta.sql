@@ -70,6 +70,8 @@ create table insights (
   purchases bigint not null check (purchases >= 0),
   purchase_value bigint not null check (purchase_value >= 0),
   windows text not null,
+  -- People who saw the ad that day; null where the source does not say.
+  reach bigint check (reach >= 0),
   -- When these very figures were first read; a restated row carries the time of its restatement.
   read_at timestamptz not null,
   primary key (account, ad_id, day)

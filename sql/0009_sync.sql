@@ -57,6 +57,7 @@ create table insight_readings (
   purchases bigint not null,
   purchase_value bigint not null,
   windows text not null,
+  reach bigint,
   primary key (account, ad_id, day, read_at)
 ) partition by range (read_at);
 
@@ -70,9 +71,9 @@ begin
   if v_first is not null then
     perform ensure_months('insight_readings', v_first, v_last);
     insert into insight_readings (account, ad_id, day, read_at, first_day, ad_set_id, campaign_id, impressions, clicks,
-        link_clicks, spend, leads, purchases, purchase_value, windows)
+        link_clicks, spend, leads, purchases, purchase_value, windows, reach)
       select account, ad_id, day, read_at, first_day, ad_set_id, campaign_id, impressions, clicks, link_clicks, spend,
-        leads, purchases, purchase_value, windows
+        leads, purchases, purchase_value, windows, reach
       from insights;
   end if;
 end

@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, deals, decisions, entities, history, revenue
+from adctl.adapters.store import accounts, deals, decisions, entities, fatigue, history, revenue
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import Ad, EntityKind, Field, is_running
@@ -106,6 +106,7 @@ def _load(connection: Connection, profile: AccountProfile, day: date, now: datet
         deal_days_ago=deal_columns[:, 1],
         deal_value=deal_columns[:, 2],
         deal_cash=deal_columns[:, 3],
+        fatigue=fatigue.of_ads(connection, profile.account, [ad.ad_id for ad in ads], day),
     )
     return _Loaded(owned=owned, ads=ads, history=past, unvalued=unvalued)
 

@@ -13,7 +13,8 @@ from adctl.domain.ids import AdId, AdSetId, CampaignId
 class Insight:
     """One reading of one ad over `first_day`..`day` (account days, both inclusive; equal for a daily row).
 
-    `spend` and `purchase_value` are minor units of the account's currency. Meta restates a row for 28 days.
+    `spend` and `purchase_value` are minor units of the account's currency. `reach` is how many people saw the ad, None
+    where the source does not say. Meta restates a row for 28 days.
     """
 
     ad_id: AdId
@@ -29,6 +30,7 @@ class Insight:
     purchases: int
     purchase_value: int
     windows: str
+    reach: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

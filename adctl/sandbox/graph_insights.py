@@ -128,12 +128,17 @@ class _Sums:
             kind: sum(int(ledger.conversions[kind][ads].sum()) for ledger in ledgers)
             for kind in ("lead_click", "lead_view", "purchase")
         }
+        # An audience that has seen much of an ad sees it more often on one day, too.
+        seen = [1.2 + 2 * -np.expm1(-world.delivery.traits.wear[ads] * ledger.worn[ads]) for ledger in ledgers]
+        self.reach = round(
+            sum(float((ledger.impressions[ads] / times).sum()) for ledger, times in zip(ledgers, seen, strict=True))
+        )
         value = sum(float(ledger.purchase_value[ads].sum()) for ledger in ledgers)
         self.purchase_value = round(value * offset)
 
     def numbers(self) -> dict[str, str]:
         """The plain figures."""
-        reach = max(round(self.impressions * 0.8), 1)
+        reach = max(self.reach, 1)
         spend = self.spend / offset_of(self._currency)
         return {
             "spend": major_text(self.spend, self._currency),

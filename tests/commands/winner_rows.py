@@ -59,7 +59,7 @@ def fill(engine: Engine, ads: Iterable[Shown] = ADS, profile: AccountProfile = M
         revenue.record_configured(connection, profile.account, [_WON], NOW)
         entities.upsert_creatives(connection, profile.account, [a.creative for a in ads], NOW)
         entities.upsert_ads(connection, profile.account, [_ad(a) for a in ads], NOW)
-        insights.upsert(connection, profile.account, [_insight(a) for a in ads], NOW)
+        insights.upsert(connection, profile.account, [insight_of(a) for a in ads], NOW)
         won = [(a, f"{a.ad_id}-{n}") for a in ads for n in range(a.wins)]
         deals.upsert_deals(
             connection, profile.account, [_deal(number) for _, number in won], source="file", read_at=NOW
@@ -89,7 +89,8 @@ def _ad(shown: Shown) -> Ad:
     )
 
 
-def _insight(shown: Shown) -> Insight:
+def insight_of(shown: Shown) -> Insight:
+    """The ad's figures as one reading of its day."""
     return Insight(
         ad_id=AdId(shown.ad_id),
         ad_set_id=AdSetId("s1"),

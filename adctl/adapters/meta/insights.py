@@ -16,7 +16,7 @@ from adctl.errors import ConfigurationError
 # The default window differs from ad to ad, so both are asked for by name and stored with the row.
 WINDOWS: Final = ("7d_click", "1d_view")
 FIELDS: Final = (
-    "account_id,account_currency,campaign_id,adset_id,ad_id,spend,impressions,clicks,inline_link_clicks,"
+    "account_id,account_currency,campaign_id,adset_id,ad_id,spend,impressions,reach,clicks,inline_link_clicks,"
     "actions,action_values,attribution_setting,date_start,date_stop"
 )
 
@@ -59,6 +59,7 @@ def insight_of(row: Row, currency: str) -> Insight:
         purchases=_rounded(counts.get(purchases, Decimal(0))),
         purchase_value=_minor(values.get(purchases, Decimal(0)), currency),
         windows=",".join(WINDOWS),
+        reach=whole(row, "reach") if row.get("reach") is not None else None,
     )
 
 

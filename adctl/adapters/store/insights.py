@@ -25,6 +25,7 @@ _VALUES = (
     "purchases",
     "purchase_value",
     "windows",
+    "reach",
 )
 
 
@@ -50,7 +51,7 @@ def upsert(connection: Connection, account: Account, insights: Sequence[Insight]
 _KNOWN_AT = text(
     """
     select distinct on (ad_id, day) ad_id, day, first_day, ad_set_id, campaign_id, impressions, clicks, link_clicks,
-      spend, leads, purchases, purchase_value, windows
+      spend, leads, purchases, purchase_value, windows, reach
     from insight_readings
     where account = :account and read_at <= :at and day between :since and :until
     order by ad_id, day, read_at desc

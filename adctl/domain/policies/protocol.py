@@ -11,6 +11,8 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from adctl.domain.fatigue import Fatigue
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -39,6 +41,7 @@ class AdHistory:
     Funnel (S stages): `stages` names them in the CRM's order, the last one is won. `deal_entered` (k, S) is how many
     days before the end of `day` the deal first reached that stage or a later one, NaN where it never did;
     `deal_lost` (k,) the same for being marked lost.
+    `fatigue` tells which ads wear out by their click rate and frequency; None where nobody looked.
     """
 
     account: str
@@ -63,6 +66,7 @@ class AdHistory:
     stages: tuple[str, ...] = ()
     deal_entered: Floats = field(default_factory=lambda: np.empty((0, 0)))
     deal_lost: Floats = field(default_factory=lambda: np.empty(0))
+    fatigue: Fatigue | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

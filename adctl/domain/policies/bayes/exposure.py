@@ -8,7 +8,7 @@ import numpy as np
 
 from adctl.domain.policies.bayes.rows import Rows
 from adctl.domain.policies.bayes.totals import totals
-from adctl.domain.policies.protocol import Floats, Ints
+from adctl.domain.policies.protocol import Flags, Floats, Ints
 
 # Wear is judged as the loss (in logs) over what a well-fed ad has spent; a half-normal prior of this scale.
 _WEAR_SD = 0.6
@@ -16,6 +16,8 @@ _WEAR_GRID = np.array([0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 1.9, 2.8
 # How ads differ in their wear, as a part of the account's; and a loss (in logs) too small to look for differences.
 _WEAR_AD_SD = 0.5
 _NO_WEAR = 0.02
+# What an ad that is flagged for fatigue may have lost (in logs) over its spend, whatever the account's ads do.
+_TIRED_SD = 0.3
 # How ads differ in the log of their room.
 ROOM_AD_SD = 0.3
 # The spread of the prior of the log of the saturation scale, and the grid around its centre.
@@ -58,13 +60,19 @@ class Wear:
     variance: Floats
 
 
-def wear_of(rows: Rows, response: Response) -> Wear:
-    """Each ad's wear by its own clicks from day to day, one Newton step from the account's and shrunk to it."""
+def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
+    """Each ad's wear by its own clicks from day to day, one Newton step from the account's and shrunk to it.
+
+    An ad that is flagged as `tired` is shrunk less: its own days then say more than the account's usual wear.
+    """
     usual = np.full(rows.ads, response.wear)
-    prior = (_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance
+    prior = np.full(rows.ads, (_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance)
     counts = rows.clicks if rows.clicks.any() else rows.leads
-    if response.wear * float(rows.before.max(initial=0.0)) < _NO_WEAR:
-        return Wear(rate=usual, variance=np.full(rows.ads, prior))
+    if tired is not None and tired.any():
+        spent = np.maximum(totals(rows.ad, rows.spend, rows.ads), 1e-12)
+        prior = np.where(tired, prior + (_TIRED_SD / spent) ** 2, prior)
+    elif response.wear * float(rows.before.max(initial=0.0)) < _NO_WEAR:
+        return Wear(rate=usual, variance=prior)
     expected = response.fresh(rows.spend) * np.exp(-response.wear * rows.before)
     whole = np.maximum(totals(rows.ad, expected, rows.ads), 1e-12)
     number = totals(rows.ad, counts, rows.ads)
@@ -73,7 +81,7 @@ def wear_of(rows: Rows, response: Response) -> Wear:
     fitted = expected * (number / whole)[rows.ad]
     score = totals(rows.ad, -apart * counts, rows.ads) / response.dispersion
     information = totals(rows.ad, apart**2 * fitted, rows.ads) / response.dispersion
-    variance = 1 / (information + 1 / prior)
+    variance = prior / (1 + information * prior)
     return Wear(rate=np.maximum(usual + score * variance, 0.0), variance=variance)
 
 

@@ -92,7 +92,7 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
 
 def _told(history: AdHistory, parameters: BayesParameters, rows: Rows, funnel: Funnel, response: Response) -> Told:
     sums = sums_of(rows)
-    wear = wear_of(rows, response)
+    wear = wear_of(rows, response, history.fatigue.flagged if history.fatigue else None)
     weights = effective(rows, response, wear, parameters.half_life)
     exposure = totals(rows.ad, weights, rows.ads)
     return Told(

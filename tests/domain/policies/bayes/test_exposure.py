@@ -96,3 +96,27 @@ def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
     rows = rows_of(history)
 
     assert rows.before.tolist() == [0.0, 1.0, 2.0, 0.0, 7.0]
+
+
+def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
+    spend, days = 100.0, 21
+    before: Floats = np.arange(days, dtype=np.float64) * spend
+    clicks = np.rint(60 * np.exp(-0.0004 * before)).astype(np.int64)
+    zeros = np.zeros(days, dtype=np.int64)
+    rows = Rows(
+        ads=1,
+        ad=zeros,
+        days_ago=np.arange(days)[::-1],
+        impressions=zeros,
+        clicks=clicks,
+        leads=zeros,
+        spend=np.full(days, spend),
+        before=before,
+    )
+
+    unflagged = wear_of(rows, response(), np.array([False]))
+    flagged = wear_of(rows, response(), np.array([True]))
+
+    assert unflagged.rate.tolist() == [0.0]
+    assert 0.0001 < flagged.rate[0] <= 0.0004
+    assert flagged.variance[0] > 0

@@ -41,6 +41,7 @@ def evidence_columns(
         "waiting_buys": np.rint(judgement.buys * money),
         "flips_at_roas": judgement.flips_at,
         "marginal_roas": shares.level,
+        **(history.fatigue.evidence() if history.fatigue else {}),
         **ledger_columns(view),
     }
 

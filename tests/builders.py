@@ -234,9 +234,9 @@ def digest(engine: Engine, without: frozenset[str] = frozenset()) -> dict[str, s
 
 
 @contextmanager
-def loop_on(database_url: str, folder: Path, **options: Any) -> Iterator[Loop]:
+def loop_on(database_url: str, folder: Path, *, stand_ins: type[Sandbox] = Sandbox, **options: Any) -> Iterator[Loop]:
     """A loop at six in the morning (UTC 5:00) of a seeded world's first day; options as in WorldOptions."""
-    with Sandbox.start(**{"seed": 3, "start": START, **options}) as sandbox:
+    with stand_ins.start(**{"seed": 3, "start": START, **options}) as sandbox:
         engine = open_engine(database_url)
         toml = f"{_HTTP}\n{account_table(sandbox.world, ACCOUNT)}"
         loop = Loop(sandbox=sandbox, engine=engine, database_url=database_url, folder=folder, toml=toml)

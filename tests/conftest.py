@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -63,32 +64,42 @@ class Server:
                 sql.SQL("create database {} template {}").format(sql.Identifier(database), sql.Identifier(template))
             )
 
+    def drop(self, database: str) -> None:
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(database)))
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """ADCTL_TEST_DATABASE_URL (a role that may create databases), else an embedded server of this block."""
+    given = os.environ.get("ADCTL_TEST_DATABASE_URL")
+    if given:
+        psycopg.connect(given, connect_timeout=5).close()
+        yield Server(admin=given)
+        return
+    with EmbeddedServer(folder).attach() as running:
+        yield Server(admin=running.libpq_url("postgres"))
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """ADCTL_TEST_DATABASE_URL (a role that may create databases), else an embedded server of this session."""
-    given = os.environ.get("ADCTL_TEST_DATABASE_URL")
-    if given:
+    """The server of this session."""
+    with ExitStack() as stack:
         try:
-            psycopg.connect(given, connect_timeout=5).close()
-        except psycopg.Error as error:
-            pytest.fail(f"ADCTL_TEST_DATABASE_URL: {error}", pytrace=False)
-        yield Server(admin=given)
-        return
-    try:
-        attached = EmbeddedServer(tmp_path_factory.mktemp("server")).attach()
-        running = attached.__enter__()
-    except AdctlError as error:
-        pytest.fail(f"the tests need a PostgreSQL and the embedded one did not start: {error}", pytrace=False)
-    try:
-        yield Server(admin=running.libpq_url("postgres"))
-    finally:
-        attached.__exit__(None, None, None)
+            running = stack.enter_context(serving(tmp_path_factory.mktemp("server")))
+        except (AdctlError, psycopg.Error) as error:
+            pytest.fail(f"the tests need a PostgreSQL that they may create databases in: {error}", pytrace=False)
+        yield running
 
 
 @pytest.fixture(scope="session")
 def template(server: Server) -> str:
     """A migrated database that each test gets a copy of."""
+    return make_template(server)
+
+
+def make_template(server: Server) -> str:
+    """Migrates a new database once; copying it is fast."""
     name = f"adctl_template_{os.getpid()}"
     server.create(name)
     engine = open_engine(server.url(name))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store import audit
@@ -42,14 +42,33 @@ class Evidence:
         return [sight for sight in self.sights if isinstance(sight, Arrival)]
 
 
-def evidence_of(loop: Loop, sights: list[Sight], edited: frozenset[str] = frozenset()) -> Evidence:
+_TABLES = {
+    "changes": text("select * from pending_ad_changes where account = :account"),
+    "attempts": text("select * from change_attempts where account = :account order by authorised_at, attempt"),
+    "history": text("select * from ad_change_history where account = :account order by seq"),
+    "transitions": text("select from_state, to_state, actor from legal_transitions"),
+    "limits": text("select * from limits where account = :account"),
+}
+
+
+def evidence_of(engine: Engine, account: str, sights: list[Sight], edited: frozenset[str]) -> Evidence:
     """`edited` names the entities that a person changed meanwhile."""
+    with transaction(engine, read_only=True) as connection:
+        rows: dict[str, list[Row]] = {
+            name: [
+                dict(row)
+                for row in connection.execute(
+                    query, {"account": account} if ":account" in query.text else {}
+                ).mappings()
+            ]
+            for name, query in _TABLES.items()
+        }
     return Evidence(
-        changes={row["change_id"]: row for row in loop.rows("pending_ad_changes")},
-        attempts=tuple(sorted(loop.rows("change_attempts"), key=lambda row: (row["authorised_at"], row["attempt"]))),
-        history=tuple(sorted(loop.rows("ad_change_history"), key=lambda row: row["seq"])),
-        transitions=frozenset((t["from_state"], t["to_state"], t["actor"]) for t in loop.rows("legal_transitions")),
-        limits=loop.rows("limits")[0],
+        changes={row["change_id"]: row for row in rows["changes"]},
+        attempts=tuple(rows["attempts"]),
+        history=tuple(rows["history"]),
+        transitions=frozenset((t["from_state"], t["to_state"], t["actor"]) for t in rows["transitions"]),
+        limits=rows["limits"][0],
         sights=tuple(sights),
         edited=edited,
     )
@@ -57,7 +76,12 @@ def evidence_of(loop: Loop, sights: list[Sight], edited: frozenset[str] = frozen
 
 def violations(loop: Loop, sights: list[Sight], edited: frozenset[str] = frozenset()) -> list[str]:
     """Every promise that was broken, in words; an empty list is what a test wants."""
-    evidence = evidence_of(loop, sights, edited)
+    found = judged(evidence_of(loop.engine, ACCOUNT, sights, edited))
+    return found + list(_audit_chain(loop)) + list(_secrets(loop))
+
+
+def judged(evidence: Evidence) -> list[str]:
+    """What the evidence alone shows to be broken."""
     checks = (
         _intent_first,
         _one_integer,
@@ -72,8 +96,7 @@ def violations(loop: Loop, sights: list[Sight], edited: frozenset[str] = frozens
         _nothing_but_targets,
         _books_agree_with_meta,
     )
-    found = [trouble for check in checks for trouble in check(evidence)]
-    return found + list(_audit_chain(loop)) + list(_secrets(loop))
+    return [trouble for check in checks for trouble in check(evidence)]
 
 
 def _named(row: Row) -> str:

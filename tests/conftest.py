@@ -38,6 +38,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in needing]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of several tells the process that reports what it left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["not_run"] = _not_run
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Every worker collects the same tests, so that one worker's word is enough."""
+    _not_run[:] = getattr(node, "workeroutput", {}).get("not_run", _not_run)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _not_run:
         terminalreporter.write_line(f"not run, for want of the data sets in {_SHARED}: {', '.join(_not_run)}")

@@ -6,14 +6,11 @@ size), the payload (a FAISS `IDMap2,Flat` over inner products), and blake2b-32 o
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import hashlib
 import json
 import mmap
 import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +21,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from adctl.adapters.replaced_file import remove_leftovers, replace_file
 from adctl.domain.embedding.embedder import Vectors
 from adctl.domain.embedding.index_stamp import IndexFault, IndexProblem, IndexStamp, Neighbour
 from adctl.domain.ids import Account
@@ -103,8 +101,8 @@ def write_index(path: Path, index: WinnerIndex) -> None:
     parts: list[bytes | memoryview] = [_PREAMBLE.pack(_MAGIC, VERSION, len(header)), header, payload.data]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        _replace(path, [*parts, _checksum(*parts)])
+        remove_leftovers(path)
+        replace_file(path, [*parts, _checksum(*parts)])
     except FileNotFoundError as error:
         raise BusyError(f"{path}: another run writes it", fix="nothing was lost; run again") from error
     except OSError as error:
@@ -164,35 +162,6 @@ def _checksum(*parts: bytes | memoryview) -> bytes:
     for part in parts:
         state.update(part)
     return state.digest()
-
-
-def _remove_leftovers(path: Path) -> None:
-    """What a killed writer left; the prefix is ours and the account's lock keeps living writers out."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        leftover.unlink(missing_ok=True)
-
-
-def _replace(path: Path, parts: Sequence[bytes | memoryview]) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _checked(vectors: Vectors, dims: int) -> NDArray[np.float32]:

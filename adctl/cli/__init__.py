@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from adctl.cli import backtest, demo, loop, people, privacy, rejects, server, stand_ins, winners
+from adctl.cli import backtest, demo, loop, monitoring, people, privacy, rejects, server, stand_ins, winners
 
 app = typer.Typer(
     name="adctl",
@@ -24,6 +24,7 @@ loop.register(app)
 backtest.register(app)
 winners.register(app)
 people.register(app)
+monitoring.register(app)
 rejects.register(app)
 privacy.register(app)
 server.register(app)

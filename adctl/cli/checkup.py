@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -16,7 +17,7 @@ from adctl.cli.running import Invocation, database, load_settings
 from adctl.cli.wiring import policy_of, profile_of, stage_values
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
 from adctl.errors import AdctlError
-from adctl.settings import process_environment
+from adctl.settings import Tokens, process_environment
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -94,7 +95,7 @@ def _permissions(settings: Settings) -> Iterator[Check]:
 
 def _secret_files(settings: Settings) -> set[Path]:
     holders = (settings, *settings.accounts.values())
-    names = ("meta_token_file", "hubspot_token_file", "meta_app_secret_file", "hubspot_client_secret_file")
+    names = [field.name for field in fields(Tokens) if field.name.endswith("_file")]
     return {path for holder in holders for name in names if (path := getattr(holder, name)) is not None}
 
 

@@ -48,12 +48,12 @@ class Job:
     dry_run: bool
 
 
-def perform(invocation: Invocation, work: Callable[[Settings], Report]) -> NoReturn:
-    """Runs the work, prints its report or its error, and exits with the code that says how it went."""
+def perform(invocation: Invocation, work: Callable[[Settings], Report | str]) -> NoReturn:
+    """Runs the work, prints its report, text or error, and exits with the code that says how it went."""
     perform_alone(invocation, lambda: work(load_settings(invocation)))
 
 
-def perform_alone(invocation: Invocation, work: Callable[[], Report]) -> NoReturn:
+def perform_alone(invocation: Invocation, work: Callable[[], Report | str]) -> NoReturn:
     """As `perform`, for work that reads no settings of this host."""
     try:
         code = show(invocation, work())
@@ -69,7 +69,7 @@ def perform_alone(invocation: Invocation, work: Callable[[], Report]) -> NoRetur
 
 def perform_job(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
     """As `perform`, for a command of the loop: one at a time per account, refused while migrations are pending."""
-    perform(invocation, lambda settings: run_job(invocation, settings, account, work))
+    perform(invocation, lambda settings: _watched(invocation, settings, account, work))
 
 
 def perform_reading(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
@@ -83,6 +83,29 @@ def _read(invocation: Invocation, settings: Settings, account: str | None, work:
     return run_job(replace(invocation, dry_run=True), settings, account, work)
 
 
+def _watched(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:
+    """The job, its begin and end told to a dead-man's switch where one is configured."""
+    chosen = settings.account(account)
+    url = chosen.ping_url or settings.ping_url
+    if url is None or invocation.dry_run:
+        return run_job(invocation, settings, account, work)
+    from adctl.adapters.pings import Pings
+
+    pings = Pings(url.reveal(), job=invocation.command, account=chosen.name)
+    pings.start()
+    exit_code = 1
+    try:
+        report = run_job(invocation, settings, account, work)
+        exit_code = report.exit_code
+    except Exception as error:
+        known = error if isinstance(error, AdctlError) else _translated(error)
+        exit_code = 1 if known is None else known.exit_code
+        raise
+    finally:
+        pings.end(exit_code)
+    return report
+
+
 def run_job(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:
     """Runs a command of the loop under its lock, with a row in the ledger of runs; a dry run needs neither."""
     from adctl.cli.wiring import profile_of
@@ -90,7 +113,7 @@ def run_job(invocation: Invocation, settings: Settings, account: str | None, wor
     chosen = settings.account(account)
     profile = profile_of(chosen)
     with database(settings) as engine:
-        _refuse_pending(engine)
+        refuse_pending(engine)
         job = Job(
             settings=settings,
             account=chosen,
@@ -159,10 +182,13 @@ def database(settings: Settings) -> Iterator[Engine]:
             engine.dispose()
 
 
-def show(invocation: Invocation, report: Report) -> int:
-    """Prints the report for whoever reads it: a terminal, a pipe, a program."""
+def show(invocation: Invocation, report: Report | str) -> int:
+    """Prints the report for whoever reads it: a terminal, a pipe, a program. Plain text goes out as it is."""
     from adctl import render
 
+    if isinstance(report, str):
+        render.write(sys.stdout, report)
+        return 0
     if invocation.as_json or not sys.stdout.isatty():
         render.render(report, stream=sys.stdout, as_json=invocation.as_json)
     else:
@@ -208,7 +234,8 @@ def load_settings(invocation: Invocation) -> Settings:
     return settings
 
 
-def _refuse_pending(engine: Engine) -> None:
+def refuse_pending(engine: Engine) -> None:
+    """Raises ConfigurationError where `adctl migrate` has work to do."""
     from adctl.adapters.db import refuse_old_server, transaction
     from adctl.adapters.migrations import refuse_when_pending
 

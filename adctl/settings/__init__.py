@@ -14,6 +14,7 @@ from adctl.settings.values import (
     LogSettings,
     RetentionSettings,
     Settings,
+    Tokens,
     WinnersSettings,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "Secret",
     "Settings",
     "StageSettings",
+    "Tokens",
     "WinnersSettings",
     "commented_example",
     "effective",

@@ -66,6 +66,16 @@ class Tokens:
             example='"privacy_key_previous"',
         ),
     ] = None
+    ping_url: Annotated[
+        Secret | None, SecretKey(says="Address of a dead-man's switch; may hold {job} and {account}")
+    ] = None
+    ping_url_file: Annotated[
+        Path | None,
+        path(
+            _PRIVATE.format("the address of a dead-man's switch that each run pings (…/{job}-{account})"),
+            example='"ping_url"',
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +321,7 @@ class Settings(Tokens):
                 holder.hubspot_client_secret,
                 holder.privacy_key,
                 holder.privacy_key_previous,
+                holder.ping_url,
             )
             if secret
         ]

@@ -203,7 +203,7 @@ def test_what_cannot_pass_now_is_asked_once_and_typed(told: Told, error: type[Ad
     with hubspot(always(told)) as (crm, server):
         taken = seconds_until(error, crm.stages)
         assert len(server.asked) == 1
-    assert taken < 1.0
+    assert taken < 8
 
 
 @pytest.mark.parametrize(
@@ -257,13 +257,13 @@ def test_an_answer_without_its_list_is_an_error_and_not_an_empty_list(body: obje
 def test_a_hung_socket_ends_at_the_read_timeout() -> None:
     patience = replace(QUICK, read=0.3, tries=1)
     with hubspot(always(Told(wait=20)), patience) as (crm, _server):
-        assert seconds_until(UnavailableError, crm.stages) < 1.5
+        assert seconds_until(UnavailableError, crm.stages) < 10
 
 
 def test_a_trickle_of_bytes_ends_at_the_deadline() -> None:
     patience = replace(QUICK, read=1.0, deadline=0.3, tries=1)
-    with hubspot(always(Told(body=b" " * 200, trickle=0.05)), patience) as (crm, _server):
-        assert seconds_until(UnavailableError, crm.stages) < 1.5
+    with hubspot(always(Told(body=b" " * 600, trickle=0.05)), patience) as (crm, _server):
+        assert seconds_until(UnavailableError, crm.stages) < 10
 
 
 def test_a_redirect_is_not_followed() -> None:

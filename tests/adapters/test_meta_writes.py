@@ -141,18 +141,18 @@ def test_a_server_that_never_answers_makes_the_write_unknown_by_the_deadline() -
         taken = seconds_taken(lambda: answers.append(platform.write("20", Field.DAILY_BUDGET, 1200)))
     assert answers[0].outcome is WriteOutcome.UNKNOWN
     assert answers[0].code == "DeadlineExceeded"
-    assert 0.35 <= taken < 1.5
+    assert 0.35 <= taken < 10
 
 
 def test_a_server_that_trickles_bytes_cannot_outlast_the_total_deadline() -> None:
-    # Given: a byte each 50 ms for 5 s, so that no single read ever times out.
-    told = Told(body=b'{"success": true}' + b" " * 100, trickle=0.05)
+    # Given: a byte each 50 ms for 30 s, so that no single read ever times out.
+    told = Told(body=b'{"success": true}' + b" " * 600, trickle=0.05)
     patience = replace(QUICK, read=0.5, write_deadline=0.6)
     with meta(always(told), patience) as (platform, _server):
         answers: list[WriteAnswer] = []
         taken = seconds_taken(lambda: answers.append(platform.write("20", Field.DAILY_BUDGET, 1200)))
     assert answers[0].outcome is WriteOutcome.UNKNOWN
-    assert 0.55 <= taken < 1.7
+    assert 0.55 <= taken < 10
 
 
 def test_an_abandoned_call_leaves_no_thread_behind() -> None:

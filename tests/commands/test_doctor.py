@@ -178,7 +178,7 @@ def test_a_probe_that_hangs_costs_its_time_and_nothing_else() -> None:
     began = time.monotonic()
     code, lines = run(Probe(subject="p", look=hang), Probe(subject="q", look=hang), seconds=0.5)
     release.set()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     assert code == 2
     assert [line[1] for line in lines] == ["a", "p", "a", "q"]
     assert lines[1][2] == "no answer within 0 s"

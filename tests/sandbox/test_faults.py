@@ -219,7 +219,7 @@ def test_closing_ends_a_hanging_request(sandbox: Sandbox) -> None:
 
     other.close()
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     with pytest.raises(requests.ConnectionError):
         requests.get(other.meta_url, timeout=1)
 

@@ -298,6 +298,21 @@ def counts(connection: Connection, account: Account) -> dict[str, int]:
     return {row.state: row.n for row in rows}
 
 
+def oldest_open(connection: Connection, account: Account) -> dict[str, datetime]:
+    """When the change that is longest in its state was last moved, by open state."""
+    rows = connection.execute(
+        text(
+            """
+            select p.state, min(p.updated_at) as since from pending_ad_changes p
+            join change_states s on s.state = p.state and not s.terminal
+            where p.account = :account group by p.state order by p.state
+            """
+        ),
+        {"account": account},
+    )
+    return {row.state: row.since for row in rows}
+
+
 def _change(row: RowMapping) -> Change:
     is_budget = row["field"] == Field.DAILY_BUDGET
     return Change(

@@ -92,6 +92,29 @@ def last_runs(connection: Connection, account: Account) -> tuple[Run, ...]:
     return tuple(Run(**row._mapping) for row in rows)
 
 
+def last_successes(connection: Connection, account: Account) -> dict[str, datetime]:
+    """When the newest run that ended with 0 began, by job."""
+    rows = connection.execute(
+        text(
+            """
+            select job, max(started_at) as at from job_runs
+            where account = :account and exit_code = 0 group by job order by job
+            """
+        ),
+        {"account": account},
+    )
+    return {row.job: row.at for row in rows}
+
+
+def watermarks(connection: Connection, account: Account) -> dict[str, datetime]:
+    """How far every source has been read that was read at all."""
+    rows = connection.execute(
+        text("select source, until from sync_watermarks where account = :account order by source"),
+        {"account": account},
+    )
+    return {row.source: row.until for row in rows}
+
+
 def watermark(connection: Connection, account: Account, source: str) -> datetime | None:
     """How far `source` has been read, None when never."""
     value = connection.scalar(

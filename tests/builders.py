@@ -233,12 +233,19 @@ def digest(engine: Engine, without: frozenset[str] = frozenset()) -> dict[str, s
         }
 
 
+# The loops of tests are decided by the rule that kills on little evidence, so that every guard has something to judge.
+BLENDED = 'policy = "blended"\n'
+
+
 @contextmanager
 def loop_on(database_url: str, folder: Path, *, stand_ins: type[Sandbox] = Sandbox, **options: Any) -> Iterator[Loop]:
     """A loop at six in the morning (UTC 5:00) of a seeded world's first day; options as in WorldOptions."""
     with stand_ins.start(**{"seed": 3, "start": START, **options}) as sandbox:
         engine = open_engine(database_url)
-        toml = f"{_HTTP}\n{account_table(sandbox.world, ACCOUNT)}"
+        toml = f"{_HTTP}\n{account_table(sandbox.world, ACCOUNT)}".replace(
+            "[accounts.main]\n", f"[accounts.main]\n{BLENDED}", 1
+        )
+        toml = toml.replace("[accounts.main.limits]\n", "[accounts.main.limits]\nmin_confidence = 0.60\n", 1)
         loop = Loop(sandbox=sandbox, engine=engine, database_url=database_url, folder=folder, toml=toml)
         loop.configure()
         loop.advance(hours=6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.builders import LEDGER, Loop, loop_on
+from tests.builders import BLENDED, LEDGER, Loop, loop_on
 from tests.conftest import Outcome
 
 STEPS = ("migrate", "sync-meta", "sync-hubspot", "ingest-crm", "decide", "enqueue", "execute", "index-winners")
@@ -31,6 +31,7 @@ def states(loop: Loop) -> Counter[str]:
 
 def test_the_second_pass_writes_nothing_and_the_next_days_pass_writes_again(database_url: str, tmp_path: Path) -> None:
     with loop_on(database_url, tmp_path) as loop:
+        loop.configure(BLENDED, "")
         first = run_all(loop)
         sent = len(loop.posts())
         assert sent > 5

@@ -22,8 +22,6 @@ def account_table(world: World, name: str) -> str:
         f"[accounts.{name}.limits]",
         'cap_increase_per_24h = "300.00"',
         "jitter_ms = [0, 0]",
-        "# The blended rule's confidence falls with impressions: the default of 0.70 would hold all older ads back.",
-        "min_confidence = 0.60",
     ]
     for pipeline in world.portal.pipelines:
         lines += ["", f'[accounts.{name}.stages."{pipeline.id}"]', *_stages(pipeline, world.options.deal_value)]

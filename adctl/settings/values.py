@@ -231,9 +231,9 @@ class AccountSettings(Tokens):
         text(
             "The policy that decides.",
             pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
-            wants="write the name of a policy, such as blended",
+            wants="write the name of a policy, such as bayes",
         ),
-    ] = "blended"
+    ] = "bayes"
     attribution_window_days: Annotated[int, whole("Days from a click to a conversion it can explain.", 1, 90)] = 7
     stage_template: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adctl.domain.report import Report
-from tests.builders import LEDGER, START, Loop, fact, table
+from tests.builders import BLENDED, LEDGER, START, Loop, fact, table
 
 
 def decisions(loop: Loop, field: str) -> dict[str, dict[str, Any]]:
@@ -196,14 +196,28 @@ def test_other_parameters_are_another_champion_that_decides_anew(synced: Loop) -
     assert kills < sum(row["verdict"] == "kill" for row in synced.rows("decisions"))
 
 
-@pytest.mark.parametrize("wrong", ['policy = "guess"', 'policy_parameters.mode = "hope"'])
+@pytest.mark.parametrize("wrong", ['policy = "guess"\n', f'{BLENDED}policy_parameters.mode = "hope"\n'])
 def test_an_unknown_policy_or_mode_is_refused(synced: Loop, wrong: str) -> None:
-    synced.configure("[accounts.main]\n", f"[accounts.main]\n{wrong}\n")
+    synced.configure(BLENDED, wrong)
     before = synced.digest(LEDGER)
     outcome = synced.command_line()("decide")
     assert outcome.code == 78
     assert "unknown" in outcome.err
     assert synced.digest(LEDGER) == before
+
+
+def test_unless_told_otherwise_bayes_decides_and_gives_each_return_with_its_interval(synced: Loop) -> None:
+    synced.configure(BLENDED, "")
+    report = synced.decide()
+    rows = decisions(synced, "status").values()
+    assert {row["policy"] for row in rows} == {"bayes"}
+    for row in rows:
+        evidence = row["evidence"]
+        assert 0 < evidence["roas_low"] < evidence["roas"] < evidence["roas_high"]
+        assert 0 <= evidence["p_wrong"] <= 1
+    budgets = [row for row in table(report, "budgets").rows if row["before"] != row["after"]]
+    assert budgets
+    assert all(float(str(row["confidence"])) >= 0.5 for row in budgets)
 
 
 def test_the_ads_of_a_file_are_decided_without_budgets(loop: Loop, shared_data: Any) -> None:

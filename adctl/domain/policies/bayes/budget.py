@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from scipy.special import ndtr
 
 from adctl.domain.allocation import round_shares
 from adctl.domain.policies.bayes.filling import fill, fill_on_average
 from adctl.domain.policies.bayes.parameters import BayesParameters
-from adctl.domain.policies.bayes.posterior import Posterior
+from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior
 from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
 
 _HOURS_PER_DAY = 24.0
@@ -59,6 +60,16 @@ def share_out(
     wanted = np.round(wanted, _DECIMALS)
     budget[fed] = round_shares(int(np.rint(wanted.sum())), wanted, upper)
     return Shares(budget=budget, unallocated=total - int(budget.sum()), level=float(np.exp(level)))
+
+
+def rightly_moved(view: Posterior, room: Floats, before: Ints, shares: Shares, minor_per_major: int) -> Floats:
+    """P(each ad's money moves the right way), shape n, 1 where it stays: that the return on the last unit which the ad
+    has today (`before`, minor units) lies above the level at which all meet for a raise, below it for a cut."""
+    if not shares.level > 0:
+        return np.ones(len(before))
+    last = view.first - before / (room * minor_per_major) - np.log(shares.level)
+    side = np.sign(shares.budget - before)
+    return np.where(side == 0, 1.0, np.round(ndtr(side * last / view.own_sd), DECIMALS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from adctl.domain.ids import digest
-from adctl.domain.policies.bayes.budget import share_out
+from adctl.domain.policies.bayes.budget import rightly_moved, share_out
 from adctl.domain.policies.bayes.evidence.columns import evidence_columns
 from adctl.domain.policies.bayes.evidence.flips import Flip, flip
 from adctl.domain.policies.bayes.fitting import Fitted, View, matured, next_sd, view_of
@@ -47,13 +47,18 @@ class BayesPolicy(BayesParameters):
         return view_of(history, self, None).fitted
 
     def decide(self, history: AdHistory, fitted: Fitted | None = None) -> PolicyResult:
-        """A verdict per ad; the shares of the active ads and `unallocated` sum to what they had before."""
+        """A verdict per ad; the shares of the active ads and `unallocated` sum to what they had before.
+
+        The confidence is that of a kill, and else the chance that the ad's money moves the right way.
+        """
         view = view_of(history, self, fitted)
         standing = self._standing(history, view)
         killed = killable(view.posterior, standing, self, self._refused(view))
-        shares = share_out(history, self, self._seed, view.posterior, self._room(view), killed)
+        room = self._room(view)
+        shares = share_out(history, self, self._seed, view.posterior, room, killed)
         minimum = int(np.ceil(self.platform_minimum * history.minor_per_major))
         judgement = judge(view.posterior, standing, self, killed, history.budget, shares.budget, minimum)
+        moved = rightly_moved(view.posterior, room, history.budget, shares, history.minor_per_major)
         columns = evidence_columns(history, view, judgement, shares, self, standing.next_sd)
 
         def sentence(ad: int) -> str:
@@ -64,7 +69,7 @@ class BayesPolicy(BayesParameters):
             verdict=judgement.verdict,
             current_budget=history.budget,
             budget=shares.budget,
-            confidence=1.0 - judgement.wrong,
+            confidence=np.where(killed, 1.0 - judgement.wrong, moved),
             evidence=columns,
             reason=sentence,
         )

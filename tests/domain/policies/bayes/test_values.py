@@ -1,0 +1,46 @@
+"""What a won deal brings: the account's mean and spread, each ad's own mean shrunk to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adctl.domain.policies.bayes.values import ValueModel, Won, fit_values, value_posterior
+from adctl.domain.policies.protocol import Floats
+
+
+def won(*logs: Floats) -> Won:
+    return Won(
+        count=np.array([float(len(one)) for one in logs]),
+        total=np.array([float(one.sum()) for one in logs]),
+        square=np.array([float((one**2).sum()) for one in logs]),
+    )
+
+
+def test_an_ads_own_deals_weigh_against_the_account_by_their_precision() -> None:
+    # Four deals of mean log 3 at variance 0.5, a prior N(2, 0.2²): (4·3/0.5 + 2/0.04) / (4/0.5 + 1/0.04) = 74/33.
+    model = ValueModel(mean=2.0, mean_variance=0.1, variance=0.5, deals=5.0)
+
+    found = value_posterior(model, won(np.full(4, 3.0), np.empty(0)))
+
+    assert found.mean == pytest.approx([74 / 33 + 0.25, 2.25])
+    assert found.own_variance == pytest.approx([1 / 33, 0.04])
+    assert found.common_variance == pytest.approx(0.1 + 0.5**2 / (2 * (5 + 5)))
+
+
+def test_without_deals_the_prior_stands() -> None:
+    found = fit_values(won(np.empty(0), np.empty(0)), prior_mean=4.0)
+
+    assert (found.mean, found.variance, found.deals) == (4.0, 0.5, 0.0)
+    assert found.mean_variance == pytest.approx(1.0)
+
+
+def test_mean_and_spread_are_found_from_deals() -> None:
+    rng = np.random.Generator(np.random.PCG64(7))
+    centres = 5.0 + 0.2 * rng.standard_normal(200)
+
+    found = fit_values(won(*(c + 0.6 * rng.standard_normal(30) for c in centres)), prior_mean=0.0)
+
+    assert found.mean == pytest.approx(5.0, abs=0.05)
+    assert found.variance == pytest.approx(0.36, rel=0.1)
+    assert found.mean_variance < 0.001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from adctl import __version__
+from adctl.settings import Settings
 from tests.command_lines import Words, adctl_lines, help_of
 from tests.conftest import ROOT
 
@@ -139,6 +141,28 @@ _TYPED = tuple(dict.fromkeys([*(words for line in _fenced() for words in adctl_l
 @pytest.mark.parametrize("words", _TYPED, ids=" ".join)
 def test_a_command_line_in_the_readme_is_one_that_adctl_takes(words: Words) -> None:
     assert help_of(words)[0] == 0
+
+
+def _units() -> Iterator[configparser.ConfigParser]:
+    for body in re.findall(r"^```ini\n(.*?)^```", _README, re.MULTILINE | re.DOTALL):
+        unit = configparser.ConfigParser(interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd minds the case of its keys
+        unit.read_string(body)
+        yield unit
+
+
+def test_the_units_of_the_readme_keep_what_systemd_must_know() -> None:
+    service, timer = _units()
+    # What is busy or held back has not failed; a run outlives its own deadline, its stop the write in hand.
+    assert service["Service"]["SuccessExitStatus"] == "75"
+    deadline = int(service["Service"]["ExecStart"].rpartition("--deadline ")[2])
+    assert deadline < 60 * int(service["Service"]["TimeoutStartSec"].removesuffix("min"))
+    assert Settings(data_dir=ROOT).http.write_deadline_seconds < 60 * int(
+        service["Service"]["TimeoutStopSec"].removesuffix("min")
+    )
+    assert service["Service"]["KillMode"] == "mixed"
+    # A local time that does not exist on a night in March would skip that night's run.
+    assert timer["Timer"]["OnCalendar"].endswith(" UTC")
 
 
 def test_the_readme_starts_with_the_line_that_runs_the_demo() -> None:

@@ -83,6 +83,7 @@ def test_the_crontab_chains_the_whole_loop() -> None:
         "enqueue",
         "execute",
         "index-winners",
+        "purge",
     ]
 
 

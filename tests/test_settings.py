@@ -514,7 +514,7 @@ def test_the_example_changes_nothing_as_it_is_written(home: Path) -> None:
 def test_every_line_of_the_example_may_be_uncommented(home: Path) -> None:
     for name in ("meta_token", "hubspot_token", "meta_app_secret", "hubspot_client_secret"):
         private(home / name, f"{name}-value")
-    for name in ("privacy_key", "privacy_key_previous", "ping_url"):
+    for name in ("privacy_key", "privacy_key_previous", "hubspot_client_secret_previous", "ping_url"):
         private(home / name, f"{name}-value")
     settings = loaded(home, re.sub(r"(?m)^#(?=\S)", "", commented_example()))
     main = settings.account()

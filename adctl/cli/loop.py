@@ -10,7 +10,8 @@ import typer
 
 from adctl.cli import steps
 from adctl.cli.options import Account, AsOf, Config, DryRun, Json, MaxRejects, Verbose, examples
-from adctl.cli.running import Invocation, database, perform, perform_job
+from adctl.cli.running import Invocation, Job, database, perform, perform_job
+from adctl.errors import UsageError
 
 if TYPE_CHECKING:
     from adctl.domain.report import Report
@@ -21,7 +22,15 @@ def register(app: typer.Typer) -> None:
     """Adds the commands, in order."""
     app.command("migrate", epilog=examples("adctl migrate", "adctl migrate --status"))(migrate)
     app.command("sync-meta", epilog=examples("adctl sync-meta", "adctl sync-meta -a main --days 7"))(sync_meta)
-    app.command("sync-hubspot", epilog=examples("adctl sync-hubspot", "adctl sync-hubspot --full"))(sync_hubspot)
+    app.command(
+        "sync-hubspot",
+        epilog=examples(
+            "adctl sync-hubspot",
+            "adctl sync-hubspot --full",
+            "adctl sync-hubspot --events webhooks.jsonl",
+            "adctl sync-hubspot --events - < webhooks.jsonl.gz",
+        ),
+    )(sync_hubspot)
     app.command(
         "ingest-ads",
         epilog=examples("adctl ingest-ads export.csv --dry-run", "adctl ingest-ads ads.csv --as-of 2026-11-01"),
@@ -78,19 +87,32 @@ def sync_meta(
 
 def sync_hubspot(
     full: Annotated[bool, typer.Option("--full", help="Read every deal, not only those changed since.")] = False,
+    events: Annotated[
+        Path | None,
+        typer.Option("--events", help="Take spooled webhooks (JSON Lines, also gzip) instead.", metavar="FILE|-"),
+    ] = None,
     account: Account = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Read deals with every stage move, their contacts and the pipelines from HubSpot."""
+    """Read deals with every stage move, their contacts and the pipelines from HubSpot.
 
-    perform_job(
-        Invocation(command="sync-hubspot", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
-        account,
-        lambda job: steps.sync_hubspot(job, full=full),
-    )
+    --events takes what a receiver of HubSpot's webhooks wrote down: a line is an array of events as it was posted, or
+    the request with its headers, {"method", "uri", "headers", "body", "received_at"}, whose v3 signature is then
+    checked. Each event is handled once, and what it is about is read again from HubSpot.
+    """
+    invocation = Invocation(command="sync-hubspot", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
+
+    def work(job: Job) -> Report:
+        if events is None:
+            return steps.sync_hubspot(job, full=full)
+        if full:
+            raise UsageError("--full and --events are two runs", fix="leave one of them out")
+        return steps.take_events(job, events)
+
+    perform_job(invocation, account, work)
 
 
 def ingest_ads(

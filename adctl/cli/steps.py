@@ -43,6 +43,25 @@ def sync_hubspot(job: Job, *, full: bool = False) -> Report:
         return run(job.engine, job.profile, crm, full=full, dry_run=job.dry_run)
 
 
+def take_events(job: Job, file: Path) -> Report:
+    """What a receiver of HubSpot's webhooks has spooled."""
+    from adctl.adapters.spool_lines import open_spool
+    from adctl.cli.wiring import hubspot, webhook_secrets
+    from adctl.commands.sync_hubspot import run_events
+    from adctl.domain.webhooks import MAX_LINE
+
+    with open_spool(_source(file), longest=MAX_LINE) as spool, hubspot(job) as crm:
+        return run_events(
+            job.engine,
+            job.profile,
+            crm,
+            spool,
+            source=spool.name,
+            secrets=webhook_secrets(job),
+            dry_run=job.dry_run,
+        )
+
+
 def ingest_ads(job: Job, file: Path, *, as_of: date | None = None, max_rejects: int = 0) -> Report:
     from adctl.commands.ingest_ads import run
 

@@ -209,6 +209,16 @@ def hubspot(job: Job) -> Iterator[Crm]:
         yield crm
 
 
+def webhook_secrets(job: Job) -> list[str]:
+    """The client secrets that may have signed HubSpot's webhooks, the one in force first."""
+    mine, common = job.account, job.settings
+    given = (
+        mine.hubspot_client_secret or common.hubspot_client_secret,
+        mine.hubspot_client_secret_previous or common.hubspot_client_secret_previous,
+    )
+    return [secret.reveal() for secret in given if secret is not None]
+
+
 def _token(secret: Secret | None, variable: str) -> str:
     if secret is None:
         raise ConfigurationError(

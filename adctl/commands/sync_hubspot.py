@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -65,13 +65,15 @@ def run_events(
 ) -> Report:
     """Takes spooled webhook requests (see domain/webhooks): every event once, the deals re-read and never trusted.
 
-    `spool` gives lines of at most MAX_LINE + 1 bytes, `secrets` may have signed the requests. A request that is not
-    HubSpot's is listed and stops nothing. Raises InputRejectedError with the line for what is no spool.
+    `spool` is gone through twice, so that nothing is done when it is none. A line may be longer than MAX_LINE only
+    where it is cut. `secrets` may have signed the requests; one that is not HubSpot's is listed and stops nothing.
+    Raises InputRejectedError with the line for what is no spool, ConfigurationError when a secret is needed.
     """
     with transaction(engine, read_only=dry_run) as connection:
         if not dry_run:
             accounts.ensure(connection, profile)
         now = accounts.now(connection)
+    deque(_genuine(deliveries(spool, source), profile, source, secrets, now, Counter(), []), maxlen=0)
     tally: Counter[str] = Counter()
     refused: list[tuple[int, str]] = []
     events = _genuine(deliveries(spool, source), profile, source, secrets, now, tally, refused)
@@ -256,6 +258,7 @@ def _events_report(
             *(Fact(key=k, label=labels.get(k, k.replace("_", " ")), value=tally[k], kind=Kind.COUNT) for k in counts),
         ),
         tables=(_refused_table(refused),) if refused else (),
+        exit_code=3 if refused else 0,
     )
 
 

@@ -49,6 +49,16 @@ class Tokens:
             example='"hubspot_client_secret"',
         ),
     ] = None
+    hubspot_client_secret_previous: Annotated[
+        Secret | None, SecretKey(says="The secret before that, while it is renewed")
+    ] = None
+    hubspot_client_secret_previous_file: Annotated[
+        Path | None,
+        path(
+            _PRIVATE.format("the client secret before this one, while spooled webhooks may be signed with it"),
+            example='"hubspot_client_secret_previous"',
+        ),
+    ] = None
     privacy_key: Annotated[Secret | None, SecretKey(says="The key of the hashes of personal data")] = None
     privacy_key_file: Annotated[
         Path | None,
@@ -319,6 +329,7 @@ class Settings(Tokens):
                 holder.hubspot_token,
                 holder.meta_app_secret,
                 holder.hubspot_client_secret,
+                holder.hubspot_client_secret_previous,
                 holder.privacy_key,
                 holder.privacy_key_previous,
                 holder.ping_url,

@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import time
-from collections.abc import Mapping
-
-import numpy as np
 import pytest
 
-from adctl.adapters.hubspot import HubSpotCrm
 from adctl.commands import sync_hubspot
-from adctl.domain.report import Report
 from adctl.errors import BusyError, UnavailableError
-from adctl.sandbox.crm import Record
-from tests.adapters.canned_hubspot import QUICK
 from tests.builders import LEDGER, Loop, fact, table
-from tests.domain.test_webhooks import signed
-
-READS = ("/search", "/batch/read")
-
-
-def deals_of(loop: Loop) -> Mapping[int, Record]:
-    return loop.sandbox.world.portal.collections["deals"].records
-
-
-def sync(loop: Loop) -> Report:
-    """With little patience, so that a test of failure does not wait."""
-    with HubSpotCrm(
-        token=loop.sandbox.hubspot_token, currency="USD", base_url=loop.sandbox.hubspot_url, patience=QUICK
-    ) as crm:
-        return sync_hubspot.run(loop.engine, loop.job().profile, crm)
-
-
-def only_reads(loop: Loop) -> bool:
-    return all(one.method == "GET" or one.path.endswith(READS) for one in loop.sandbox.hubspot_log)
-
-
-def watermark(loop: Loop) -> object:
-    return loop.value("select until from sync_watermarks where source = 'hubspot.deals'")
+from tests.commands.hubspot_reading import deals_of, only_reads, sync, watermark
 
 
 def test_every_deal_is_stored_beyond_the_first_hundred(synced: Loop) -> None:
@@ -182,45 +150,6 @@ def test_faults_on_the_way_that_pass_are_not_noticed(loop: Loop) -> None:
 
 # --- a run that dies -------------------------------------------------------------------------------------------------
 
-# What differs with the time and the number of runs; everything else must be as an uninterrupted run leaves it.
-RUNS = LEDGER | {"accounts", "controls"}
-
-
-def killed_again_and_again(loop: Loop, rng: np.random.Generator, *arguments: str) -> int:
-    """Runs sync-hubspot until a run ends by itself; each one before is killed at a random request. Returns how many."""
-    kills = 0
-    while True:
-        process = loop.command_line().start("sync-hubspot", *arguments)
-        stop_at = len(loop.sandbox.hubspot_log) + int(rng.integers(1, 24))
-        while process.poll() is None and (kills == 4 or len(loop.sandbox.hubspot_log) < stop_at):
-            time.sleep(0.001)
-        # Anywhere between this request and the storing of what it brought.
-        time.sleep(float(rng.uniform(0, 0.03)))
-        process.kill()
-        out, err = process.communicate()
-        if process.returncode != -signal.SIGKILL:
-            assert process.returncode == 0, (out, err)
-            return kills
-        kills += 1
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_sync_killed_at_random_pages_ends_as_one_that_was_not(loop: Loop, seed: int) -> None:
-    loop.sandbox.hubspot.edit_by_person({"add_deals": 1600})
-    first, second, third = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
-    loop.sandbox.hubspot.edit_by_person({"archive": first})
-    loop.sandbox.hubspot.edit_by_person({"merge": second, "into": third})
-    kills = killed_again_and_again(loop, np.random.default_rng(seed))
-    killed = loop.digest(RUNS)
-    loop.run_sql("truncate deals, contacts, stage_moves, crm_stages, sync_watermarks, sync_walks")
-
-    sync(loop)
-
-    assert kills > 0
-    assert loop.digest(RUNS) == killed
-    assert loop.rows("sync_walks") == []
-    assert loop.value("select count(*) from deals") == len(deals_of(loop))
-
 
 def test_the_run_after_a_dead_one_goes_on_behind_its_last_page(loop: Loop) -> None:
     loop.sandbox.hubspot.edit_by_person({"add_deals": 700})
@@ -317,117 +246,3 @@ def test_a_stage_moved_twice_between_two_runs_leaves_both_moves(loop: Loop) -> N
     sync(loop)
     moves = sorted((row["at"], row["stage"]) for row in loop.rows("stage_moves") if row["deal_id"] == deal)
     assert [stage for _, stage in moves] == ["appointmentscheduled", "contractsent", "appointmentscheduled"]
-
-
-# --- spooled webhooks ------------------------------------------------------------------------------------------------
-
-
-def event(loop: Loop, kind: str, object_id: str, **more: object) -> dict[str, object]:
-    """An event of this portal at the world's time."""
-    return {
-        "eventId": 7,
-        "subscriptionId": 3,
-        "portalId": int(loop.sandbox.hubspot_portal),
-        "occurredAt": round(loop.sandbox.world.now.timestamp() * 1000),
-        "subscriptionType": kind,
-        "attemptNumber": 0,
-        "objectId": int(object_id),
-        **more,
-    }
-
-
-def take(loop: Loop, *lines: object, secrets: tuple[str, ...] = (), dry_run: bool = False) -> Report:
-    with HubSpotCrm(
-        token=loop.sandbox.hubspot_token, currency="USD", base_url=loop.sandbox.hubspot_url, patience=QUICK
-    ) as crm:
-        spool = [json.dumps(line).encode() + b"\n" for line in lines]
-        return sync_hubspot.run_events(
-            loop.engine, loop.job().profile, crm, spool, source="spool", secrets=secrets, dry_run=dry_run
-        )
-
-
-def test_every_event_of_a_spool_leads_to_the_deals_state_as_the_api_gives_it(loop: Loop) -> None:
-    first, second, third, fourth = loop.sandbox.hubspot.edit_by_person({"add_deals": 4})["ids"]
-    sync(loop)
-    loop.advance(minutes=1)
-    loop.sandbox.hubspot.edit_by_person({"id": first, "properties": {"dealstage": "contractsent"}})
-    loop.sandbox.hubspot.edit_by_person({"archive": second})
-    loop.sandbox.hubspot.edit_by_person({"merge": third, "into": fourth})
-
-    report = take(
-        loop,
-        [
-            # An event may lie, or be old: what counts is what the API says now.
-            event(loop, "deal.propertyChange", first, propertyName="dealstage", propertyValue="closedwon"),
-            event(loop, "deal.deletion", second),
-        ],
-        [
-            event(loop, "deal.merge", fourth, primaryObjectId=int(fourth), mergedObjectIds=[int(third)]),
-            event(loop, "company.creation", "1"),
-            event(loop, "deal.deletion", "404"),
-        ],
-    )
-
-    stored = {row["deal_id"]: row for row in loop.rows("deals")}
-    assert stored[first]["stage"] == "contractsent"
-    assert (stored[second]["archived"], stored[second]["merged_into"]) == (True, None)
-    assert (stored[third]["archived"], stored[third]["merged_into"]) == (True, fourth)
-    assert [fact(report, key) for key in ("events", "others", "gone", "refused")] == [5, 1, 1, 0]
-    assert only_reads(loop)
-    sync(loop)
-    names = ("deal_id", "stage", "archived", "merged_into")
-    assert {tuple(row[name] for name in names) for row in loop.rows("deals")} == {
-        tuple(row[name] for name in names) for row in stored.values()
-    }
-
-
-def test_an_event_sent_twice_in_a_spool_and_in_the_next_is_handled_once(loop: Loop) -> None:
-    (deal,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
-    sent = event(loop, "deal.creation", deal)
-    first = take(loop, [sent, {**sent, "attemptNumber": 1}], [sent])
-    asked = len(loop.sandbox.hubspot_log)
-    second = take(loop, [{**sent, "attemptNumber": 2}])
-    assert (fact(first, "events"), fact(first, "repeated"), fact(first, "deals")) == (3, 2, 1)
-    assert (fact(second, "repeated"), fact(second, "written")) == (1, 0)
-    assert len(loop.sandbox.hubspot_log) == asked
-    assert len(loop.rows("webhook_events")) == 1
-
-
-def test_a_contacts_event_re_reads_its_deals(synced: Loop) -> None:
-    deal_id, deal = next((one, deal) for one, deal in deals_of(synced).items() if deal.links.get("contacts"))
-    contact = next(iter(deal.links["contacts"]))
-    properties = {"hs_facebook_click_id": "fb.1.1772000000000.clicked"}
-    synced.sandbox.hubspot.edit_by_person({"type": "contacts", "id": contact, "properties": properties})
-    report = take(synced, [event(synced, "contact.propertyChange", str(contact))])
-    assert isinstance(read := fact(report, "deals"), int)
-    assert read >= 1
-    assert str(deal_id) in {row["deal_id"] for row in synced.rows("deals")}
-    assert fact(report, "written") == 1
-    stored = synced.value("select click_id from contacts where contact_id = :contact", contact=str(contact))
-    assert stored == "fb.1.1772000000000.clicked"
-
-
-def test_a_forged_request_is_listed_and_stops_nothing(loop: Loop) -> None:
-    first, second = loop.sandbox.hubspot.edit_by_person({"add_deals": 2})["ids"]
-    forged = signed("guessed", at=loop.sandbox.world.now, body=json.dumps([event(loop, "deal.creation", first)]))
-    good = signed("s3cret", at=loop.sandbox.world.now, body=json.dumps([event(loop, "deal.creation", second)]))
-    report = take(loop, forged, good, secrets=("new", "s3cret"))
-    assert [(row["line"], row["reason"]) for row in table(report, "refused").rows] == [
-        (1, "the signature does not fit")
-    ]
-    assert {row["deal_id"] for row in loop.rows("deals")} == {second}
-
-
-def test_events_of_another_portal_are_not_ours(loop: Loop) -> None:
-    (deal,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
-    report = take(loop, [event(loop, "deal.creation", deal, portalId=1)])
-    assert (fact(report, "other_portals"), fact(report, "deals")) == (1, 0)
-
-
-def test_a_dry_run_of_a_spool_writes_nothing_and_forgets_nothing(loop: Loop) -> None:
-    (deal,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
-    before = loop.digest()
-    report = take(loop, [event(loop, "deal.creation", deal)], dry_run=True)
-    assert fact(report, "deals") == 1
-    assert loop.digest() == before
-    assert fact(take(loop, [event(loop, "deal.creation", deal)]), "repeated") == 0

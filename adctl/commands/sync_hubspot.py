@@ -25,11 +25,14 @@ LAG = timedelta(minutes=5)
 OVERLAP = timedelta(minutes=15)
 _SOURCE = "hubspot.deals"
 _EVENTS_AT_ONCE = 1000
+_ASKED_AT_ONCE = 500
 _COUNTS = ("stages", "deals", "stage_moves", "contacts")
 
 
 def run(engine: Engine, profile: AccountProfile, crm: Crm, *, full: bool = False, dry_run: bool = False) -> Report:
     """Reads deals modified since the watermark less an overlap, or all of them with `full`; archived ones always.
+
+    A whole walk also finds what was deleted for good: it counts no more.
 
     Each page is stored together with the place where the walk stands: a run that dies is gone on with by the next, and
     then what changed since it began is read too. The watermark moves only when a walk has ended. Raises
@@ -143,7 +146,7 @@ class _Session:
     def carry_out(self, walk: Walk) -> tuple[DealId, ...]:
         """Walks to the end and moves the watermark; returns the deals that earlier walks should have found."""
         for page, reached in self._pages(walk):
-            self.tally.update(deals=len(page.deals), stage_moves=len(page.moves), contacts=len(page.contacts))
+            self._count(page)
             if not self.dry_run:
                 with transaction(self.engine) as connection:
                     self._note_misses(connection, reached, page)
@@ -166,36 +169,53 @@ class _Session:
         ids = [one for event in fresh for one in event.deals]
         ids += self.crm.deals_of_contacts(contacts) if contacts else ()
         page = self.crm.deals(list(dict.fromkeys(ids)))
-        self.tally.update(
-            repeated=len(events) - len(fresh),
-            others=sum(not event.deals and not event.contacts for event in fresh),
-            deals=len(page.deals),
-            stage_moves=len(page.moves),
-            contacts=len(page.contacts),
-            gone=len(page.gone),
-        )
+        others = sum(not event.deals and not event.contacts for event in fresh)
+        self.tally.update(repeated=len(events) - len(fresh), others=others)
+        self._count(page)
         if self.dry_run:
             return
         with transaction(self.engine) as connection:
             at = accounts.now(connection)
             self.tally["written"] += _store(connection, self.profile, page)
-            self.tally["written"] += webhooks.archive_gone(connection, account, page.gone, at)
             webhooks.note(connection, account, fresh, at)
             webhooks.drop_old(connection, account, at)
 
     def _pages(self, walk: Walk) -> Iterator[tuple[DealPage, Walk]]:
         """Pages, each with the walk as it stands once the page is stored."""
         if walk.phase == "deals":
+            listed: set[int] = set()
             for page in self.crm.deals_modified_since(walk.since, after=walk.cursor):
-                yield page, replace(walk, cursor=page.cursor)
+                listed.update(int(deal.deal_id) for deal in page.deals)
+                reached = replace(walk, cursor=page.cursor)
+                yield page, reached
+            if walk.whole and listed:
+                yield from ((page, reached) for page in self._unlisted(walk.cursor, listed))
             walk = replace(walk, phase="archived", cursor="")
         for page in self.crm.archived_deals(after=walk.cursor):
             yield page, replace(walk, cursor=page.cursor)
 
+    def _unlisted(self, begun_behind: str, listed: set[int]) -> Iterator[DealPage]:
+        """What became of deals that count here and were not listed: one deleted for good is in no list and no bin.
+
+        The list goes by id, so a walk that was gone on with answers for what lies behind its cursor.
+        """
+        floor = int(begun_behind) if begun_behind.isdigit() else 0
+        with transaction(self.engine, read_only=True) as connection:
+            stored = deals.live_ids(connection, self.profile.account)
+        unlisted = sorted(one for one in map(int, stored) if one > floor and one not in listed)
+        for start in range(0, len(unlisted), _ASKED_AT_ONCE):
+            yield self.crm.deals([DealId(str(one)) for one in unlisted[start : start + _ASKED_AT_ONCE]])
+
+    def _count(self, page: DealPage) -> None:
+        self.tally.update(
+            deals=len(page.deals), stage_moves=len(page.moves), contacts=len(page.contacts), gone=len(page.gone)
+        )
+
     def _note_misses(self, connection: Connection, walk: Walk, page: DealPage) -> None:
         if not walk.whole or walk.covered_until is None or walk.phase != "deals":
             return
-        covered = [deal for deal in page.deals if deal.modified_at <= walk.covered_until]
+        # What is in the bin is found by each run, a little later in its walk.
+        covered = [deal for deal in page.deals if deal.modified_at <= walk.covered_until and not deal.archived]
         ids = {deal.deal_id for deal in covered}
         moves = [move for move in page.moves if move.deal_id in ids]
         unlike = walks.unlike_stored(connection, self.profile.account, covered, moves)
@@ -208,6 +228,7 @@ def _store(connection: Connection, profile: AccountProfile, page: DealPage) -> i
         deals.upsert_contacts(connection, profile.account, page.contacts)
         + deals.upsert_deals(connection, profile.account, page.deals, source="hubspot", read_at=at)
         + deals.insert_moves(connection, profile.account, page.moves)
+        + deals.archive_gone(connection, profile.account, page.gone, at)
     )
 
 
@@ -230,6 +251,7 @@ def _report(
             Fact(key="since", label="since", value=since or "the beginning", kind=Kind.TIME if since else Kind.TEXT),
             *(Fact(key=k, label=k.replace("_", " "), value=tally[k], kind=Kind.COUNT) for k in _COUNTS),
             Fact(key="written", label="rows written", value=tally["written"], kind=Kind.COUNT),
+            Fact(key="gone", label="deals gone for good", value=tally["gone"], kind=Kind.COUNT),
             Fact(key="missed", label="missed before", value=len(missed), kind=Kind.COUNT),
             Fact(key="resumed", label="a run before this one was gone on with", value=resumed),
         ),

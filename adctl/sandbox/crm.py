@@ -111,6 +111,16 @@ class Portal:
         collection.records[record_id].archived_at = at
         collection.revision += 1
 
+    def erase(self, kind: str, record_id: int) -> None:
+        """Deletes a record for good, as the bin does after 90 days and a request for erasure at once."""
+        collection = self.collections[kind]
+        record = collection.records.pop(record_id)
+        collection.ids.remove(record_id)
+        collection.revision += 1
+        for other, links in record.links.items():
+            for linked in links:
+                self.collections[other].records[linked].links[kind].pop(record_id, None)
+
     def merge(self, kind: str, winner_id: int, loser_id: int, at: int) -> None:
         """Folds the loser into the winner, which lists it in `hs_merged_object_ids`; the loser is archived."""
         winner, loser = (self.collections[kind].records[i] for i in (winner_id, loser_id))

@@ -29,6 +29,7 @@ KINDS = {
     "empty_page": "Meta lists: an empty page whose `next` leads to the rows",
     "endless_next": "Meta lists: a `next` even on the last page, whose cursor leads to the same page again",
     "paging_lost": "HubSpot lists: a full page that names no next one",
+    "partial": "HubSpot batch reads: a 207 whose first input failed inside the vendor",
     "person_edits": "a person's `edit` (as the control surface takes it) happens right after the answer was made",
     "usage": "Meta: usage headers at `percent` (100), access regained in `minutes` (25)",
     "report_stalls": "Meta: an asynchronous report stays at 0 %",
@@ -38,7 +39,7 @@ KINDS = {
 }
 _TRANSPORT = frozenset({"latency", "hang", "close", "trickle"})
 _VENDOR = frozenset(
-    {"empty_page", "endless_next", "paging_lost", "person_edits", "usage", "late_index"}
+    {"empty_page", "endless_next", "paging_lost", "partial", "person_edits", "usage", "late_index"}
     | {"report_stalls", "report_fails", "report_short"}
 )
 

@@ -57,8 +57,9 @@ class HubSpotServer(StandIn):
             return error.reply()
 
     def edit_by_person(self, edit: Mapping[str, Any]) -> Any:
-        """One of `{"add_deals": n}`, `{"pipeline": id, "label": …}`, `{"archive": id}`, `{"merge": id, "into": id}`,
-        `{"associate": deal, "contact": id}`, `{"id": …, "properties": {…}}`; `type` is deals unless given.
+        """One of `{"add_deals": n}`, `{"pipeline": id, "label": …}`, `{"archive": id}`, `{"erase": id}` (for good),
+        `{"merge": id, "into": id}`, `{"associate": deal, "contact": id}`, `{"id": …, "properties": {…}}`; `type` is
+        deals unless given.
         """
         portal, now, kind = self.world.portal, epoch_ms(self.world.now), str(edit.get("type", "deals"))
         match edit:
@@ -68,6 +69,8 @@ class HubSpotServer(StandIn):
                 portal.rename_pipeline(str(pipeline_id), str(label), now)
             case {"archive": record_id}:
                 portal.archive(kind, int(record_id), now)
+            case {"erase": record_id}:
+                portal.erase(kind, int(record_id))
             case {"merge": loser, "into": winner}:
                 portal.merge(kind, int(winner), int(loser), now)
             case {"associate": deal, "contact": contact}:
@@ -158,6 +161,8 @@ class HubSpotServer(StandIn):
         known = {i: records[i] for i in ids if i in records and (records[i].archived_at is not None) == archived}
         shown = [show_record(kind, record, body.get("properties") or (), history) for record in known.values()]
         missing = [str(i) for i in ids if i not in known]
+        if request.struck_by("partial"):
+            return self._batch(shown[1:], "Something went wrong on our side", [str(ids[0])], "INTERNAL_ERROR")
         return self._batch(shown, "Could not get some objects, they may be deleted or not exist", missing)
 
     def _batch_links(self, request: Request, kind: str, other: str) -> Reply:
@@ -196,12 +201,14 @@ class HubSpotServer(StandIn):
         usage = {"name": "private-apps-api-calls-daily", "usageLimit": 650_000, "currentUsage": len(self.log)}
         return Reply.of({"results": [usage | {"resetsAt": midnight, "fetchStatus": "SUCCESS"}]})
 
-    def _batch(self, results: list[dict[str, Any]], message: str, missing: list[str]) -> Reply:
+    def _batch(
+        self, results: list[dict[str, Any]], message: str, missing: list[str], category: str = "OBJECT_NOT_FOUND"
+    ) -> Reply:
         at = iso_ms(epoch_ms(self.world.now))
         body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": at, "completedAt": at}
         if not missing:
             return Reply.of(body)
-        error = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}}
+        error = {"status": "error", "category": category, "message": message, "context": {"ids": missing}}
         return Reply.of(body | {"numErrors": 1, "errors": [error | {"errors": [], "links": {}}]}, status=207)
 
 

@@ -246,3 +246,35 @@ def test_a_stage_moved_twice_between_two_runs_leaves_both_moves(loop: Loop) -> N
     sync(loop)
     moves = sorted((row["at"], row["stage"]) for row in loop.rows("stage_moves") if row["deal_id"] == deal)
     assert [stage for _, stage in moves] == ["appointmentscheduled", "contractsent", "appointmentscheduled"]
+
+
+def test_a_full_walk_finds_what_was_deleted_for_good_and_it_counts_no_more(loop: Loop) -> None:
+    first, second, last = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
+    sync(loop)
+    for erased in (first, last):
+        loop.sandbox.hubspot.edit_by_person({"erase": erased})
+    loop.advance(hours=1)
+    assert fact(sync(loop), "gone") == 0
+
+    report = sync(loop, full=True)
+
+    assert fact(report, "gone") == 2
+    stored = {row["deal_id"]: row["archived"] for row in loop.rows("deals")}
+    assert (stored[first], stored[second], stored[last]) == (True, False, True)
+    assert {deal for deal, archived in stored.items() if not archived} == {str(one) for one in deals_of(loop)}
+    again = sync(loop, full=True)
+    assert (fact(again, "gone"), fact(again, "written")) == (0, 0)
+
+
+def test_a_deal_that_hubspot_failed_to_read_ends_the_run_and_is_not_taken_for_gone(loop: Loop) -> None:
+    (deal,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
+    sync(loop)
+    reached = watermark(loop)
+    loop.advance(hours=1)
+    loop.sandbox.hubspot.edit_by_person({"id": deal, "properties": {"dealstage": "closedwon"}})
+    loop.sandbox.hubspot.faults.arm("partial", path="deals/batch/read")
+    with pytest.raises(UnavailableError, match="in part only: INTERNAL_ERROR"):
+        sync(loop)
+    assert watermark(loop) == reached
+    sync(loop)
+    assert loop.value("select stage from deals where deal_id = :deal", deal=deal) == "closedwon"

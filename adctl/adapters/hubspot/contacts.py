@@ -12,6 +12,7 @@ from adctl.adapters.hubspot.records import (
     ReadDeal,
     child,
     contact_of,
+    found_or_missing,
     linked_id,
     links_of,
     main_contact,
@@ -47,7 +48,7 @@ class DealContacts:
                     "inputs": [{"id": one} for one in batch],
                 },
             )
-            for row in rows(body):
+            for row in found_or_missing(body):
                 contact = contact_of(row)
                 self._known[contact.contact_id] = contact
 
@@ -86,7 +87,7 @@ def _associations(session: Session, kind: str, other: str, ids: Iterable[str]) -
             other,
             batch_input_public_fetch_associations_batch_request={"inputs": inputs},
         )
-        for row in rows(body):
+        for row in found_or_missing(body):
             yield row
             own_id, after = record_id(child(row, "from")), next_after(row)
             if after is None:

@@ -17,6 +17,7 @@ from adctl.adapters.hubspot.records import (
     DEAL_PROPERTIES,
     WINNER_PROPERTIES,
     deal_of,
+    found_or_missing,
     merged_into,
     next_after,
     record_id,
@@ -213,7 +214,7 @@ class HubSpotCrm:
                     "inputs": [{"id": one} for one in batch],
                 },
             )
-            found.update({record_id(row): row for row in rows(body)})
+            found.update({record_id(row): row for row in found_or_missing(body)})
         return list(found.values())
 
     def _page(self, found: Iterable[Row], contacts: DealContacts) -> DealPage:

@@ -62,6 +62,15 @@ def rows(body: Row, field: str = "results") -> list[Row]:
     return value
 
 
+def found_or_missing(body: Row) -> list[Row]:
+    """The results of a batch read. What does not exist is absent; what HubSpot failed to read (207) is no absence."""
+    errors = rows(body, "errors") if "errors" in body else []
+    failed = [text(one.get("category")) for one in errors if text(one.get("category")) not in ("", "OBJECT_NOT_FOUND")]
+    if failed:
+        raise UnavailableError(f"hubspot: a batch was read in part only: {', '.join(sorted(set(failed)))[:200]}")
+    return rows(body)
+
+
 def next_after(body: Row) -> str | None:
     """The paging cursor of the next page, None on the last."""
     after = child(child(body, "paging"), "next").get("after")

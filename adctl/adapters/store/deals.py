@@ -76,6 +76,28 @@ def insert_moves(connection: Connection, account: Account, rows: Sequence[StageM
     return result.rowcount
 
 
+def archive_gone(connection: Connection, account: Account, ids: Sequence[DealId], at: datetime) -> int:
+    """Deals that HubSpot does not have any more, not even in its bin, count no more; returns how many did until now."""
+    return connection.execute(
+        text(
+            """
+            update deals set archived = true, read_at = :at
+            where account = :account and deal_id = any(:ids) and source = 'hubspot' and not archived
+            """
+        ),
+        {"account": account, "ids": list(ids), "at": at},
+    ).rowcount
+
+
+def live_ids(connection: Connection, account: Account) -> tuple[DealId, ...]:
+    """The deals from HubSpot that are not archived."""
+    found = connection.scalars(
+        text("select deal_id from deals where account = :account and source = 'hubspot' and not archived"),
+        {"account": account},
+    )
+    return tuple(DealId(one) for one in found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCount:
     """Live deals standing in one stage; `amount` sums their amounts in minor units."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from adctl.domain.ids import Account, DealId
+from adctl.domain.ids import Account
 from adctl.domain.webhooks import Event
 
 # HubSpot sends an event again for a day; a spool may lie for long before somebody hands it over.
@@ -52,16 +52,3 @@ def drop_old(connection: Connection, account: Account, now: datetime) -> None:
         text("delete from webhook_events where account = :account and handled_at < :before"),
         {"account": account, "before": now - KEPT},
     )
-
-
-def archive_gone(connection: Connection, account: Account, ids: Sequence[DealId], at: datetime) -> int:
-    """Deals that HubSpot does not have any more, not even in its bin, count no more; returns how many did until now."""
-    return connection.execute(
-        text(
-            """
-            update deals set archived = true, read_at = :at
-            where account = :account and deal_id = any(:ids) and source = 'hubspot' and not archived
-            """
-        ),
-        {"account": account, "ids": list(ids), "at": at},
-    ).rowcount

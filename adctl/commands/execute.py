@@ -43,6 +43,7 @@ class _Run:
     profile: AccountProfile
     platform: AdsPlatform
     worker: str
+    settle: float
     stop: Callable[[], bool]
     sleep: Callable[[float], None]
     outcomes: Counter[State] = field(default_factory=Counter)
@@ -82,6 +83,7 @@ def run(
             profile=profile,
             platform=platform,
             worker=worker,
+            settle=_seconds(limits["settle"]),
             stop=stop,
             sleep=sleep,
         )
@@ -136,12 +138,14 @@ def _read_claimed(this: _Run, change: Change) -> tuple[datetime, EntityState | N
 
 
 def _send(this: _Run, change: Change, read_at: datetime) -> None:
+    # Reconcile takes what is older than `settle` for decided: a process that was frozen since must not send any more.
+    not_after = time.monotonic() + this.settle
     with this.session.begin():
         verdict = changes.authorise(this.session, change, this.worker, read_at=read_at, observed=change.expected)
     if verdict.verdict != "send" or verdict.attempt is None:
         _hold_back(this, change, verdict)
         return
-    answer = this.platform.write(change.entity_id, change.field, change.target)
+    answer = this.platform.write(change.entity_id, change.field, change.target, not_after=not_after)
     this.sent += 1
     with this.session.begin():
         attempts.finish(this.session, change, verdict.attempt, answer.outcome, code=answer.code, detail=answer.detail)
@@ -266,6 +270,11 @@ def _remember(this: _Run, change: Change) -> None:
         )
     else:
         entities.remember_status(this.session, change.account, AdId(change.entity_id), str(change.target), at)
+
+
+def _seconds(span: object) -> float:
+    assert isinstance(span, timedelta)
+    return span.total_seconds()
 
 
 def _now(this: _Run) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -84,7 +85,9 @@ class AdsPlatform(Protocol):
         """The object as it is now, None when Meta says that it does not exist."""
         ...
 
-    def write(self, entity_id: str, field: Field, target: int | str) -> WriteAnswer: ...
+    def write(self, entity_id: str, field: Field, target: int | str, *, not_after: float = math.inf) -> WriteAnswer:
+        """Nothing of it is sent after `not_after`, a reading of the monotonic clock in seconds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

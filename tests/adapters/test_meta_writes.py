@@ -232,3 +232,10 @@ def received_by(server: socket.socket, *, seconds: float) -> list[bytes]:
                 except TimeoutError:
                     arrived.append(b"")
     return arrived
+
+
+def test_a_write_whose_time_is_over_does_not_leave() -> None:
+    with meta(always(Told(body={"success": True}))) as (platform, server):
+        answer = platform.write("20", Field.DAILY_BUDGET, 1200, not_after=time.monotonic())
+        assert server.asked == []
+    assert answer.outcome is WriteOutcome.DEFERRED

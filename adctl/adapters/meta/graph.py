@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -101,10 +102,10 @@ class Graph:
                 raise UnavailableError(f"meta: paging through {'/'.join(path)} does not advance")
             seen.add(cursor)
 
-    def post(self, path: tuple[str, ...], params: Params) -> WriteAnswer:
-        """One write, sent at most once on a fresh connection; what its answer proves."""
+    def post(self, path: tuple[str, ...], params: Params, *, not_after: float = math.inf) -> WriteAnswer:
+        """One write, sent at most once, on a fresh connection, in time or not at all; what its answer proves."""
         self._wire.fresh()
-        reply = self._wire.exchange("POST", path, params, deadline=self._patience.write_deadline)
+        reply = self._wire.exchange("POST", path, params, deadline=self._patience.write_deadline, not_after=not_after)
         if isinstance(reply, NoReply):
             return _unanswered(reply)
         self.usage.note(reply.headers)

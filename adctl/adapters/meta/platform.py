@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cached_property
@@ -172,12 +173,12 @@ class MetaPlatform:
             raise UnavailableError(f"meta: asked for {kind} {entity_id}, got {row.get('id')!r}")
         return state_of(kind, row)
 
-    def write(self, entity_id: str, field: Field, target: int | str) -> WriteAnswer:
+    def write(self, entity_id: str, field: Field, target: int | str, *, not_after: float = math.inf) -> WriteAnswer:
         """Set one field to an absolute value: whole minor units, or ACTIVE or PAUSED. Sent at most once.
 
         Raises ValueError for a target that no change may hold.
         """
-        return self._graph.post((_checked(entity_id),), {field.value: _wire_value(field, target)})
+        return self._graph.post((_checked(entity_id),), {field.value: _wire_value(field, target)}, not_after=not_after)
 
     @property
     def _edge_root(self) -> str:

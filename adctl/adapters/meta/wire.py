@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import requests
@@ -40,10 +42,12 @@ _SDK_FAILURES: Final = (
 class Guard:
     """Ends one exchange at its deadline and knows whether a byte of it may have left.
 
-    After `expire` nothing more is sent: an open socket is shut down, and a connection that comes up late is refused.
+    After `expire`, or `not_after` on the monotonic clock, nothing more is sent: an open socket is shut down, and a
+    connection that comes up late is refused. A process that was frozen finds out right before it would send.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, not_after: float) -> None:
+        self._not_after = not_after
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._expired = False
@@ -52,7 +56,7 @@ class Guard:
     def before_send(self, connected: socket.socket | None) -> None:
         """Called with the connected socket before any byte of the request; raises TimeoutError past the deadline."""
         with self._lock:
-            if self._expired:
+            if self._expired or time.monotonic() > self._not_after:
                 raise TimeoutError("the deadline passed before the request was sent")
             self._socket = connected
             self.sent = True
@@ -139,7 +143,7 @@ class NoReply:
 class _Exchange:
     """The mutable meeting point of the calling thread and the worker."""
 
-    guard: Guard = field(default_factory=Guard)
+    guard: Guard
     reply: Reply | None = None
     failure: str = "NoAnswer"
 
@@ -174,18 +178,23 @@ class Wire:
         self._requests: requests.Session = session.requests
         self._api = FacebookAdsApi(session, api_version=version)
 
-    def exchange(self, method: Method, path: tuple[str, ...], params: Params, *, deadline: float) -> Reply | NoReply:
-        """One request, over after `deadline` seconds whatever the server does; nothing is retried.
+    def exchange(
+        self, method: Method, path: tuple[str, ...], params: Params, *, deadline: float, not_after: float = math.inf
+    ) -> Reply | NoReply:
+        """One request, over after `deadline` seconds whatever the server does, and at `not_after` on the monotonic
+        clock however long this process was frozen before; nothing is retried.
 
         A timeout of the HTTP library bounds each phase, so a server that trickles bytes holds it for ever. Here the
         call runs in a thread of its own that is given up at the deadline with its socket shut down.
         """
-        exchange = _Exchange()
+        now = time.monotonic()
+        until = min(now + deadline, not_after)
+        exchange = _Exchange(guard=Guard(until))
         worker = threading.Thread(
             target=self._run, args=(exchange, method, path, params), name="graph-call", daemon=True
         )
         worker.start()
-        worker.join(deadline)
+        worker.join(max(until - now, 0.0))
         if worker.is_alive():
             exchange.guard.expire()
             return NoReply(name="DeadlineExceeded", sent=exchange.guard.sent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -84,8 +84,12 @@ class Loop:
     def advance(self, **span: float) -> None:
         """Moves the world and the database's clock on by a timedelta's keywords."""
         self.sandbox.advance_to(self.sandbox.world.now + timedelta(**span))
+        self.set_clock(self.sandbox.world.now)
+
+    def set_clock(self, at: datetime) -> None:
+        """Sets the database's clock, wherever the world's stands."""
         with transaction(self.engine) as connection:
-            accounts.simulate(connection, self.sandbox.world.now)
+            accounts.simulate(connection, at)
 
     def owners(self) -> list[Campaign | AdSet]:
         """The campaigns and ad sets that own a daily budget."""

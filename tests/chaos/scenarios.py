@@ -1,13 +1,24 @@
-"""Orders of moves found by hypothesis, jumps of the clock, workers that wake up late."""
+"""Orders of moves found by hypothesis, jumps of the clock, workers that wake up late, a server that crashes."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
+from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import create_engine, make_url
 
+from adctl.adapters import migrations
+from adctl.adapters.db import open_engine
+from adctl.adapters.embedded_postgres import EmbeddedServer
+from tests.builders import ACCOUNT
+from tests.chaos.cells import FAULTS, cell_on, queue_two, start
+from tests.chaos.crowd import crashed_server, ends_of, start_executors
 from tests.chaos.queue_machine import QueueMachine
 
 # What must have happened for an exploration to prove anything.
@@ -52,3 +63,91 @@ def orders_of_moves(database_url: str, folder: Path, *, number: int, examples: i
         moves = connection.exec_driver_sql("select distinct from_state, to_state from ad_change_history").all()
     engine.dispose()
     assert {tuple(move) for move in moves} >= _MUST_HAPPEN, _MUST_HAPPEN - {tuple(move) for move in moves}
+
+
+def clock_jumps(database_url: str, folder: Path, *, days: int, kill: str) -> None:
+    """The database's clock jumps while a write is on its way, and the sender dies; later the clock is right again.
+
+    While it is behind, nothing can be known to have settled, so nothing is sent again; ahead, what waited expires.
+    """
+    with cell_on(database_url, folder) as cell:
+        node, _ = queue_two(cell.loop)
+        late = cell.meta.faults.arm(**FAULTS["late"], method="POST", path=f"{node.id}$")  # type: ignore[arg-type]
+        right = cell.loop.sandbox.world.now
+        code = cell.run(kill, at_arrival=lambda _: cell.loop.set_clock(right + timedelta(days=days)))
+        assert (code, late.hits) == (-9, 1)
+        assert cell.run() in (0, 3)
+        states = {row["entity_kind"]: row["state"] for row in cell.loop.rows("pending_ad_changes")}
+        assert (
+            states == {"ad_set": "unknown", "ad": "pending"} if days < 0 else {"ad_set": "completed", "ad": "expired"}
+        )
+        assert len(cell.meta.arrivals()) == 1
+        cell.loop.set_clock(cell.loop.sandbox.world.now)
+        cell.let_time_pass()
+        cell.converge()
+        assert cell.violations() == []
+
+
+def late_riser(database_url: str, folder: Path, *, loses_session: bool) -> None:
+    """A worker freezes between its authorisation and its write, and wakes up when its write can no longer be expected.
+
+    While its session lives nobody touches its change. When it lost its session (the server was restarted, a firewall
+    forgot the connection), others have carried the change out and a person has changed the value since: not one byte
+    of the late write may leave.
+    """
+    with cell_on(database_url, folder) as cell:
+        cell.loop.configure(f"[accounts.{ACCOUNT}.limits]", f"[accounts.{ACCOUNT}.limits]\nsettle_seconds = 2")
+        node, _ = queue_two(cell.loop)
+        frozen = start(cell.loop, "T2:1:stop")
+        _wait_until_stopped(frozen)
+        authorised_at = time.monotonic()
+        assert cell.meta.arrivals() == []
+        if loses_session:
+            cell.loop.run_sql(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        cell.let_time_pass()
+        ends_of(cell, start_executors(cell.loop, 1, executors=1))
+        ends = {row["entity_id"]: row["state"] for row in cell.loop.rows("pending_ad_changes")}
+        assert ends[node.id] == ("completed" if loses_session else "executing")
+        cell.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
+        time.sleep(max(0.0, authorised_at + 2.5 - time.monotonic()))
+        frozen.send_signal(signal.SIGCONT)
+        _, err = frozen.communicate(timeout=60)
+        assert frozen.returncode in (0, 3, 69, 75), err.decode()
+        assert node.daily_budget == 7777, "a person's value was overwritten by a write from long ago"
+        cell.let_time_pass()
+        cell.converge()
+        assert cell.violations(frozenset({node.id})) == []
+
+
+def _wait_until_stopped(process: subprocess.Popen[bytes]) -> None:
+    """Until the process has sent itself SIGSTOP."""
+    deadline = time.monotonic() + 60
+    stat = Path(f"/proc/{process.pid}/stat")
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        if stat.read_text().rpartition(")")[2].split()[0] == "T":
+            return
+        time.sleep(0.01)
+    raise AssertionError("the process never stopped")
+
+
+def restarted_server(_url: str, folder: Path, *, seed: int, changes: int = 40) -> None:
+    """A PostgreSQL of its own dies as under `pg_ctl restart -m immediate` amid the sending of eight executors."""
+    with EmbeddedServer(folder / "server").attach() as server:
+        url = server.libpq_url()
+        engine = open_engine(url)
+        migrations.migrate(engine, migrations.available())
+        engine.dispose()
+
+        def crash() -> None:
+            pid = server.status().pid
+            assert pid is not None
+            os.kill(pid, signal.SIGQUIT)
+            while Path(f"/proc/{pid}").exists():
+                time.sleep(0.01)
+            server.ensure_running()
+
+        crashed_server(url, folder, seed=seed, changes=changes, crash=crash)

@@ -8,24 +8,55 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-_WHERE, _, _REST = os.environ.get("LETHAL", "").partition(":")
-_COUNT, _, _WAY = _REST.partition(":")
-_SIGNAL = signal.SIGSTOP if _WAY == "stop" else signal.SIGKILL
-_passes = 0
-# What the transaction under way did that its commit makes a point of.
-_done: list[str] = []
-_wrote = False
 
+@dataclass(slots=True, kw_only=True)
+class _Plan:
+    """Where this process ends, and how far it has come."""
 
-def _passed(point: str) -> None:
-    global _passes
-    if point != _WHERE:
-        return
-    _passes += 1
-    if _passes == int(_COUNT or 1):
-        os.kill(os.getpid(), _SIGNAL)
+    point: str
+    left: int
+    signal: signal.Signals
+    # What the transaction under way did that its commit makes a point of.
+    done: list[str] = field(default_factory=list)
+    wrote: bool = False
+
+    def passed(self, point: str) -> None:
+        if point != self.point:
+            return
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.signal)
+
+    def claimed(self, change: Any, _: dict[str, Any]) -> None:
+        if change is not None:
+            self.wrote = False
+            self.done.append("T1")
+
+    def authorised(self, verdict: Any, _: dict[str, Any]) -> None:
+        if verdict.verdict == "send":
+            self.done.append("T2")
+
+    def finished(self, _result: Any, _: dict[str, Any]) -> None:
+        self.done.append("T3")
+
+    def moved(self, done: Any, keywords: dict[str, Any]) -> None:
+        if done and keywords["come_from"] == "executing":
+            self.done.append("commit")
+
+    def committed(self, _result: Any, _: dict[str, Any]) -> None:
+        points, self.done = self.done, []
+        for point in points:
+            self.passed(point)
+
+    def read(self, _result: Any, _: dict[str, Any]) -> None:
+        self.passed("R2" if self.wrote else "R1")
+
+    def written(self, _result: Any, _: dict[str, Any]) -> None:
+        self.wrote = True
+        self.passed("S")
 
 
 def _wrap(owner: Any, name: str, after: Callable[[Any, dict[str, Any]], None]) -> None:
@@ -40,57 +71,23 @@ def _wrap(owner: Any, name: str, after: Callable[[Any, dict[str, Any]], None]) -
     setattr(owner, name, wrapped)
 
 
-def _claimed(change: Any, _: dict[str, Any]) -> None:
-    global _wrote
-    if change is not None:
-        _wrote = False
-        _done.append("T1")
-
-
-def _authorised(verdict: Any, _: dict[str, Any]) -> None:
-    if verdict.verdict == "send":
-        _done.append("T2")
-
-
-def _finished(_result: Any, _: dict[str, Any]) -> None:
-    _done.append("T3")
-
-
-def _moved(done: Any, keywords: dict[str, Any]) -> None:
-    if done and keywords["come_from"] == "executing":
-        _done.append("commit")
-
-
-def _committed(_result: Any, _: dict[str, Any]) -> None:
-    points, _done[:] = tuple(_done), []
-    for point in points:
-        _passed(point)
-
-
-def _read(_result: Any, _: dict[str, Any]) -> None:
-    _passed("R2" if _wrote else "R1")
-
-
-def _written(_result: Any, _: dict[str, Any]) -> None:
-    global _wrote
-    _wrote = True
-    _passed("S")
-
-
-def _arm() -> None:
+def arm(where: str) -> None:
+    """Makes this process end at `where`."""
     import psycopg
 
     from adctl.adapters.meta import MetaPlatform
     from adctl.adapters.store import attempts, changes
 
-    _wrap(changes, "claim", _claimed)
-    _wrap(changes, "authorise", _authorised)
-    _wrap(attempts, "finish", _finished)
-    _wrap(changes, "move", _moved)
-    _wrap(psycopg.Connection, "commit", _committed)
-    _wrap(MetaPlatform, "read", _read)
-    _wrap(MetaPlatform, "write", _written)
+    point, number, way = (where + "::").split(":")[:3]
+    plan = _Plan(point=point, left=int(number or 1), signal=signal.SIGSTOP if way == "stop" else signal.SIGKILL)
+    _wrap(changes, "claim", plan.claimed)
+    _wrap(changes, "authorise", plan.authorised)
+    _wrap(attempts, "finish", plan.finished)
+    _wrap(changes, "move", plan.moved)
+    _wrap(psycopg.Connection, "commit", plan.committed)
+    _wrap(MetaPlatform, "read", plan.read)
+    _wrap(MetaPlatform, "write", plan.written)
 
 
-if _WHERE:
-    _arm()
+if "LETHAL" in os.environ:
+    arm(os.environ["LETHAL"])

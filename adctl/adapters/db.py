@@ -60,9 +60,13 @@ def translate(error: DBAPIError | psycopg.Error) -> AdctlError | None:
 
 
 @contextmanager
-def transaction(engine: Engine, *, read_only: bool = False) -> Iterator[Connection]:
-    """One transaction; a read-only one makes PostgreSQL itself refuse a forgotten write."""
+def transaction(engine: Engine, *, read_only: bool = False, snapshot: bool = False) -> Iterator[Connection]:
+    """One transaction; a read-only one makes PostgreSQL itself refuse a forgotten write. With `snapshot` all its
+    statements see the database as it was at the first one.
+    """
     with engine.begin() as connection:
+        if snapshot:
+            connection.execute(text("set transaction isolation level repeatable read"))
         if read_only:
             connection.execute(text("set transaction read only"))
         yield connection

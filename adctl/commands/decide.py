@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import numpy as np
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, deals, decisions, entities, fatigue, history, revenue
+from adctl.adapters.store import accounts, decisions
+from adctl.adapters.store.history import AccountHistory, Unvalued, account_history
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import Decision, DecisionPlan, plan_decisions
-from adctl.domain.entities import Ad, EntityKind, Field, is_running
-from adctl.domain.ids import AdId
-from adctl.domain.money import offset
-from adctl.domain.owners import Ownership, ad_shares, ownership
-from adctl.domain.policies.protocol import AdHistory, Flags, Ints, Policy, Verdict
+from adctl.domain.entities import EntityKind, Field
+from adctl.domain.policies.protocol import Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.domain.revenue import revenue_book
-
-_RECENT_DAYS = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
-    owned: Ownership
-    ads: tuple[Ad, ...]
-    history: AdHistory
-    unvalued: int
 
 
 def run(
@@ -58,7 +43,8 @@ def run(
         standing = decisions.of_day(connection, profile.account, day)
         if standing and not (redo or dry_run):
             return _report(profile, policy, day, standing, None, 0, dry_run=False)
-        loaded = _load(connection, profile, day, now)
+    with transaction(engine, read_only=True, snapshot=True) as connection:
+        loaded = account_history(connection, profile, day)
     plan = plan_decisions(
         account=profile.account,
         day=day,
@@ -75,94 +61,12 @@ def run(
     return _report(profile, policy, day, plan.decisions, (plan, loaded), written, dry_run=dry_run)
 
 
-def _load(connection: Connection, profile: AccountProfile, day: date, now: datetime) -> _Loaded:
-    campaigns = {c.campaign_id: c for c in entities.campaigns(connection, profile.account)}
-    ad_sets = {a.ad_set_id: a for a in entities.ad_sets(connection, profile.account)}
-    ads = entities.ads(connection, profile.account)
-    owned = ownership(tuple(campaigns.values()), tuple(ad_sets.values()))
-    rows = history.daily_rows(connection, profile.account, [ad.ad_id for ad in ads], day)
-    running = np.array(
-        [is_running(ad, ad_sets.get(ad.ad_set_id), campaigns.get(ad.campaign_id)) for ad in ads], dtype=np.bool_
-    )
-    deal_columns, unvalued = _deals(connection, profile, ads, day, now)
-    position = {campaign_id: place for place, campaign_id in enumerate(sorted({ad.campaign_id for ad in ads}))}
-    past = AdHistory(
-        account=profile.account,
-        day=day,
-        currency=profile.currency,
-        minor_per_major=offset(profile.currency),
-        ad_ids=tuple(ad.ad_id for ad in ads),
-        campaign=np.array([position[ad.campaign_id] for ad in ads], dtype=np.int64),
-        active=running,
-        age_hours=_ages(ads, rows, now),
-        budget=_budgets(owned, ads, running, rows),
-        row_ad=rows.ad,
-        row_days_ago=rows.days_ago,
-        row_impressions=rows.impressions,
-        row_clicks=rows.clicks,
-        row_spend=rows.spend,
-        row_leads=rows.leads,
-        deal_ad=deal_columns[:, 0],
-        deal_days_ago=deal_columns[:, 1],
-        deal_value=deal_columns[:, 2],
-        deal_cash=deal_columns[:, 3],
-        fatigue=fatigue.of_ads(connection, profile.account, [ad.ad_id for ad in ads], day),
-    )
-    return _Loaded(owned=owned, ads=ads, history=past, unvalued=unvalued)
-
-
-def _ages(ads: Sequence[Ad], rows: history.DailyRows, now: datetime) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Hours since an ad was created; an ad known from files only is as old as the first day they cover."""
-    first_seen = np.zeros(len(ads), dtype=np.int64)
-    np.maximum.at(first_seen, rows.ad, rows.first_days_ago)
-    return np.array(
-        [
-            max((now - ad.created_at).total_seconds() / 3600, 0.0) if ad.created_at else float(first_seen[place]) * 24
-            for place, ad in enumerate(ads)
-        ],
-        dtype=np.float64,
-    )
-
-
-def _budgets(owned: Ownership, ads: Sequence[Ad], running: Flags, rows: history.DailyRows) -> Ints:
-    """Each running ad's share of its owner's budget, by its spend of the last week."""
-    recent = np.zeros(len(ads), dtype=np.int64)
-    fresh = rows.days_ago < _RECENT_DAYS
-    np.add.at(recent, rows.ad[fresh], rows.spend[fresh])
-    owner = np.array([owned.owner_of.get(ad.ad_set_id, -1) for ad in ads], dtype=np.int64)
-    fed = running & (owner >= 0)
-    budget = np.zeros(len(ads), dtype=np.int64)
-    budget[fed] = ad_shares(np.array([o.daily_budget for o in owned.owners], dtype=np.int64), owner[fed], recent[fed])
-    return budget
-
-
-def _deals(
-    connection: Connection, profile: AccountProfile, ads: Sequence[Ad], day: date, now: datetime
-) -> tuple[Ints, int]:
-    """Columns ad, days ago, value, cash of every credited deal; and how many deals could not be valued."""
-    place = {ad.ad_id: index for index, ad in enumerate(ads)}
-    reported = history.reported_values(connection, profile.account)
-    credited = history.credited_ads(connection, profile.account)
-    live = {d.deal_id: d for d in deals.live(connection, profile.account)}
-    book = revenue_book(
-        live.values(), revenue.stage_values(connection, profile.account), at=now, currency=profile.currency
-    )
-    lines = [(place[ad_id], 0, value, value) for ad_id, value in sorted(reported.items()) if ad_id in place]
-    for entry in book.revenues:
-        ad_id = credited.get(entry.deal_id, AdId(""))
-        if ad_id in place and ad_id not in reported:
-            created = live[entry.deal_id].created_at
-            age = max((day - created.date()).days, 0) if created else 0
-            lines.append((place[ad_id], age, entry.value, entry.cash))
-    return np.array(lines, dtype=np.int64).reshape(-1, 4), len(book.problems)
-
-
 def _report(
     profile: AccountProfile,
     policy: Policy,
     day: date,
     found: Sequence[Decision],
-    planned: tuple[DecisionPlan, _Loaded] | None,
+    planned: tuple[DecisionPlan, AccountHistory] | None,
     written: int,
     *,
     dry_run: bool,
@@ -184,8 +88,7 @@ def _report(
         notes += [f"{u.kind} {u.entity_id}: {u.reason}" for u in plan.unbudgeted[:5]]
         if len(plan.unbudgeted) > 5:
             notes.append(f"… and {len(plan.unbudgeted) - 5} more without a budget of their own to change.")
-        if loaded.unvalued:
-            notes.append(f"{loaded.unvalued} deals could not be valued: run adctl ingest-crm to see which.")
+        notes += _unvalued_notes(loaded.unvalued, profile.currency)
     elif not dry_run:
         notes.append(f"{day} was decided already; --redo decides again what is not queued yet.")
     return Report(
@@ -198,6 +101,16 @@ def _report(
         tables=(_budget_table(budgets), _ad_table(found)),
         notes=tuple(notes),
     )
+
+
+def _unvalued_notes(unvalued: Unvalued, currency: str) -> list[str]:
+    notes = []
+    if unvalued.unmapped:
+        named = ", ".join(f"{pipeline}/{stage} ({n})" for (pipeline, stage), n in sorted(unvalued.unmapped.items()))
+        notes.append(f"Deals in stages without a value count as leads that are worth nothing yet: {named}.")
+    if unvalued.foreign:
+        notes.append(f"{unvalued.foreign} won deals are in another currency than {currency}: won, of unknown worth.")
+    return notes
 
 
 def _total(budgets: Sequence[Decision], side: str) -> int:

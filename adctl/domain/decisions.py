@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from adctl.domain.entities import Ad, EntityKind, Field
-from adctl.domain.ids import Account, AdId, AdSetId, CampaignId, digest, stable_uuid
+from adctl.domain.ad_columns import AdColumns
+from adctl.domain.entities import EntityKind, Field
+from adctl.domain.ids import Account, AdSetId, CampaignId, digest, stable_uuid
 from adctl.domain.money import show
 from adctl.domain.owners import Owner, Ownership, Unbudgeted
 from adctl.domain.policies.protocol import AdVerdict, Evidence, Policy, PolicyResult, Verdict
@@ -59,7 +60,7 @@ def plan_decisions(
     currency: str,
     policy: Policy,
     owned: Ownership,
-    ads: Sequence[Ad],
+    ads: AdColumns,
     result: PolicyResult,
 ) -> DecisionPlan:
     """Decisions for every owner (budget) and every ad (status), those that keep things as they are included.
@@ -67,15 +68,15 @@ def plan_decisions(
     `ads` and the verdicts of `result` stand in the same order, and the shares of an owner's active ads sum to its
     budget (`ad_shares`). Raises ValueError when they do not: the difference would be money lost.
     """
-    if tuple(ad.ad_id for ad in ads) != tuple(AdId(verdict.ad_id) for verdict in result.verdicts):
+    if ads.ad_ids != tuple(verdict.ad_id for verdict in result.verdicts):
         raise ValueError("ads and verdicts are not in the same order")
     book = _Book(account=account, day=day, currency=currency, policy=policy, parameter_hash=digest(policy.parameters))
     fed: list[list[AdVerdict]] = [[] for _ in owned.owners]
-    for ad, verdict in zip(ads, result.verdicts, strict=True):
-        if ad.ad_set_id in owned.owner_of and verdict.current_budget:
-            fed[owned.owner_of[ad.ad_set_id]].append(verdict)
+    for owner, verdict in zip(ads.owner(owned), result.verdicts, strict=True):
+        if owner >= 0 and verdict.current_budget:
+            fed[owner].append(verdict)
     budgets = [book.budget(owner, verdicts) for owner, verdicts in zip(owned.owners, fed, strict=True)]
-    statuses = [book.status(ad, verdict) for ad, verdict in zip(ads, result.verdicts, strict=True)]
+    statuses = [book.status(ads, place, verdict) for place, verdict in enumerate(result.verdicts)]
     return DecisionPlan(decisions=(*budgets, *statuses), unbudgeted=owned.unbudgeted, unallocated=result.unallocated)
 
 
@@ -109,15 +110,16 @@ class _Book:
             evidence=_budget_evidence(verdicts, alive),
         )
 
-    def status(self, ad: Ad, verdict: AdVerdict) -> Decision:
+    def status(self, ads: AdColumns, place: int, verdict: AdVerdict) -> Decision:
+        status = ads.status[place]
         return self._decision(
             kind=EntityKind.AD,
-            entity_id=ad.ad_id,
-            campaign_id=ad.campaign_id,
-            ad_set_id=ad.ad_set_id,
+            entity_id=verdict.ad_id,
+            campaign_id=ads.campaign_ids[ads.campaign[place]],
+            ad_set_id=ads.ad_set_ids[ads.ad_set[place]],
             field=Field.STATUS,
-            current=ad.status,
-            target=PAUSED if verdict.verdict is Verdict.KILL else ad.status,
+            current=status,
+            target=PAUSED if verdict.verdict is Verdict.KILL else status,
             verdict=verdict.verdict,
             confidence=verdict.confidence,
             reason=verdict.reason,

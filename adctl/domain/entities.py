@@ -90,7 +90,17 @@ _RUNNING = frozenset({"ACTIVE", "UNKNOWN"})
 _OVER = frozenset({"ARCHIVED", "DELETED", "DISAPPROVED"})
 
 
+def is_on(status: str) -> bool:
+    """True for the status of something that nobody has paused or removed."""
+    return status in _RUNNING
+
+
+def has_ended(effective_status: str) -> bool:
+    """True when Meta delivers an ad no more, whatever its own status says."""
+    return effective_status in _OVER
+
+
 def is_running(ad: Ad, ad_set: AdSet | None, campaign: Campaign | None) -> bool:
     """True when nobody has paused the ad, its ad set or its campaign, and Meta has not ended the ad."""
-    statuses = [ad.status, *(parent.status for parent in (ad_set, campaign) if parent is not None)]
-    return ad.effective_status not in _OVER and all(status in _RUNNING for status in statuses)
+    parents = [parent.status for parent in (ad_set, campaign) if parent is not None]
+    return not has_ended(ad.effective_status) and all(is_on(status) for status in (ad.status, *parents))

@@ -39,6 +39,11 @@ class StageValues:
         place = bisect_right(dated, moment, key=lambda value: value.effective_from)
         return dated[place - 1] if place else None
 
+    def in_force(self, moment: datetime) -> tuple[StageValue, ...]:
+        """The value of every stage that has one at `moment`, by pipeline and stage."""
+        found = (self.at(pipeline, stage, moment) for pipeline, stage in sorted(self._by_stage))
+        return tuple(value for value in found if value is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticRevenue:

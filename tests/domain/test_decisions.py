@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adctl.domain.ad_columns import AdColumns
 from adctl.domain.decisions import Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import Ad, AdSet, Campaign, EntityKind, Field
 from adctl.domain.ids import Account, AdId, AdSetId, CampaignId, digest
@@ -58,6 +59,19 @@ def an_ad(name: str, *, ad_set: str = "s1", status: str = "ACTIVE") -> Ad:
     )
 
 
+def columns(ads: list[Ad]) -> AdColumns:
+    ad_sets, campaigns = sorted({ad.ad_set_id for ad in ads}), sorted({ad.campaign_id for ad in ads})
+    return AdColumns(
+        ad_ids=tuple(ad.ad_id for ad in ads),
+        ad_set=np.array([ad_sets.index(ad.ad_set_id) for ad in ads], dtype=np.int64),
+        ad_set_ids=tuple(ad_sets),
+        campaign=np.array([campaigns.index(ad.campaign_id) for ad in ads], dtype=np.int64),
+        campaign_ids=tuple(campaigns),
+        status=tuple(ad.status for ad in ads),
+        effective_status=tuple(ad.effective_status for ad in ads),
+    )
+
+
 def a_verdict(
     ad_id: str, before: int, after: int, verdict: Verdict = Verdict.KEEP, confidence: float = 0.8
 ) -> AdVerdict:
@@ -79,7 +93,7 @@ def plan(owned: Ownership, ads: list[Ad], *verdicts: AdVerdict, unallocated: int
         currency="USD",
         policy=POLICY,
         owned=owned,
-        ads=ads,
+        ads=columns(ads),
         result=PolicyResult(verdicts=verdicts, unallocated=unallocated),
     )
 
@@ -256,7 +270,7 @@ def decision_ids(account: str = "acme", day: date = DAY, policy: BlendedPolicy =
         currency="USD",
         policy=policy,
         owned=ownership([a_campaign()], [an_ad_set(daily=1_000)]),
-        ads=[an_ad("a"), an_ad("b")],
+        ads=columns([an_ad("a"), an_ad("b")]),
         result=PolicyResult(verdicts=(a_verdict("a", 500, 500), a_verdict("b", 500, 500)), unallocated=0),
     )
     return {str(decision.decision_id) for decision in decided.decisions}

@@ -1,72 +1,227 @@
-"""What a policy reads: daily rows and credited deals as columns of numbers."""
+"""What a policy reads of an account on a day: its ads, their daily rows, and the way of every deal they brought."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection, text
 
-from adctl.domain.ids import Account, AdId, DealId
-from adctl.domain.policies.protocol import Ints
+from adctl.adapters.store import accounts, deals, entities, fatigue, revenue
+from adctl.adapters.store.daily_rows import DailyRows, daily_rows, first_days_ago
+from adctl.adapters.store.deal_columns import DealColumns, crm_stages, deal_columns, stages_moved_to
+from adctl.adapters.store.packed import NEVER, days_before
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.ad_columns import AdColumns
+from adctl.domain.deal_worth import Worth, worth
+from adctl.domain.funnel_steps import FunnelSteps, StageKey, funnel_steps
+from adctl.domain.ids import Account, AdId
+from adctl.domain.money import offset
+from adctl.domain.owners import Ownership, ad_shares, ownership
+from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
+from adctl.domain.revenue import StageValue
 
-# A year and a day: what is older says nothing about today's market and would only be read again and again.
-HISTORY_DAYS = 366
+_RECENT_DAYS = 7
+_HOURS_PER_DAY = 24.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DailyRows:
-    """Readings of known ads as columns of shape (m,); `ad` indexes the ads asked for; spend is minor units.
+class Unvalued:
+    """Credited deals that count as leads and by their stage, but whose worth is unknown: by stage without a value, and
+    won with an amount in another currency."""
 
-    A reading of several days stands at its last one and began `first_days_ago`.
+    unmapped: Mapping[StageKey, int]
+    foreign: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AccountHistory:
+    """The history as a policy reads it, with what its verdicts are then carried out on."""
+
+    owned: Ownership
+    ads: AdColumns
+    history: AdHistory
+    unvalued: Unvalued
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """The account day, its end, and the moment of it that is known; `known_at` when that lies in the past."""
+
+    day: date
+    end: datetime
+    at: datetime
+    known_at: datetime | None
+
+
+def account_history(
+    connection: Connection, profile: AccountProfile, day: date, *, known_at: datetime | None = None
+) -> AccountHistory:
+    """What is known of the account day `day` now, or what was known of it at `known_at`.
+
+    Deals and moves of later days do not exist yet. Campaigns, ads, budgets and attributions are those of now: of them
+    no history is kept. Read in one snapshot when the transaction is a repeatable read.
     """
+    prepare_reading(connection)
+    now = accounts.now(connection)
+    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(profile.timezone))
+    moment = _Moment(day=day, end=end, at=min(known_at or now, now, end), known_at=known_at)
+    campaigns = entities.campaigns(connection, profile.account)
+    ad_sets = entities.ad_sets(connection, profile.account)
+    ads = entities.ad_columns(connection, profile.account)
+    owned = ownership(campaigns, ad_sets)
+    funnel, unvalued = _funnel(connection, profile, ads, moment)
+    rows = daily_rows(connection, profile.account, day, known_at)
+    running = ads.running(ad_sets, campaigns)
+    history = AdHistory(
+        account=profile.account,
+        day=day,
+        currency=profile.currency,
+        minor_per_major=offset(profile.currency),
+        ad_ids=ads.ad_ids,
+        campaign=ads.campaign,
+        active=running,
+        age_hours=_ages(connection, profile.account, len(ads), moment),
+        budget=_budgets(owned, ads, running, rows),
+        row_ad=rows.ad,
+        row_days_ago=rows.days_ago,
+        row_impressions=rows.impressions,
+        row_clicks=rows.clicks,
+        row_spend=rows.spend,
+        row_leads=rows.leads,
+        deal_ad=funnel.ad,
+        deal_days_ago=funnel.days_ago,
+        deal_value=funnel.value,
+        deal_cash=funnel.cash,
+        stages=funnel.stages,
+        deal_entered=funnel.entered,
+        deal_lost=funnel.lost,
+        fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day),
+    )
+    return AccountHistory(owned=owned, ads=ads, history=history, unvalued=unvalued)
 
+
+def prepare_reading(connection: Connection) -> None:
+    """Room for the joins of this transaction, which otherwise spill to disk; compiling takes longer than it saves."""
+    connection.execute(text("select set_config('work_mem', '256MB', true), set_config('jit', 'off', true)"))
+
+
+def _ages(connection: Connection, account: Account, ads: int, moment: _Moment) -> Floats:
+    """Hours since an ad was created; an ad known from files only is as old as the first day they cover."""
+    created = entities.ads_created(connection, account)
+    hours = days_before(moment.at, created) * _HOURS_PER_DAY
+    if (created == NEVER).any():
+        first = first_days_ago(connection, account, moment.day, ads, moment.known_at)
+        hours = np.where(created == NEVER, first * _HOURS_PER_DAY, hours)
+    return np.maximum(hours, 0.0)
+
+
+def _budgets(owned: Ownership, ads: AdColumns, running: Flags, rows: DailyRows) -> Ints:
+    """Each running ad's share of its owner's budget, by its spend of the last week."""
+    fresh = rows.days_ago < _RECENT_DAYS
+    recent = np.bincount(rows.ad[fresh], weights=rows.spend[fresh], minlength=len(ads)).astype(np.int64)
+    owner = ads.owner(owned)
+    fed = running & (owner >= 0)
+    budget = np.zeros(len(ads), dtype=np.int64)
+    budget[fed] = ad_shares(np.array([o.daily_budget for o in owned.owners], dtype=np.int64), owner[fed], recent[fed])
+    return budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Funnel:
+    """The deals' columns of a history."""
+
+    stages: tuple[str, ...]
     ad: Ints
     days_ago: Ints
-    first_days_ago: Ints
-    impressions: Ints
-    clicks: Ints
-    spend: Ints
-    leads: Ints
+    value: Ints
+    cash: Ints
+    entered: Floats
+    lost: Floats
 
 
-_DAILY = text(
-    """
-    select k.place, :day - i.day, :day - i.first_day, i.impressions, i.clicks, i.spend, i.leads
-    from insights i
-    join unnest(cast(:ads as text[])) with ordinality as k (ad_id, place) on k.ad_id = i.ad_id
-    where i.account = :account and i.day between :first and :day
-    order by k.place, i.day
-    """
-)
-
-
-def daily_rows(connection: Connection, account: Account, ads: Sequence[AdId], day: date) -> DailyRows:
-    """Every reading of the ads up to `day`, a year back."""
-    rows = connection.execute(
-        _DAILY, {"account": account, "ads": list(ads), "day": day, "first": day - timedelta(days=HISTORY_DAYS)}
-    ).all()
-    table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 7)
-    return DailyRows(
-        ad=table[:, 0] - 1,
-        days_ago=table[:, 1],
-        first_days_ago=table[:, 2],
-        impressions=table[:, 3],
-        clicks=table[:, 4],
-        spend=table[:, 5],
-        leads=table[:, 6],
+def _funnel(
+    connection: Connection, profile: AccountProfile, ads: AdColumns, moment: _Moment
+) -> tuple[_Funnel, Unvalued]:
+    stored = revenue.stage_values(connection, profile.account)
+    counts = deals.stage_counts(connection, profile.account)
+    in_force = stored.in_force(moment.at)
+    steps = _steps(connection, profile.account, counts, in_force)
+    keys = sorted({*((count.pipeline, count.stage) for count in counts), *steps.places})
+    found = deal_columns(
+        connection,
+        profile.account,
+        keys,
+        steps,
+        currency=profile.currency,
+        at=moment.at,
+        end=moment.end,
+        past=moment.known_at is not None,
+    )
+    values = [*(stored.at(pipeline, stage, moment.at) for pipeline, stage in keys), None]
+    told = worth(found.stage, found.amount, found.other_currency, values)
+    return _with_reported(connection, profile.account, ads, _funnel_of(found, told, steps)), _unvalued(
+        told, found, [*keys, ("", "")]
     )
 
 
-def credited_ads(connection: Connection, account: Account) -> dict[DealId, AdId]:
-    """The ad each attributed deal is credited to."""
-    rows = connection.execute(
-        text("select deal_id, ad_id from attributions where account = :account and ad_id is not null"),
-        {"account": account},
+def _steps(
+    connection: Connection, account: Account, counts: Sequence[deals.StageCount], values: Sequence[StageValue]
+) -> FunnelSteps:
+    stages = crm_stages(connection, account)
+    number: Counter[str] = Counter()
+    for count in counts:
+        number[count.pipeline] += count.deals
+    of_files = sorted(set(number) - {stage.pipeline for stage in stages})
+    seen = stages_moved_to(connection, account, of_files) if of_files else ()
+    current = [(count.pipeline, count.stage) for count in counts]
+    return funnel_steps(stages, values, number, sorted({*seen, *current}))
+
+
+def _funnel_of(found: DealColumns, told: Worth, steps: FunnelSteps) -> _Funnel:
+    return _Funnel(
+        # Without a deal there is no way to learn of; Meta's own leads are then all there is.
+        stages=steps.names if len(found.ad) else (),
+        ad=found.ad,
+        days_ago=np.floor(found.age).astype(np.int64),
+        value=told.value,
+        cash=told.cash,
+        entered=found.entered,
+        lost=found.lost,
     )
-    return {DealId(row.deal_id): AdId(row.ad_id) for row in rows}
+
+
+def _unvalued(told: Worth, found: DealColumns, keys: Sequence[StageKey]) -> Unvalued:
+    number = np.bincount(found.stage[told.unmapped], minlength=len(keys))
+    return Unvalued(
+        unmapped={key: int(number[place]) for place, key in enumerate(keys) if number[place]},
+        foreign=int(told.foreign.sum()),
+    )
+
+
+def _with_reported(connection: Connection, account: Account, ads: AdColumns, funnel: _Funnel) -> _Funnel:
+    """Values that a file reports per ad stand instead of the ad's deals, each as one deal won today."""
+    reported = reported_values(connection, account)
+    if not reported:
+        return funnel
+    place = {ad_id: index for index, ad_id in enumerate(ads.ad_ids)}
+    lines = sorted((place[ad_id], value) for ad_id, value in reported.items() if ad_id in place)
+    table = np.array(lines, dtype=np.int64).reshape(-1, 2)
+    kept = ~np.isin(funnel.ad, table[:, 0])
+    today = np.zeros(len(table), dtype=np.int64)
+    return _Funnel(
+        stages=funnel.stages if kept.any() else (),
+        ad=np.concatenate([funnel.ad[kept], table[:, 0]]),
+        days_ago=np.concatenate([funnel.days_ago[kept], today]),
+        value=np.concatenate([funnel.value[kept], table[:, 1]]),
+        cash=np.concatenate([funnel.cash[kept], table[:, 1]]),
+        entered=np.concatenate([funnel.entered[kept], np.zeros((len(table), funnel.entered.shape[1]))]),
+        lost=np.concatenate([funnel.lost[kept], np.full(len(table), np.nan)]),
+    )
 
 
 def reported_values(connection: Connection, account: Account) -> dict[AdId, int]:

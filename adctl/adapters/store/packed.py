@@ -1,0 +1,70 @@
+"""Columns of numbers out of PostgreSQL as packed bytes: a million rows a second, without a Python object per value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+from sqlalchemy import Connection
+
+from adctl.adapters.db import driver
+from adctl.domain.policies.protocol import Floats, Ints
+
+# The kinds of columns: what packs one in PostgreSQL, and how numpy reads it.
+_KINDS = {
+    "integer": ("int4send", ">i4"),
+    "smallint": ("int2send", ">i2"),
+    "bigint": ("int8send", ">i8"),
+    # Microseconds since 2000, UTC.
+    "moment": ("timestamptz_send", ">i8"),
+}
+NEVER = 2**63 - 1
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_DAY = 86_400_000_000.0
+
+Packed = NDArray[np.integer]
+
+
+def read_columns(
+    connection: Connection, source: sql.Composable, columns: Mapping[str, str], parameters: Mapping[str, object]
+) -> dict[str, Packed]:
+    """The columns {name: kind} of the query `source` as arrays of native integers, in one and the same row order.
+
+    A `moment` that never comes is 'infinity' in SQL and NEVER here. No column may be null: ValueError when one is.
+    """
+    line = sql.SQL("select count(*), {} from ({}) packed").format(
+        sql.SQL(", ").join(
+            sql.SQL("string_agg({}({}), '')").format(sql.SQL(_KINDS[kind][0]), sql.Identifier(name))
+            for name, kind in columns.items()
+        ),
+        source,
+    )
+    with driver(connection).cursor(binary=True) as cursor:
+        row = cursor.execute(line, parameters).fetchone()
+    assert row is not None
+    count, *packed = row
+    found = {}
+    for (name, kind), raw in zip(columns.items(), packed, strict=True):
+        assert raw is None or isinstance(raw, bytes)
+        read = np.frombuffer(raw or b"", dtype=_KINDS[kind][1])
+        if len(read) != count:
+            raise ValueError(f"column {name}: {len(read)} values in {count} rows, so some are null")
+        found[name] = read.astype(read.dtype.newbyteorder("="))
+    return found
+
+
+def moment(at: datetime) -> int:
+    """What a `moment` column holds for `at`."""
+    return round((at - _EPOCH).total_seconds() * 1e6)
+
+
+def days_before(end: datetime, moments: Packed) -> Floats:
+    """Days from each moment to `end`, NaN where it never comes."""
+    return np.where(moments == NEVER, np.nan, (moment(end) - moments) / _DAY)
+
+
+def wide(column: Packed) -> Ints:
+    return column.astype(np.int64)

@@ -1,0 +1,345 @@
+"""What a policy reads of an account, from PostgreSQL's rows to its columns and on to the evidence of a verdict."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store import accounts, deals, entities, insights, revenue
+from adctl.adapters.store.history import AccountHistory, account_history
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.deal_worth import worth
+from adctl.domain.deals import Deal, Outcome, Stage, StageMove
+from adctl.domain.entities import Ad, AdSet, Campaign
+from adctl.domain.ids import Account, AdId, AdSetId, CampaignId, DealId
+from adctl.domain.insights import Insight
+from adctl.domain.policies.bayes.policy import BayesPolicy
+from adctl.domain.policies.protocol import AdHistory, Evidence
+from adctl.domain.revenue import StageValue, StageValues, SyntheticRevenue, UnmappedStage, synthetic_revenue
+
+MAIN = Account("main")
+ZONE = ZoneInfo("America/New_York")
+DAY = date(2026, 3, 10)
+# Two days and a half after the clocks went forward: days are counted in hours all the same.
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=ZONE)
+END = datetime(2026, 3, 11, 0, 0, tzinfo=ZONE).astimezone(UTC)
+PROFILE = AccountProfile(
+    account=MAIN, meta_ad_account="act_1", hubspot_portal="1", currency="USD", timezone="America/New_York"
+)
+STAGES = (("new", Outcome.OPEN), ("met", Outcome.OPEN), ("won", Outcome.WON), ("lost", Outcome.LOST))
+
+
+def days_ago(days: float) -> datetime:
+    return END - timedelta(days=days)
+
+
+class Books:
+    """Writes an account's rows as the syncs do."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        with transaction(engine) as connection:
+            accounts.simulate(connection, NOW)
+            accounts.ensure(connection, PROFILE)
+            campaign = Campaign(campaign_id=CampaignId("c1"), name="c", status="ACTIVE", effective_status="ACTIVE")
+            ad_set = AdSet(
+                ad_set_id=AdSetId("s1"),
+                campaign_id=CampaignId("c1"),
+                name="s",
+                status="ACTIVE",
+                effective_status="ACTIVE",
+                daily_budget=10_000,
+            )
+            entities.upsert_campaigns(connection, MAIN, [campaign], NOW)
+            entities.upsert_ad_sets(connection, MAIN, [ad_set], NOW)
+        self.stages("default", STAGES)
+        self.values(*(("default", stage, 1_000 * place, outcome) for place, (stage, outcome) in enumerate(STAGES)))
+
+    def ads(self, *names: str, created: float = 30.0) -> None:
+        rows = [
+            Ad(
+                ad_id=AdId(name),
+                ad_set_id=AdSetId("s1"),
+                campaign_id=CampaignId("c1"),
+                name=name,
+                status="ACTIVE",
+                effective_status="ACTIVE",
+                created_at=days_ago(created),
+            )
+            for name in names
+        ]
+        with transaction(self.engine) as connection:
+            entities.upsert_ads(connection, MAIN, rows, NOW)
+
+    def spend(self, ad: str, amount: int, *, ago: int = 1, leads: int = 0, read: float = 0.5) -> None:
+        row = Insight(
+            ad_id=AdId(ad),
+            day=DAY - timedelta(days=ago),
+            first_day=DAY - timedelta(days=ago),
+            ad_set_id=AdSetId("s1"),
+            campaign_id=CampaignId("c1"),
+            impressions=1_000,
+            clicks=20,
+            link_clicks=20,
+            spend=amount,
+            leads=leads,
+            purchases=0,
+            purchase_value=0,
+            windows="7d_click",
+        )
+        with transaction(self.engine) as connection:
+            insights.upsert(connection, MAIN, [row], days_ago(read))
+
+    def stages(self, pipeline: str, stages: tuple[tuple[str, Outcome], ...]) -> None:
+        rows = [
+            Stage(pipeline=pipeline, stage=stage, label=stage.title(), position=place, outcome=outcome)
+            for place, (stage, outcome) in enumerate(stages)
+        ]
+        with transaction(self.engine) as connection:
+            deals.upsert_stages(connection, MAIN, rows, NOW)
+
+    def values(self, *rows: tuple[str, str, int, Outcome]) -> None:
+        values = [
+            StageValue(pipeline=pipeline, stage=stage, value=value, confidence=0.5, outcome=outcome, effective_from=NOW)
+            for pipeline, stage, value, outcome in rows
+        ]
+        with transaction(self.engine) as connection:
+            revenue.record_configured(connection, MAIN, values, NOW)
+
+    def deal(
+        self,
+        deal_id: str,
+        ad: str,
+        *moves: tuple[str, float],
+        stage: str | None = None,
+        pipeline: str = "default",
+        amount: int | None = None,
+        currency: str = "USD",
+        created: float | None = None,
+    ) -> None:
+        """A deal with its moves (stage, days ago); it stands in the last one unless `stage` says otherwise."""
+        begun = created if created is not None else moves[0][1]
+        last = stage or moves[-1][0]
+        deal = Deal(
+            deal_id=DealId(deal_id),
+            pipeline=pipeline,
+            stage=last,
+            amount=amount,
+            currency=currency,
+            created_at=days_ago(begun),
+            closed_at=None,
+            modified_at=days_ago(moves[-1][1] if moves else begun),
+        )
+        rows = [
+            StageMove(deal_id=DealId(deal_id), pipeline=pipeline, stage=name, at=days_ago(ago)) for name, ago in moves
+        ]
+        with transaction(self.engine) as connection:
+            deals.upsert_deals(connection, MAIN, [deal], source="hubspot", read_at=NOW)
+            deals.insert_moves(connection, MAIN, rows)
+            connection.execute(
+                text("insert into attributions values ('main', :deal, :ad, 'url_param', 1, '{}', :at, :at)"),
+                {"deal": deal_id, "ad": ad, "at": days_ago(begun)},
+            )
+
+    def read(self, *, day: date = DAY, known_at: datetime | None = None) -> AccountHistory:
+        with transaction(self.engine, read_only=True, snapshot=True) as connection:
+            return account_history(connection, PROFILE, day, known_at=known_at)
+
+
+@pytest.fixture
+def books(engine: Engine) -> Books:
+    return Books(engine)
+
+
+def funnel(history: AdHistory) -> list[list[float | None]]:
+    """Each deal's days since it entered each stage, rounded, None where it never did."""
+    return [[None if np.isnan(days) else round(days, 3) for days in row] for row in history.deal_entered.tolist()]
+
+
+def test_a_deals_way_is_its_first_entry_into_each_stage_or_a_later_one(books: Books) -> None:
+    books.ads("a1", "a2")
+    books.deal("d1", "a2", ("new", 9.0), ("met", 7.0), ("new", 6.0), ("met", 5.0), ("won", 3.5), amount=777)
+    books.deal("d2", "a1", ("new", 8.0), ("won", 2.0))
+    books.deal("d3", "a1", ("new", 4.0))
+    history = books.read().history
+    assert history.stages == ("new", "met", "won")
+    assert history.ad_ids == ("a1", "a2")
+    assert history.deal_ad.tolist() == [0, 0, 1]
+    assert funnel(history) == [[8.0, 2.0, 2.0], [4.0, None, None], [9.0, 7.0, 3.5]]
+    assert history.deal_days_ago.tolist() == [8, 4, 9]
+    # What was won without an amount brought its stage's value.
+    assert history.deal_value.tolist() == [2_000, 0, 777]
+    assert history.deal_cash.tolist() == [0, 0, 777]
+    assert np.isnan(history.deal_lost).all()
+
+
+def test_a_lost_deal_is_lost_since_it_was_last_marked_and_one_taken_up_again_is_open(books: Books) -> None:
+    books.ads("a1")
+    books.deal("d1", "a1", ("new", 9.0), ("lost", 7.0), ("met", 6.0), ("lost", 2.0))
+    books.deal("d2", "a1", ("new", 8.0), ("lost", 7.0), ("met", 3.0))
+    books.deal("d3", "a1", ("new", 7.5), ("won", 5.0), ("lost", 1.0), amount=900)
+    history = books.read().history
+    assert funnel(history) == [[9.0, 6.0, None], [8.0, 3.0, None], [7.5, 5.0, None]]
+    assert [None if np.isnan(days) else round(days, 3) for days in history.deal_lost] == [2.0, None, 1.0]
+    assert history.deal_value.tolist() == [0, 1_000, 0]
+    assert history.deal_cash.tolist() == [0, 0, 0]
+
+
+def test_a_stage_that_no_move_tells_of_was_reached_when_the_deal_was_last_touched(books: Books) -> None:
+    books.ads("a1")
+    books.deal("d1", "a1", ("new", 9.0), stage="met")
+    books.deal("d2", "a1", stage="lost", created=4.0)
+    history = books.read().history
+    assert funnel(history) == [[9.0, 9.0, None], [None, None, None]]
+    assert history.deal_lost.tolist()[1] == pytest.approx(4.0)
+
+
+def test_the_stages_of_another_pipeline_stand_on_the_steps_of_the_one_with_most_deals(books: Books) -> None:
+    books.ads("a1")
+    books.stages("2", (("20", Outcome.OPEN), ("21", Outcome.OPEN), ("22", Outcome.WON), ("23", Outcome.LOST)))
+    books.values(("2", "20", 5, Outcome.OPEN), ("2", "21", 6, Outcome.OPEN), ("2", "22", 7, Outcome.WON))
+    books.deal("d1", "a1", ("new", 5.0))
+    books.deal("d2", "a1", ("new", 4.0))
+    books.deal("d3", "a1", ("20", 3.0), ("21", 2.0), ("22", 1.0), pipeline="2")
+    assert funnel(books.read().history)[2] == [3.0, 2.0, 1.0]
+
+
+def test_a_stage_without_a_value_is_named_and_its_deal_still_counts_by_where_it_stands(books: Books) -> None:
+    books.ads("a1")
+    books.stages("default", (*STAGES[:2], ("signed", Outcome.OPEN), *STAGES[2:]))
+    books.deal("d1", "a1", ("new", 5.0), ("signed", 2.0))
+    books.deal("d2", "a1", ("new", 5.0), ("nobody-knows", 1.0))
+    found = books.read()
+    assert found.unvalued.unmapped == {("default", "signed"): 1, ("default", "nobody-knows"): 1}
+    assert found.history.stages == ("new", "met", "signed", "won")
+    assert funnel(found.history) == [[5.0, 2.0, 2.0, None], [5.0, None, None, None]]
+    assert found.history.deal_value.tolist() == [0, 0]
+
+
+def test_an_amount_in_another_currency_is_a_win_of_unknown_worth(books: Books) -> None:
+    books.ads("a1")
+    books.deal("d1", "a1", ("new", 5.0), ("won", 2.0), amount=500, currency="EUR")
+    found = books.read()
+    assert (found.unvalued.foreign, found.history.deal_cash.tolist()) == (1, [0])
+    assert funnel(found.history) == [[5.0, 2.0, 2.0]]
+
+
+def test_later_days_do_not_exist_yet(books: Books) -> None:
+    books.ads("a1")
+    books.spend("a1", 100, ago=5)
+    books.spend("a1", 900, ago=1)
+    books.deal("d1", "a1", ("new", 6.0), ("met", 0.9))
+    books.deal("d2", "a1", ("new", 1.2))
+    history = books.read(day=DAY - timedelta(days=3)).history
+    assert history.row_spend.tolist() == [100]
+    assert history.row_days_ago.tolist() == [2]
+    assert len(history.deal_ad) == 1
+    assert np.isfinite(history.deal_entered).sum(axis=1).tolist() == [2]
+
+
+def test_as_known_at_a_moment_neither_restatements_nor_moves_since_then_count(books: Books) -> None:
+    books.ads("a1")
+    books.spend("a1", 100, ago=6, read=5.5)
+    books.spend("a1", 140, ago=6, read=1.5)
+    books.deal("d1", "a1", ("new", 6.0), ("met", 5.5), ("won", 1.0), amount=5_000)
+    now, then = books.read().history, books.read(day=DAY - timedelta(days=3), known_at=days_ago(3.5)).history
+    assert (now.row_spend.tolist(), then.row_spend.tolist()) == ([140], [100])
+    assert (now.deal_cash.tolist(), then.deal_cash.tolist()) == ([5_000], [0])
+    assert then.deal_value.tolist() == [1_000]
+    # The clocks went forward between the two days: an hour more lies between their ends and the moves.
+    assert funnel(then) == [[3.042, 2.542, None]]
+
+
+def test_rows_come_by_ad_the_oldest_first_however_many_days_are_read_at_once(books: Books) -> None:
+    books.ads("b", "a")
+    for ago in (300, 40, 3, 1, 0):
+        books.spend("b", ago + 1, ago=ago)
+        books.spend("a", ago + 2, ago=ago)
+    history = books.read().history
+    assert history.row_ad.tolist() == [0] * 5 + [1] * 5
+    assert history.row_days_ago.tolist() == [300, 40, 3, 1, 0] * 2
+    assert history.row_spend.tolist() == [302, 42, 5, 3, 2, 301, 41, 4, 2, 1]
+
+
+def evidence_of(history: AdHistory, ad: str) -> Evidence:
+    return BayesPolicy().decide(history).verdicts[history.ad_ids.index(ad)].evidence
+
+
+def test_what_stands_in_the_database_is_what_a_verdict_rests_on(books: Books) -> None:
+    books.ads("a1", "a2")
+    for ad in ("a1", "a2"):
+        for ago in range(1, 20):
+            books.spend(ad, 5_000, ago=ago)
+    for number in range(6):
+        books.deal(f"w{number}", "a1", ("new", 18.0), ("met", 15.0), ("won", 12.0), amount=40_000)
+        books.deal(f"o{number}", "a1", ("new", 3.0))
+    books.deal("l1", "a2", ("new", 16.0), ("met", 14.0), ("lost", 10.0))
+    good, poor = (evidence_of(books.read().history, ad) for ad in ("a1", "a2"))
+    assert (good["spend"], good["deals"], good["won_deals"], good["clicks"]) == (95_000, 12.0, 6, 380)
+    assert (good["came_met"], good["passed_met"], good["waiting_met"]) == (12, 6, 6)
+    assert (good["came_won"], good["passed_won"]) == (6, 6)
+    assert (poor["came_met"], poor["passed_met"], poor["passed_won"]) == (1, 1, 0)
+    for key in ("wins_expected", "wins_expected_in_days", "mature_spend"):
+        assert isinstance(value := good[key], float | int)
+        assert value > 0
+    ledger = sum(value for key, value in good.items() if key.startswith("log_") and isinstance(value, float))
+    assert isinstance(roas := good["roas"], float)
+    assert ledger == pytest.approx(np.log(roas), abs=1e-6)
+
+
+def test_a_deal_dated_before_its_ad_existed_is_ignored_and_counted(books: Books) -> None:
+    books.ads("a1", created=5.0)
+    books.spend("a1", 5_000)
+    books.deal("d1", "a1", ("new", 20.0), ("won", 15.0), amount=40_000)
+    books.deal("d2", "a1", ("new", 3.0))
+    evidence = evidence_of(books.read().history, "a1")
+    assert (evidence["deals_ignored"], evidence["deals"], evidence["won_deals"]) == (1, 1.0, 0)
+
+
+_DEALS = st.lists(
+    st.tuples(st.sampled_from(["new", "met", "won", "lost", "other"]), st.none() | st.integers(0, 9), st.booleans()),
+    max_size=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(_DEALS)
+def test_many_deals_are_worth_what_each_is_alone(found: list[tuple[str, int | None, bool]]) -> None:
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    names = ["new", "met", "won", "lost", "other"]
+    values = StageValues(
+        StageValue(pipeline="p", stage=s, value=7 * k, confidence=1, outcome=o, effective_from=moment)
+        for k, (s, o) in enumerate(STAGES, start=1)
+    )
+    told = worth(
+        np.array([names.index(stage) for stage, _, _ in found], dtype=np.int64),
+        np.array([-1 if amount is None else amount for _, amount, _ in found], dtype=np.int64),
+        np.array([other for _, _, other in found], dtype=np.bool_),
+        [values.at("p", name, moment) for name in names],
+    )
+    for place, (stage, amount, other) in enumerate(found):
+        deal = Deal(
+            deal_id=DealId("d"),
+            pipeline="p",
+            stage=stage,
+            amount=amount,
+            currency="EUR" if other else "USD",
+            created_at=None,
+            closed_at=None,
+            modified_at=moment,
+        )
+        alone = synthetic_revenue(deal, values, at=moment, currency="USD")
+        if isinstance(alone, SyntheticRevenue):
+            assert (told.value[place], told.cash[place]) == (alone.value, alone.cash)
+            assert not told.unmapped[place]
+            assert not told.foreign[place]
+        else:
+            assert (told.value[place], told.cash[place]) == (0, 0)
+            assert told.unmapped[place] == isinstance(alone, UnmappedStage) != told.foreign[place]

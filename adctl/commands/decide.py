@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, decisions
-from adctl.adapters.store.history import AccountHistory, Unvalued, account_history
+from adctl.adapters.store.decisions import DayTally
+from adctl.adapters.store.history import Unvalued, account_history
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.decisions import Decision, DecisionPlan, plan_decisions
+from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import EntityKind, Field
-from adctl.domain.policies.protocol import Policy, Verdict
-from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
+from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
+from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
+
+# A day that was decided already shows no more of its decisions than these.
+_MOST_SHOWN = 10_000
+_ORDER = (Verdict.KILL, Verdict.SCALE, Verdict.CUT, Verdict.WAIT, Verdict.KEEP)
 
 
 def run(
@@ -40,9 +45,10 @@ def run(
         if not dry_run:
             accounts.ensure(connection, profile)
             decisions.make_champion(connection, profile.account, policy, now)
-        standing = decisions.of_day(connection, profile.account, day)
-        if standing and not (redo or dry_run):
-            return _report(profile, policy, day, standing, None, 0, dry_run=False)
+        tally = decisions.tally(connection, profile.account, day)
+        if tally and not (redo or dry_run):
+            standing = decisions.of_day(connection, profile.account, day, limit=_MOST_SHOWN)
+            return _standing_report(profile, policy, day, tally, standing)
     with transaction(engine, read_only=True, snapshot=True) as connection:
         loaded = account_history(connection, profile, day)
     plan = plan_decisions(
@@ -57,50 +63,68 @@ def run(
     written = 0
     if not dry_run:
         with transaction(engine) as connection:
-            written = decisions.record(connection, profile.account, run_id, plan.decisions, now)
-    return _report(profile, policy, day, plan.decisions, (plan, loaded), written, dry_run=dry_run)
+            written = decisions.record(connection, profile.account, run_id, plan, now)
+    return _planned_report(profile, policy, plan, loaded.unvalued, written, dry_run=dry_run)
 
 
-def _report(
-    profile: AccountProfile,
-    policy: Policy,
-    day: date,
-    found: Sequence[Decision],
-    planned: tuple[DecisionPlan, AccountHistory] | None,
-    written: int,
-    *,
-    dry_run: bool,
+def _standing_report(
+    profile: AccountProfile, policy: Policy, day: date, tally: DayTally, standing: Sequence[Decision]
 ) -> Report:
-    verdicts = Counter(d.verdict for d in found if d.entity_kind is EntityKind.AD)
-    budgets = [d for d in found if d.field is Field.DAILY_BUDGET]
-    notes = []
-    facts = [
-        Fact(key="day", label="day", value=day),
-        Fact(key="policy", label="policy", value=f"{policy.name} {policy.version}"),
-        *(Fact(key=v.value, label=f"ads to {v.value}", value=verdicts[v], kind=Kind.COUNT) for v in Verdict),
-        Fact(key="budget_before", label="daily budget before", value=_total(budgets, "current"), kind=Kind.MONEY),
-        Fact(key="budget_after", label="daily budget wanted", value=_total(budgets, "target"), kind=Kind.MONEY),
-        Fact(key="written", label="decisions written", value=written, kind=Kind.COUNT),
-    ]
-    if planned:
-        plan, loaded = planned
-        facts.append(Fact(key="unallocated", label="left over by caps", value=plan.unallocated, kind=Kind.MONEY))
-        notes += [f"{u.kind} {u.entity_id}: {u.reason}" for u in plan.unbudgeted[:5]]
-        if len(plan.unbudgeted) > 5:
-            notes.append(f"… and {len(plan.unbudgeted) - 5} more without a budget of their own to change.")
-        notes += _unvalued_notes(loaded.unvalued, profile.currency)
-    elif not dry_run:
-        notes.append(f"{day} was decided already; --redo decides again what is not queued yet.")
+    notes = [f"{day} was decided already; --redo decides again what is not queued yet."]
+    ads = [d for d in standing if d.entity_kind is EntityKind.AD]
+    budgets = [d for d in standing if d.field is Field.DAILY_BUDGET]
+    if tally.decisions > len(standing):
+        notes.append(f"{len(standing)} of {tally.decisions} decisions are listed; adctl why ENTITY shows any one.")
+    return Report(
+        command="decide",
+        account=profile.account,
+        currency=profile.currency,
+        summary=_summary(day, tally, 0, dry_run=False),
+        facts=_facts(day, policy, tally, 0),
+        tables=(
+            _budget_table(budgets),
+            _ad_table(len(ads), sorted(ads, key=lambda d: _ORDER.index(d.verdict)).__getitem__),
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _planned_report(
+    profile: AccountProfile, policy: Policy, plan: DecisionPlan, unvalued: Unvalued, written: int, *, dry_run: bool
+) -> Report:
+    tally = _tally(plan)
+    day = plan.ads.maker.day
+    left = Fact(key="unallocated", label="left over by caps", value=plan.unallocated, kind=Kind.MONEY)
+    notes = [f"{u.kind} {u.entity_id}: {u.reason}" for u in plan.unbudgeted[:5]]
+    if len(plan.unbudgeted) > 5:
+        notes.append(f"… and {len(plan.unbudgeted) - 5} more without a budget of their own to change.")
     return Report(
         command="decide",
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=_summary(day, verdicts, written, dry_run=dry_run),
-        facts=tuple(facts),
-        tables=(_budget_table(budgets), _ad_table(found)),
-        notes=tuple(notes),
+        summary=_summary(day, tally, written, dry_run=dry_run),
+        facts=(*_facts(day, policy, tally, written), left),
+        tables=(_budget_table(plan.budgets), _ad_table(len(plan.ads), _most_urgent_first(plan.ads))),
+        notes=(*notes, *_unvalued_notes(unvalued, profile.currency)),
     )
+
+
+def _tally(plan: DecisionPlan) -> DayTally:
+    codes = np.bincount(plan.ads.verdicts.verdict, minlength=len(VERDICTS)).tolist()
+    return DayTally(
+        decisions=len(plan.budgets) + len(plan.ads),
+        verdicts={verdict: number for verdict, number in zip(VERDICTS, codes, strict=True) if number},
+        budget_before=sum(int(d.current) for d in plan.budgets),
+        budget_after=sum(int(d.target) for d in plan.budgets),
+    )
+
+
+def _most_urgent_first(decisions: AdDecisions) -> Callable[[int], Decision]:
+    """The ads' decisions with those that change something first, each built when it is looked at."""
+    rank = np.array([_ORDER.index(verdict) for verdict in VERDICTS], dtype=np.int8)
+    order = np.argsort(rank[decisions.verdicts.verdict], kind="stable")
+    return lambda place: decisions[int(order[place])]
 
 
 def _unvalued_notes(unvalued: Unvalued, currency: str) -> list[str]:
@@ -111,10 +135,6 @@ def _unvalued_notes(unvalued: Unvalued, currency: str) -> list[str]:
     if unvalued.foreign:
         notes.append(f"{unvalued.foreign} won deals are in another currency than {currency}: won, of unknown worth.")
     return notes
-
-
-def _total(budgets: Sequence[Decision], side: str) -> int:
-    return sum(int(getattr(d, side)) for d in budgets)
 
 
 def _budget_table(budgets: Sequence[Decision]) -> Table:
@@ -145,10 +165,8 @@ def _budget_table(budgets: Sequence[Decision]) -> Table:
     )
 
 
-def _ad_table(found: Sequence[Decision]) -> Table:
+def _ad_table(count: int, decision: Callable[[int], Decision]) -> Table:
     """The plan's own output fields for each ad, with the decision's id; what is to change comes first."""
-    order = (Verdict.KILL, Verdict.SCALE, Verdict.CUT, Verdict.WAIT, Verdict.KEEP)
-    ads = sorted((d for d in found if d.entity_kind is EntityKind.AD), key=lambda d: (order.index(d.verdict),))
     return Table(
         key="ads",
         title="Ads",
@@ -160,7 +178,7 @@ def _ad_table(found: Sequence[Decision]) -> Table:
             Column(key="confidence", label="confidence", kind=Kind.RATIO),
             Column(key="reason", label="why"),
         ),
-        rows=tuple(_ad_row(d) for d in ads),
+        rows=MadeRows(number=count, make=lambda place: _ad_row(decision(place))),
         empty="No ads are known: run adctl sync-meta or adctl ingest-ads.",
         shown=20,
     )
@@ -182,8 +200,22 @@ def _ad_row(decision: Decision) -> Mapping[str, Cell]:
     }
 
 
-def _summary(day: date, verdicts: Counter[Verdict], written: int, *, dry_run: bool) -> str:
-    told = ", ".join(f"{verdicts[v]} {v.value}" for v in Verdict if verdicts[v]) or "no ads"
+def _facts(day: date, policy: Policy, tally: DayTally, written: int) -> tuple[Fact, ...]:
+    return (
+        Fact(key="day", label="day", value=day),
+        Fact(key="policy", label="policy", value=f"{policy.name} {policy.version}"),
+        *(
+            Fact(key=v.value, label=f"ads to {v.value}", value=tally.verdicts.get(v, 0), kind=Kind.COUNT)
+            for v in Verdict
+        ),
+        Fact(key="budget_before", label="daily budget before", value=tally.budget_before, kind=Kind.MONEY),
+        Fact(key="budget_after", label="daily budget wanted", value=tally.budget_after, kind=Kind.MONEY),
+        Fact(key="written", label="decisions written", value=written, kind=Kind.COUNT),
+    )
+
+
+def _summary(day: date, tally: DayTally, written: int, *, dry_run: bool) -> str:
+    told = ", ".join(f"{tally.verdicts[v]} {v.value}" for v in Verdict if tally.verdicts.get(v)) or "no ads"
     if dry_run:
         return f"{day}: {told}; nothing written."
     return f"{day}: {told}." if written else f"{day}: {told}. No changes."

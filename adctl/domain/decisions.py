@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import overload
 from uuid import UUID
+
+import numpy as np
 
 from adctl.domain.ad_columns import AdColumns
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account, AdSetId, CampaignId, digest, stable_uuid
 from adctl.domain.money import show
 from adctl.domain.owners import Owner, Ownership, Unbudgeted
-from adctl.domain.policies.protocol import AdVerdict, Evidence, Policy, PolicyResult, Verdict
+from adctl.domain.policies.protocol import (
+    VERDICTS,
+    Evidence,
+    EvidenceColumn,
+    Flags,
+    Floats,
+    Ints,
+    Policy,
+    PolicyResult,
+    Verdict,
+    VerdictColumns,
+    as_columns,
+)
 
 PAUSED = "PAUSED"
+_KILL = VERDICTS.index(Verdict.KILL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +62,100 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """The account, day and policy that all decisions of one plan carry."""
+
+    account: Account
+    day: date
+    currency: str
+    policy: str
+    policy_version: str
+    parameter_hash: str
+
+    def key(self, kind: EntityKind) -> tuple[str, ...]:
+        return (self.account, self.day.isoformat(), self.policy, self.policy_version, self.parameter_hash, kind)
+
+    def decision_id(self, kind: EntityKind, entity_id: str, field: Field) -> UUID:
+        return stable_uuid(*self.key(kind), entity_id, field)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdDecisions(Sequence[Decision]):
+    """The decisions about all ads' status as columns; read as a sequence, each is built when it is asked for."""
+
+    maker: Maker
+    ads: AdColumns
+    verdicts: VerdictColumns
+
+    def __len__(self) -> int:
+        return len(self.ads)
+
+    @overload
+    def __getitem__(self, place: int) -> Decision: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Decision]: ...
+    def __getitem__(self, place: int | slice) -> Decision | Sequence[Decision]:
+        if isinstance(place, slice):
+            return tuple(self._at(ad) for ad in range(*place.indices(len(self))))
+        return self._at(range(len(self))[place])
+
+    def ids(self) -> Iterator[UUID]:
+        """Every decision's id, without building the decisions."""
+        start = "\x1f".join((*self.maker.key(EntityKind.AD), ""))
+        known = hashlib.blake2b(start.encode(), digest_size=16)
+        for ad_id in self.ads.ad_ids:
+            one = known.copy()
+            one.update(f"{ad_id}\x1f{Field.STATUS}".encode())
+            yield UUID(bytes=one.digest())
+
+    def target(self, ad: int) -> str:
+        return PAUSED if self.verdicts.verdict[ad] == _KILL else self.ads.status[ad]
+
+    @property
+    def evidence(self) -> dict[str, EvidenceColumn]:
+        """The columns of evidence, the shares of the budget among them."""
+        shares: dict[str, EvidenceColumn] = {
+            "current_budget": self.verdicts.current_budget,
+            "budget": self.verdicts.budget,
+        }
+        return {**self.verdicts.evidence, **shares}
+
+    def _at(self, ad: int) -> Decision:
+        verdict, maker = self.verdicts[ad], self.maker
+        return Decision(
+            decision_id=maker.decision_id(EntityKind.AD, verdict.ad_id, Field.STATUS),
+            account=maker.account,
+            day=maker.day,
+            entity_kind=EntityKind.AD,
+            entity_id=verdict.ad_id,
+            campaign_id=self.ads.campaign_ids[self.ads.campaign[ad]],
+            ad_set_id=self.ads.ad_set_ids[self.ads.ad_set[ad]],
+            field=Field.STATUS,
+            current=self.ads.status[ad],
+            target=self.target(ad),
+            verdict=verdict.verdict,
+            confidence=verdict.confidence,
+            reason=verdict.reason,
+            evidence={**verdict.evidence, "current_budget": verdict.current_budget, "budget": verdict.budget},
+            policy=maker.policy,
+            policy_version=maker.policy_version,
+            parameter_hash=maker.parameter_hash,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionPlan:
     """One decision per owner and per ad. `unallocated` is budget that no cap let anyone take; minor units."""
 
-    decisions: tuple[Decision, ...]
+    budgets: tuple[Decision, ...]
+    ads: AdDecisions
     unbudgeted: tuple[Unbudgeted, ...]
     unallocated: int
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All of them, built: for tests and small accounts."""
+        return (*self.budgets, *self.ads)
 
 
 def plan_decisions(
@@ -68,100 +173,124 @@ def plan_decisions(
     `ads` and the verdicts of `result` stand in the same order, and the shares of an owner's active ads sum to its
     budget (`ad_shares`). Raises ValueError when they do not: the difference would be money lost.
     """
-    if ads.ad_ids != tuple(verdict.ad_id for verdict in result.verdicts):
+    verdicts = as_columns(result.verdicts)
+    if ads.ad_ids != verdicts.ad_ids:
         raise ValueError("ads and verdicts are not in the same order")
-    book = _Book(account=account, day=day, currency=currency, policy=policy, parameter_hash=digest(policy.parameters))
-    fed: list[list[AdVerdict]] = [[] for _ in owned.owners]
-    for owner, verdict in zip(ads.owner(owned), result.verdicts, strict=True):
-        if owner >= 0 and verdict.current_budget:
-            fed[owner].append(verdict)
-    budgets = [book.budget(owner, verdicts) for owner, verdicts in zip(owned.owners, fed, strict=True)]
-    statuses = [book.status(ads, place, verdict) for place, verdict in enumerate(result.verdicts)]
-    return DecisionPlan(decisions=(*budgets, *statuses), unbudgeted=owned.unbudgeted, unallocated=result.unallocated)
+    maker = Maker(
+        account=account,
+        day=day,
+        currency=currency,
+        policy=policy.name,
+        policy_version=policy.version,
+        parameter_hash=digest(policy.parameters),
+    )
+    shares = _shares(owned, ads, verdicts)
+    budgets = tuple(_budget(maker, owner, shares, place) for place, owner in enumerate(owned.owners))
+    return DecisionPlan(
+        budgets=budgets,
+        ads=AdDecisions(maker=maker, ads=ads, verdicts=verdicts),
+        unbudgeted=owned.unbudgeted,
+        unallocated=result.unallocated,
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Book:
-    """Writes decisions that carry one account, day and policy."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shares:
+    """What each owner's fed ads have and are to have, as columns of one entry per owner. Money is minor units.
 
-    account: Account
-    day: date
-    currency: str
-    policy: Policy
-    parameter_hash: str
+    `most_up` and `most_down` are the ads (indexes) whose shares rise and fall most; -1 where an owner has none.
+    """
 
-    def budget(self, owner: Owner, verdicts: Sequence[AdVerdict]) -> Decision:
-        shared = sum(verdict.current_budget for verdict in verdicts)
-        if verdicts and shared != owner.daily_budget:
-            raise ValueError(f"{owner.kind} {owner.entity_id}: shares of {shared} in a budget of {owner.daily_budget}")
-        alive = [verdict for verdict in verdicts if verdict.verdict is not Verdict.KILL]
-        target = sum(verdict.budget for verdict in alive) if alive else owner.daily_budget
-        return self._decision(
-            kind=owner.kind,
-            entity_id=owner.entity_id,
-            campaign_id=owner.campaign_id,
-            ad_set_id=owner.ad_set_id,
-            field=Field.DAILY_BUDGET,
-            current=owner.daily_budget,
-            target=target,
-            verdict=_direction(owner.daily_budget, target),
-            confidence=_confidence(verdicts),
-            reason=_budget_reason(owner.daily_budget, target, verdicts, alive, self.currency),
-            evidence=_budget_evidence(verdicts, alive),
-        )
+    verdicts: VerdictColumns
+    ads: Ints
+    killed: Ints
+    before: Ints
+    after: Ints
+    confidence: Floats
+    spend: Ints
+    pipeline: Ints
+    most_up: Ints
+    most_down: Ints
 
-    def status(self, ads: AdColumns, place: int, verdict: AdVerdict) -> Decision:
-        status = ads.status[place]
-        return self._decision(
-            kind=EntityKind.AD,
-            entity_id=verdict.ad_id,
-            campaign_id=ads.campaign_ids[ads.campaign[place]],
-            ad_set_id=ads.ad_set_ids[ads.ad_set[place]],
-            field=Field.STATUS,
-            current=status,
-            target=PAUSED if verdict.verdict is Verdict.KILL else status,
-            verdict=verdict.verdict,
-            confidence=verdict.confidence,
-            reason=verdict.reason,
-            evidence={**verdict.evidence, "current_budget": verdict.current_budget, "budget": verdict.budget},
-        )
 
-    def _decision(
-        self,
-        *,
-        kind: EntityKind,
-        entity_id: str,
-        campaign_id: CampaignId,
-        ad_set_id: AdSetId | None,
-        field: Field,
-        current: int | str,
-        target: int | str,
-        verdict: Verdict,
-        confidence: float,
-        reason: str,
-        evidence: Evidence,
-    ) -> Decision:
-        name, version = self.policy.name, self.policy.version
-        key = (self.account, self.day.isoformat(), name, version, self.parameter_hash, kind, entity_id, field)
-        return Decision(
-            decision_id=stable_uuid(*key),
-            account=self.account,
-            day=self.day,
-            entity_kind=kind,
-            entity_id=entity_id,
-            campaign_id=campaign_id,
-            ad_set_id=ad_set_id,
-            field=field,
-            current=current,
-            target=target,
-            verdict=verdict,
-            confidence=confidence,
-            reason=reason,
-            evidence=evidence,
-            policy=name,
-            policy_version=version,
-            parameter_hash=self.parameter_hash,
-        )
+def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shares:
+    owner, owners = ads.owner(owned), len(owned.owners)
+    fed = np.flatnonzero((owner >= 0) & (verdicts.current_budget > 0))
+    owner, before = owner[fed], verdicts.current_budget[fed]
+    killed = verdicts.verdict[fed] == _KILL
+    after = np.where(killed, 0, verdicts.budget[fed])
+
+    def total(values: Ints | Floats | Flags) -> Floats:
+        return np.asarray(np.bincount(owner, weights=values, minlength=owners), dtype=np.float64)
+
+    def whole(values: Ints | Flags) -> Ints:
+        return np.rint(total(values)).astype(np.int64)
+
+    shared, change = whole(before), verdicts.budget[fed] - before
+    return _Shares(
+        verdicts=verdicts,
+        ads=np.bincount(owner, minlength=owners),
+        killed=whole(killed),
+        before=shared,
+        after=whole(after),
+        # The mean over the owner's money: what a hundred rests on matters a hundred times what one rests on.
+        confidence=np.minimum(total(verdicts.confidence[fed] * before) / np.maximum(shared, 1), 1.0),
+        spend=whole(_counts(verdicts, "spend")[fed]),
+        pipeline=whole(_counts(verdicts, "pipeline")[fed]),
+        most_up=_first(owner, -change, fed, owners),
+        most_down=_first(owner, change, fed, owners),
+    )
+
+
+def _counts(verdicts: VerdictColumns, key: str) -> Ints:
+    """A column of whole numbers of the evidence, zeros where the policy gives none."""
+    column = verdicts.evidence.get(key)
+    if isinstance(column, np.ndarray) and column.dtype == np.int64:
+        return column.astype(np.int64)
+    values = column if isinstance(column, tuple) else (0,) * len(verdicts)
+    return np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64)
+
+
+def _first(owner: Ints, key: Ints, fed: Ints, owners: int) -> Ints:
+    """Per owner the ad with the smallest key, the first of equals."""
+    order = np.lexsort((key, owner))
+    first = np.full(owners, -1, dtype=np.int64)
+    found, place = np.unique(owner[order], return_index=True)
+    first[found] = fed[order[place]]
+    return first
+
+
+def _budget(maker: Maker, owner: Owner, shares: _Shares, place: int) -> Decision:
+    ads, killed, before = int(shares.ads[place]), int(shares.killed[place]), int(shares.before[place])
+    if ads and before != owner.daily_budget:
+        raise ValueError(f"{owner.kind} {owner.entity_id}: shares of {before} in a budget of {owner.daily_budget}")
+    target = int(shares.after[place]) if ads > killed else owner.daily_budget
+    return Decision(
+        decision_id=maker.decision_id(owner.kind, owner.entity_id, Field.DAILY_BUDGET),
+        account=maker.account,
+        day=maker.day,
+        entity_kind=owner.kind,
+        entity_id=owner.entity_id,
+        campaign_id=owner.campaign_id,
+        ad_set_id=owner.ad_set_id,
+        field=Field.DAILY_BUDGET,
+        current=owner.daily_budget,
+        target=target,
+        verdict=_direction(owner.daily_budget, target),
+        confidence=float(shares.confidence[place]) if ads else 0.0,
+        reason=_budget_reason(maker, owner.daily_budget, target, shares, place),
+        evidence={
+            "ads": ads,
+            "ads_to_be_paused": killed,
+            "shares_before": before,
+            "shares_after": int(shares.after[place]),
+            "spend": int(shares.spend[place]),
+            "pipeline": int(shares.pipeline[place]),
+        },
+        policy=maker.policy,
+        policy_version=maker.policy_version,
+        parameter_hash=maker.parameter_hash,
+    )
 
 
 def _direction(current: int, target: int) -> Verdict:
@@ -170,44 +299,19 @@ def _direction(current: int, target: int) -> Verdict:
     return Verdict.CUT if target < current else Verdict.KEEP
 
 
-def _confidence(verdicts: Sequence[AdVerdict]) -> float:
-    """The mean over the owner's money: what a hundred rests on matters a hundred times what one rests on."""
-    money = sum(verdict.current_budget for verdict in verdicts)
-    weighted = sum(verdict.confidence * verdict.current_budget for verdict in verdicts)
-    return min(weighted / money, 1.0) if money else 0.0
-
-
-def _budget_reason(
-    current: int, target: int, verdicts: Sequence[AdVerdict], alive: Sequence[AdVerdict], currency: str
-) -> str:
+def _budget_reason(maker: Maker, current: int, target: int, shares: _Shares, place: int) -> str:
     """The sentence that names the ad whose share moved most."""
-    if not verdicts:
+    ads, killed = int(shares.ads[place]), int(shares.killed[place])
+    alive = ads - killed
+    if not ads:
         return "no active ads"
     if not alive:
-        return f"all {len(verdicts)} active ads are to be paused; the budget stops with them"
-    count = f"{len(alive)} active ad{'s' if len(alive) > 1 else ''}"
-    if killed := len(verdicts) - len(alive):
+        return f"all {ads} active ads are to be paused; the budget stops with them"
+    count = f"{alive} active ad{'s' if alive > 1 else ''}"
+    if killed:
         count += f", {killed} to be paused"
     if target == current:
         return f"{count}: the shares sum to what the budget is"
-    sign = 1 if target > current else -1
-    most = max(verdicts, key=lambda verdict: sign * (verdict.budget - verdict.current_budget))
-    before, after = (show(amount, currency) for amount in (most.current_budget, most.budget))
+    most = shares.verdicts[int((shares.most_up if target > current else shares.most_down)[place])]
+    before, after = (show(amount, maker.currency) for amount in (most.current_budget, most.budget))
     return f"{count}; most by ad {most.ad_id}, {before} to {after} ({most.reason})"
-
-
-def _budget_evidence(verdicts: Sequence[AdVerdict], alive: Sequence[AdVerdict]) -> Evidence:
-    """Sums over the owner's active ads; money in minor units. Spend and return are there when the policy gave them."""
-    return {
-        "ads": len(verdicts),
-        "ads_to_be_paused": len(verdicts) - len(alive),
-        "shares_before": sum(verdict.current_budget for verdict in verdicts),
-        "shares_after": sum(verdict.budget for verdict in verdicts),
-        "spend": _sum(verdicts, "spend"),
-        "pipeline": _sum(verdicts, "pipeline"),
-    }
-
-
-def _sum(verdicts: Sequence[AdVerdict], key: str) -> int:
-    values = (verdict.evidence.get(key) for verdict in verdicts)
-    return sum(value for value in values if isinstance(value, int))

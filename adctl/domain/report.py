@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import overload
 
 from adctl.domain.charts import Chart
 
@@ -32,6 +33,26 @@ class Column:
     kind: Kind = Kind.TEXT
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MadeRows(Sequence[Mapping[str, Cell]]):
+    """`number` rows of which each is made when it is asked for: a table of a million costs what is looked at."""
+
+    number: int
+    make: Callable[[int], Mapping[str, Cell]]
+
+    def __len__(self) -> int:
+        return self.number
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, Cell]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Mapping[str, Cell]]: ...
+    def __getitem__(self, place: int | slice) -> Mapping[str, Cell] | Sequence[Mapping[str, Cell]]:
+        if isinstance(place, slice):
+            return tuple(self.make(row) for row in range(*place.indices(self.number)))
+        return self.make(range(self.number)[place])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """`empty` is the sentence shown when there are no rows; `shown` limits what a person sees, JSON has all rows."""
@@ -39,7 +60,7 @@ class Table:
     key: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[Mapping[str, Cell], ...]
+    rows: Sequence[Mapping[str, Cell]]
     empty: str = "none"
     shown: int | None = None
 

@@ -102,8 +102,8 @@ def test_a_dry_run_decides_the_same_and_writes_nothing(synced: Loop) -> None:
     planned = synced.decide(dry_run=True)
     assert synced.digest() == before
     done = synced.decide()
-    assert table(planned, "ads").rows == table(done, "ads").rows
-    assert table(planned, "budgets").rows == table(done, "budgets").rows
+    assert list(table(planned, "ads").rows) == list(table(done, "ads").rows)
+    assert list(table(planned, "budgets").rows) == list(table(done, "budgets").rows)
     assert synced.posts() == []
 
 

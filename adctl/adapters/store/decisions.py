@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, text
 
+from adctl.adapters.store.decision_lines import DecisionLines
 from adctl.adapters.store.partitions import ensure_months
-from adctl.adapters.store.staging import merge
-from adctl.domain.decisions import Decision
+from adctl.adapters.store.staging import merge_text
+from adctl.domain.decisions import Decision, DecisionPlan
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account, AdSetId, CampaignId, digest
 from adctl.domain.policies.protocol import Policy, Verdict
@@ -56,6 +58,7 @@ def make_champion(connection: Connection, account: Account, policy: Policy, at: 
     return True
 
 
+_KEY = ("account", "day", "decision_id")
 _VALUES = (
     "run_id",
     "policy",
@@ -78,45 +81,28 @@ _VALUES = (
 )
 
 
-def record(connection: Connection, account: Account, run_id: UUID, decisions: Sequence[Decision], at: datetime) -> int:
-    """Stores a day's decisions except those that were queued already; returns how many are new or changed."""
-    ensure_months(connection, "decisions", {d.day for d in decisions})
+def record(
+    connection: Connection, account: Account, run_id: UUID, plan: DecisionPlan, at: datetime, *, shadow: bool = False
+) -> int:
+    """Stores a day's decisions except those that were queued already; returns how many are new or changed.
+
+    Those of a challenger are a `shadow`: never read back as the champion's.
+    """
+    day = plan.ads.maker.day
+    ensure_months(connection, "decisions", (day,))
     queued = frozenset(
         connection.scalars(
-            text("select decision_id from pending_ad_changes where account = :account and decision_id = any(:ids)"),
-            {"account": account, "ids": [d.decision_id for d in decisions]},
+            text(
+                """
+                select decision_id from pending_ad_changes
+                where account = :account and decision_day = :day and decision_id is not null
+                """
+            ),
+            {"account": account, "day": day},
         )
     )
-    staged = (_row(account, run_id, d, at) for d in decisions if d.decision_id not in queued)
-    return merge(connection, "decisions", ("account", "day", "decision_id"), _VALUES, staged, stamps=("decided_at",))
-
-
-def _row(account: Account, run_id: UUID, decision: Decision, at: datetime) -> tuple[object, ...]:
-    is_budget = decision.field is Field.DAILY_BUDGET
-    return (
-        account,
-        decision.day,
-        decision.decision_id,
-        run_id,
-        decision.policy,
-        decision.policy_version,
-        decision.parameter_hash,
-        False,
-        decision.entity_kind.value,
-        decision.entity_id,
-        decision.campaign_id,
-        decision.ad_set_id,
-        decision.field.value,
-        decision.current if is_budget else None,
-        decision.target if is_budget else None,
-        None if is_budget else decision.current,
-        None if is_budget else decision.target,
-        decision.verdict.value,
-        decision.confidence,
-        decision.reason,
-        json.dumps(decision.evidence),
-        at,
-    )
+    lines = DecisionLines(run_id=run_id, at=at, queued=queued, shadow=shadow)
+    return merge_text(connection, "decisions", _KEY, _VALUES, lines.of_plan(plan), stamps=("decided_at",))
 
 
 _OF_DAY = text(
@@ -125,14 +111,52 @@ _OF_DAY = text(
     join model_registry m on m.account = d.account and m.name = d.policy and m.version = d.version
       and m.parameter_hash = d.parameter_hash and m.role = 'champion'
     where d.account = :account and d.day = :day and not d.shadow
-    order by d.field, d.entity_kind, d.entity_id
+    order by d.field, cast(:limit as bigint) is not null and d.verdict = 'keep', d.entity_kind, d.entity_id
+    limit :limit
     """
 )
 
 
-def of_day(connection: Connection, account: Account, day: date) -> tuple[Decision, ...]:
-    """The champion's decisions of a day, budgets first."""
-    return tuple(_decision(row._mapping) for row in connection.execute(_OF_DAY, {"account": account, "day": day}))
+def of_day(connection: Connection, account: Account, day: date, *, limit: int | None = None) -> tuple[Decision, ...]:
+    """The champion's decisions of a day, budgets first; at most `limit`, those that change something first."""
+    rows = connection.execute(_OF_DAY, {"account": account, "day": day, "limit": limit})
+    return tuple(decision_of(row._mapping) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayTally:
+    """A day's decisions of the champion in figures: verdicts on ads, and budgets in minor units."""
+
+    decisions: int
+    verdicts: Mapping[Verdict, int]
+    budget_before: int
+    budget_after: int
+
+
+_TALLY = text(
+    """
+    select d.field, d.verdict, count(*) as number, coalesce(sum(d.current_budget), 0)::bigint as before,
+      coalesce(sum(d.target_budget), 0)::bigint as after
+    from decisions d
+    join model_registry m on m.account = d.account and m.name = d.policy and m.version = d.version
+      and m.parameter_hash = d.parameter_hash and m.role = 'champion'
+    where d.account = :account and d.day = :day and not d.shadow
+    group by d.field, d.verdict
+    """
+)
+
+
+def tally(connection: Connection, account: Account, day: date) -> DayTally | None:
+    """What the champion decided on a day, None when it has not."""
+    rows = connection.execute(_TALLY, {"account": account, "day": day}).all()
+    if not rows:
+        return None
+    return DayTally(
+        decisions=sum(row.number for row in rows),
+        verdicts={Verdict(row.verdict): row.number for row in rows if row.field == Field.STATUS},
+        budget_before=sum(row.before for row in rows),
+        budget_after=sum(row.after for row in rows),
+    )
 
 
 def newest_day(connection: Connection, account: Account) -> date | None:
@@ -144,7 +168,8 @@ def newest_day(connection: Connection, account: Account) -> date | None:
     return value
 
 
-def _decision(row: RowMapping) -> Decision:
+def decision_of(row: RowMapping) -> Decision:
+    """A decision from a whole row of the table."""
     is_budget = row["field"] == Field.DAILY_BUDGET
     return Decision(
         decision_id=row["decision_id"],

@@ -15,8 +15,8 @@ from adctl.domain.ids import Account
 # Today is not over: the newest span ends yesterday.
 _POINTS = sql.SQL(
     """
-    select (k.place - 1)::integer as place, (%(day)s::date - 1 - i.day) / %(span)s as span, sum(i.impressions)::bigint as impressions,
-      sum(i.clicks)::bigint as clicks, sum(i.reach)::bigint as reach
+    select (k.place - 1)::integer as place, (%(day)s::date - 1 - i.day) / %(span)s as span,
+      sum(i.impressions)::bigint as impressions, sum(i.clicks)::bigint as clicks, sum(i.reach)::bigint as reach
     from insights i
     join unnest(%(ads)s::text[]) with ordinality as k (ad_id, place) on k.ad_id = i.ad_id
     where i.account = %(account)s and i.day between %(first)s and %(day)s::date - 1 and i.first_day = i.day

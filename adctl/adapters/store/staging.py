@@ -55,11 +55,40 @@ def merge(
     """
     raw = driver(connection)
     one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal)
-    ascending = _stage(raw, one, rows)
+    return _merge(raw, one, distinct=_stage(raw, one, rows))
+
+
+def merge_text(
+    connection: Connection,
+    table: str,
+    key: Sequence[str],
+    values: Sequence[str],
+    blocks: Iterable[bytes],
+    *,
+    stamps: Sequence[str] = (),
+) -> int:
+    """As `merge`, for lines of COPY's text format that were made many at a time; no key may stand twice in them."""
+    raw = driver(connection)
+    one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=None)
+    _make_stage(raw, one)
+    line = sql.SQL("copy {} ({}) from stdin").format(one.staged, _names(one.columns))
+    with raw.cursor() as cursor, cursor.copy(line) as copy:
+        for block in blocks:
+            copy.write(block)
+    return _merge(raw, one, distinct=True)
+
+
+def copy_text(value: str) -> str:
+    """A text as COPY's text format writes it."""
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _merge(raw: Raw, one: _Merge, *, distinct: bool) -> int:
+    """Writes what was staged; `distinct` says that no key stands twice in it."""
     # A million rows are compared at once: without room the join spills to disk. Compiling takes longer than it saves.
     raw.execute("select set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
     source = "select * from {staged}"
-    if not ascending and _names_a_key_twice(raw, one):
+    if not distinct and _names_a_key_twice(raw, one):
         # COPY appends, so the place of a row in the table tells which came later.
         source = "select distinct on ({key}) * from {staged} order by {key}, ctid desc"
     written = _write(raw, one, sql.SQL(source).format(key=_names(one.key), staged=one.staged))
@@ -69,11 +98,7 @@ def merge(
 
 def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> bool:
     """Copies the rows; True when their keys only rise, so that none stands twice."""
-    raw.execute(
-        sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
-            sql.Identifier(f"staged_{one.table}"), _names(one.columns), sql.Identifier(one.table)
-        )
-    )
+    _make_stage(raw, one)
     types = _types(raw, one)
     binary = set(types) <= _BINARY
     line = sql.SQL("copy {} ({}) from stdin {}").format(
@@ -89,6 +114,14 @@ def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> bool:
             last = key
             copy.write_row(row)
     return ascending
+
+
+def _make_stage(raw: Raw, one: _Merge) -> None:
+    raw.execute(
+        sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+            sql.Identifier(f"staged_{one.table}"), _names(one.columns), sql.Identifier(one.table)
+        )
+    )
 
 
 def _names_a_key_twice(raw: Raw, one: _Merge) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -19,6 +19,7 @@ Flags = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Fact = bool | int | float | str | None
 Evidence = Mapping[str, Fact]
+EvidenceColumn = Ints | Floats | Flags | tuple[Fact, ...] | Fact
 
 
 class Verdict(StrEnum):
@@ -98,7 +99,7 @@ class VerdictColumns(Sequence[AdVerdict]):
     current_budget: Ints
     budget: Ints
     confidence: Floats
-    evidence: Mapping[str, Ints | Floats | Flags | tuple[str, ...] | Fact]
+    evidence: Mapping[str, EvidenceColumn]
     reason: Callable[[int], str]
 
     def __len__(self) -> int:
@@ -117,7 +118,8 @@ class VerdictColumns(Sequence[AdVerdict]):
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     def evidence_of(self, ad: int) -> Evidence:
-        return {key: _fact(column, ad) for key, column in self.evidence.items()}
+        """One ad's evidence; each fact is looked up when it is asked for."""
+        return _EvidenceRow(self.evidence, ad)
 
     def _at(self, ad: int) -> AdVerdict:
         return AdVerdict(
@@ -131,13 +133,51 @@ class VerdictColumns(Sequence[AdVerdict]):
         )
 
 
-def _fact(column: Ints | Floats | Flags | tuple[str, ...] | Fact, ad: int) -> Fact:
+class _EvidenceRow(Mapping[str, Fact]):
+    """One ad's row of the evidence columns."""
+
+    __slots__ = ("_ad", "_columns")
+
+    def __init__(self, columns: Mapping[str, EvidenceColumn], ad: int) -> None:
+        self._columns = columns
+        self._ad = ad
+
+    def __getitem__(self, key: str) -> Fact:
+        return _fact(self._columns[key], self._ad)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _fact(column: EvidenceColumn, ad: int) -> Fact:
     if isinstance(column, tuple):
         return column[ad]
     if not isinstance(column, np.ndarray):
         return column
     value: bool | int | float = column[ad].item()
     return None if value != value else value
+
+
+def as_columns(verdicts: Sequence[AdVerdict]) -> VerdictColumns:
+    """The verdicts as columns, whatever way the policy gave them."""
+    if isinstance(verdicts, VerdictColumns):
+        return verdicts
+    keys = dict.fromkeys(key for one in verdicts for key in one.evidence)
+    return VerdictColumns(
+        ad_ids=tuple(one.ad_id for one in verdicts),
+        verdict=np.array([VERDICTS.index(one.verdict) for one in verdicts], dtype=np.int8),
+        current_budget=np.array([one.current_budget for one in verdicts], dtype=np.int64),
+        budget=np.array([one.budget for one in verdicts], dtype=np.int64),
+        confidence=np.array([one.confidence for one in verdicts], dtype=np.float64),
+        evidence={key: tuple(one.evidence.get(key) for one in verdicts) for key in keys},
+        reason=lambda ad: verdicts[ad].reason,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

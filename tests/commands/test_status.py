@@ -55,7 +55,7 @@ def read(engine: Engine, expected: status.Expectations = EXPECTED) -> Report:
 
 
 def rows(report: Report, key: str) -> tuple[Mapping[str, Cell], ...]:
-    return next(table.rows for table in report.tables if table.key == key)
+    return next(tuple(table.rows) for table in report.tables if table.key == key)
 
 
 def facts(report: Report) -> dict[str, Cell]:

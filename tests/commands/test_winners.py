@@ -37,7 +37,7 @@ def similar(
 ) -> tuple[Mapping[str, Cell], ...]:
     asked = query if isinstance(query, Creative) else AdId(query)
     report = winners_similar.run(engine, MAIN, EMBEDDER, asked, index_directory=folder, k=k, winners_only=winners_only)
-    return report.tables[0].rows
+    return tuple(report.tables[0].rows)
 
 
 def titles(rows: tuple[Mapping[str, Cell], ...]) -> list[Cell]:

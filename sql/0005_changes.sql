@@ -24,7 +24,11 @@ create table limits (
   cap_increase bigint check (cap_increase >= 0),
   freshness interval not null,
   settle interval not null,
-  max_attempts integer not null check (max_attempts > 0)
+  max_attempts integer not null check (max_attempts > 0),
+  -- In the account's own time zone, and may pass midnight. Both null: none.
+  quiet_from time,
+  quiet_until time,
+  check ((quiet_from is null) = (quiet_until is null))
 );
 
 create table change_states (state text primary key, terminal boolean not null);
@@ -111,6 +115,9 @@ create table pending_ad_changes (
 create unique index one_open_change on pending_ad_changes (account, entity_kind, entity_id, field)
   where state in ('proposed', 'pending', 'claimed', 'executing', 'unknown', 'conflict');
 create index due_changes on pending_ad_changes (account, earliest_execute_at, change_id) where state = 'pending';
+-- What was taken back once is not taken back again.
+create unique index one_live_undo on pending_ad_changes (account, compensates)
+  where compensates is not null and state not in ('failed', 'blocked', 'cancelled', 'expired');
 create index changes_in_flight on pending_ad_changes (account, change_id)
   where state in ('claimed', 'executing', 'unknown', 'conflict');
 
@@ -226,6 +233,12 @@ create function change_is_settled(p_account text, p_change_id uuid) returns bool
       and (a.authorised_at <= adctl_now() - l.settle) is not true)
 $$;
 
+-- Tries that a change has used up: what Meta put off was none.
+create function attempts_made(p_account text, p_change_id uuid) returns bigint language sql stable as $$
+  select count(*) from change_attempts a
+  where a.account = p_account and a.change_id = p_change_id and a.outcome is distinct from 'deferred'
+$$;
+
 create function guard_new_change() returns trigger language plpgsql as $$
 begin
   if not exists (select from legal_transitions t
@@ -312,7 +325,11 @@ begin
       case when coalesce(v_last.outcome, '') not in ('refused', 'deferred') then 'it is not proved that it was not done'
       end
     when 'unknown pending' then
-      case when not change_is_settled(p_old.account, p_old.change_id) then 'a request may still be on its way' end
+      case when not change_is_settled(p_old.account, p_old.change_id) then 'a request may still be on its way'
+        when (p_new.observed_budget, p_new.observed_status) is distinct from (p_old.expected_budget, p_old.expected_status)
+          then 'it is not seen that the old value stands'
+        when (select l.max_attempts from limits l where l.account = p_old.account)
+          <= attempts_made(p_old.account, p_old.change_id) then 'no attempt is left' end
     when 'unknown cancelled' then
       case when not change_is_settled(p_old.account, p_old.change_id) then 'a request may still be on its way' end
   end;
@@ -478,15 +495,34 @@ create function may_hold(p_outcome text) returns boolean language sql immutable 
   select p_outcome is null or p_outcome in ('accepted', 'unknown')
 $$;
 
+-- Why nothing may be sent by these two control rows, that of every account and the account's own; null when it may.
+create function halt_reason(p_controls controls[]) returns text language sql stable as $$
+  select coalesce(
+    min('halted: ' || coalesce(nullif(c.reason, ''), 'no reason given')) filter (where c.halted),
+    'armed until ' || min(c.armed_until) filter (where c.armed_until <= adctl_now()),
+    case when count(*) <> 2 then 'no control row' end)
+  from unnest(p_controls) c
+$$;
+
 create function halt_verdict(p_account text) returns send_verdict language sql volatile as $$
   -- The lock makes a halt wait for authorisations under way, and them for it: none is written after its commit.
-  with control as materialized (select c.* from controls c where c.account in ('*', p_account) for share)
-  select ('wait', 'halt', coalesce(
-      (select min('halted: ' || coalesce(nullif(c.reason, ''), 'no reason given')) from control c where c.halted),
-      (select 'armed until ' || min(c.armed_until) from control c where c.armed_until <= adctl_now()),
-      'no control row'), 'running', null, null)::send_verdict
-  where (select count(*) from control c
-         where not c.halted and (c.armed_until is null or c.armed_until > adctl_now())) <> 2
+  with control as materialized (select c from controls c where c.account in ('*', p_account) for share),
+    reason as (select halt_reason(array(select c.c from control c)) as words)
+  select ('wait', 'halt', r.words, 'running', null, null)::send_verdict from reason r where r.words is not null
+$$;
+
+create function quiet_verdict(p_account text, p_limits limits) returns send_verdict language sql stable as $$
+  with here as (
+    select adctl_now() at time zone a.timezone as at, a.timezone from accounts a where a.account = p_account
+  )
+  select ('wait', 'quiet hours', to_char(h.at, 'HH24:MI'),
+    to_char(p_limits.quiet_from, 'HH24:MI') || '-' || to_char(p_limits.quiet_until, 'HH24:MI'),
+    (h.at::date + p_limits.quiet_until + case when h.at::time < p_limits.quiet_until then interval '0' else '1 day' end)
+      at time zone h.timezone, null)::send_verdict
+  from here h
+  where case when p_limits.quiet_from <= p_limits.quiet_until
+    then h.at::time >= p_limits.quiet_from and h.at::time < p_limits.quiet_until
+    else h.at::time >= p_limits.quiet_from or h.at::time < p_limits.quiet_until end
 $$;
 
 create function rate_verdict(p_guard text, p_limit integer, p_times timestamptz[]) returns send_verdict
@@ -526,8 +562,9 @@ $$;
 create function blocking_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
 language sql stable as $$
   select case
-    when p_change.attempts >= p_limits.max_attempts then
-      ('block', 'attempts', p_change.attempts, p_limits.max_attempts, null, null)::send_verdict
+    when attempts_made(p_change.account, p_change.change_id) >= p_limits.max_attempts then
+      ('block', 'attempts', attempts_made(p_change.account, p_change.change_id), p_limits.max_attempts, null,
+       null)::send_verdict
     when p_change.target_budget < p_limits.floor_budget then
       ('block', 'floor', p_change.target_budget, p_limits.floor_budget, null, null)::send_verdict
     when p_change.target_budget > p_limits.ceiling_budget then
@@ -629,7 +666,8 @@ begin
   -- What never passes first, else what passes last.
   select v.* into v_verdict from unnest(array[
       blocking_verdict(v_change, v_limits), campaign_rate_verdict(v_change, v_limits),
-      ad_set_rate_verdict(v_change, v_limits), velocity_verdict(v_change, v_limits), cap_verdict(v_change, v_limits)]) v
+      ad_set_rate_verdict(v_change, v_limits), velocity_verdict(v_change, v_limits), cap_verdict(v_change, v_limits),
+      quiet_verdict(p_account, v_limits)]) v
     where v.verdict is not null order by v.verdict = 'block' desc, v.until desc nulls first limit 1;
   if found then
     return v_verdict;
@@ -640,7 +678,9 @@ begin
   values (p_account, p_change_id, v_change.attempts + 1, v_change.entity_kind, v_change.entity_id, v_change.campaign_id,
     v_change.ad_set_id, v_change.field, v_change.expected_budget, v_change.target_budget, v_change.target_status,
     adctl_now(), p_worker);
-  update pending_ad_changes c set state = 'executing', attempts = v_change.attempts + 1
+  -- What was read before says nothing of what this sending will have done.
+  update pending_ad_changes c
+    set state = 'executing', attempts = v_change.attempts + 1, observed_budget = null, observed_status = null
     where c.account = p_account and c.change_id = p_change_id;
   return ('send', null, null, null, null, v_change.attempts + 1)::send_verdict;
 end

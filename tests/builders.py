@@ -144,8 +144,10 @@ class Loop:
     def decide(self, *, dry_run: bool = False, redo: bool = False, as_of: date | None = None) -> Report:
         return steps.decide(self.job(dry_run=dry_run), as_of=as_of, redo=redo)
 
-    def enqueue(self, *, dry_run: bool = False, as_of: date | None = None) -> Report:
-        return steps.enqueue(self.job(dry_run=dry_run), as_of=as_of)
+    def enqueue(
+        self, *, dry_run: bool = False, as_of: date | None = None, plan: Path | None = None, out: Path | None = None
+    ) -> Report:
+        return steps.enqueue(self.job(dry_run=dry_run), as_of=as_of, plan=plan, out=out)
 
     def execute(
         self,
@@ -168,6 +170,9 @@ class Loop:
                 stop=stop,
                 sleep=sleep,
             )
+
+    def reconcile(self, *, dry_run: bool = False) -> Report:
+        return steps.reconcile(self.job(dry_run=dry_run))
 
     def queue(self, node: Campaign | AdSet | Ad, target: int | str, *, jitter_ms: int = 0) -> None:
         """Puts one change of what the object holds now into the queue."""

@@ -8,7 +8,20 @@ from types import TracebackType
 
 import typer
 
-from adctl.cli import backtest, demo, loop, monitoring, people, privacy, rejects, server, stand_ins, winners
+from adctl.cli import (
+    audit,
+    backtest,
+    changes,
+    demo,
+    loop,
+    monitoring,
+    people,
+    privacy,
+    rejects,
+    server,
+    stand_ins,
+    winners,
+)
 
 app = typer.Typer(
     name="adctl",
@@ -25,6 +38,8 @@ backtest.register(app)
 winners.register(app)
 people.register(app)
 monitoring.register(app)
+changes.register(app)
+audit.register(app)
 rejects.register(app)
 privacy.register(app)
 server.register(app)

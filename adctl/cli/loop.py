@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli import steps
-from adctl.cli.options import Account, AsOf, Config, DryRun, Json, MaxRejects, Verbose, examples
+from adctl.cli.options import (
+    Account,
+    AsOf,
+    Config,
+    DetailedExitCode,
+    DryRun,
+    Json,
+    MaxRejects,
+    Verbose,
+    detailed,
+    examples,
+)
 from adctl.cli.running import Invocation, Job, database, perform, perform_job
 from adctl.errors import UsageError
 
@@ -45,8 +56,17 @@ def register(app: typer.Typer) -> None:
         ),
     )(ingest_crm)
     app.command("decide", epilog=examples("adctl decide", "adctl decide --dry-run --json"))(decide)
-    app.command("enqueue", epilog=examples("adctl enqueue --dry-run", "adctl enqueue"))(enqueue)
+    app.command(
+        "enqueue",
+        epilog=examples(
+            "adctl enqueue --dry-run",
+            "adctl enqueue",
+            "adctl enqueue --dry-run --out plan.json --detailed-exitcode",
+            "adctl enqueue --plan plan.json",
+        ),
+    )(enqueue)
     app.command("execute", epilog=examples("adctl execute --dry-run", "adctl execute --limit 10"))(execute)
+    app.command("reconcile", epilog=examples("adctl reconcile", "adctl reconcile --dry-run"))(reconcile)
     app.command("index-winners", epilog=examples("adctl index-winners"))(index_winners)
 
 
@@ -175,6 +195,7 @@ def decide(
         bool, typer.Option("--redo", help="Decide a day again; what was queued already stays as it is.")
     ] = False,
     dry_run: DryRun = False,
+    detailed_exitcode: DetailedExitCode = False,
     as_json: Json = False,
     config: Config = None,
     verbose: Verbose = 0,
@@ -184,14 +205,23 @@ def decide(
     perform_job(
         Invocation(command="decide", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: steps.decide(job, as_of=_day(as_of), redo=redo),
+        lambda job: detailed(
+            steps.decide(job, as_of=_day(as_of), redo=redo), "scale", "cut", "kill", asked=detailed_exitcode
+        ),
     )
 
 
 def enqueue(
     account: Account = None,
     as_of: AsOf = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="Queue exactly this plan, or nothing of it.", metavar="FILE")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="With --dry-run: write the plan to this file.", metavar="FILE")
+    ] = None,
     dry_run: DryRun = False,
+    detailed_exitcode: DetailedExitCode = False,
     as_json: Json = False,
     config: Config = None,
     verbose: Verbose = 0,
@@ -201,7 +231,9 @@ def enqueue(
     perform_job(
         Invocation(command="enqueue", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: steps.enqueue(job, as_of=_day(as_of)),
+        lambda job: detailed(
+            steps.enqueue(job, as_of=_day(as_of), plan=plan, out=out), "planned", asked=detailed_exitcode
+        ),
     )
 
 
@@ -222,6 +254,22 @@ def execute(
         Invocation(command="execute", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
         lambda job: steps.execute(job, limit=limit, deadline=deadline),
+    )
+
+
+def reconcile(
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Find out what became of changes whose worker died or was not answered; send nothing. Every execute begins so."""
+
+    perform_job(
+        Invocation(command="reconcile", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        lambda job: steps.reconcile(job),
     )
 
 

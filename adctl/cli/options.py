@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from adctl.domain.report import Report
 
 Account = Annotated[
     str | None, typer.Option("--account", "-a", help="The account, as named in adctl.toml.", metavar="NAME")
@@ -21,6 +25,9 @@ MaxRejects = Annotated[
     int,
     typer.Option("--max-rejects", min=0, max=100_000, help="Set up to this many bad rows aside instead of refusing."),
 ]
+DetailedExitCode = Annotated[
+    bool, typer.Option("--detailed-exitcode", help="With --dry-run: exit 4 when there is something to change.")
+]
 AsOf = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The account's day, instead of today.", metavar="YYYY-MM-DD"),
@@ -30,3 +37,9 @@ AsOf = Annotated[
 def examples(*lines: str) -> str:
     """The end of a command's help: its examples, each on a line of its own."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def detailed(report: Report, *facts: str, asked: bool) -> Report:
+    """Exit code 4 for a dry run one of whose figures `facts` is not zero, when that was asked for."""
+    pending = any(one.key in facts and one.value for one in report.facts)
+    return replace(report, exit_code=4) if asked and report.dry_run and pending and not report.exit_code else report

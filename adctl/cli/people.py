@@ -69,9 +69,10 @@ def resume(
     """Allow the sending again after a halt."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import armed_for
         from adctl.commands.resume import run
 
-        return run(job.engine, None if everyone else job.profile)
+        return run(job.engine, None if everyone else job.profile, armed_for=armed_for(job.account))
 
     perform_reading(Invocation(command="resume", as_json=as_json, config=config), account, work)
 

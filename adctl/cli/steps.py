@@ -197,10 +197,14 @@ def decide(job: Job, *, as_of: date | None = None, redo: bool = False) -> Report
     )
 
 
-def enqueue(job: Job, *, as_of: date | None = None) -> Report:
-    from adctl.cli.wiring import plan_limits
+def enqueue(job: Job, *, as_of: date | None = None, plan: Path | None = None, out: Path | None = None) -> Report:
+    """Raises InputRejectedError for a file that is no plan, UsageError for one that cannot be read."""
+    from adctl.cli.wiring import approval_of, plan_limits
     from adctl.commands.enqueue import run
+    from adctl.domain.saved_plans import read_plan
 
+    if out is not None and not job.dry_run:
+        raise UsageError("--out writes the plan of a dry run", fix="add --dry-run")
     return run(
         job.engine,
         job.profile,
@@ -209,13 +213,16 @@ def enqueue(job: Job, *, as_of: date | None = None) -> Report:
         as_of=as_of,
         expire=timedelta(hours=job.account.limits.expire_hours),
         spare_learning=job.account.limits.learning_phase,
+        approval=approval_of(job.account),
+        plan=None if plan is None else read_plan(_text(plan)),
+        out=out,
         dry_run=job.dry_run,
     )
 
 
 def execute(job: Job, *, limit: int | None = None, deadline: float | None = None) -> Report:
     """`deadline` is seconds after which no new change is taken."""
-    from adctl.cli.wiring import meta, send_limits
+    from adctl.cli.wiring import armed_for, meta, send_limits
     from adctl.commands.execute import run
 
     stopping = _stop_on_sigterm()
@@ -227,10 +234,19 @@ def execute(job: Job, *, limit: int | None = None, deadline: float | None = None
             platform,
             send_limits(job),
             worker=f"{socket.gethostname()}/{os.getpid()}/{job.run_id}",
+            armed_for=armed_for(job.account),
             dry_run=job.dry_run,
             limit=limit,
             stop=lambda: bool(stopping) or (until is not None and time.monotonic() > until),
         )
+
+
+def reconcile(job: Job) -> Report:
+    from adctl.cli.wiring import meta, send_limits
+    from adctl.commands.execute.reconcile import run
+
+    with meta(job) as platform:
+        return run(job.engine, job.profile, platform, send_limits(job), dry_run=job.dry_run)
 
 
 def index_winners(job: Job) -> Report:
@@ -245,6 +261,13 @@ def index_winners(job: Job) -> Report:
         index_directory=job.settings.data_dir / "winners",
         dry_run=job.dry_run,
     )
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", fix="name the plan's file") from error
 
 
 def _source(file: Path) -> Source:

@@ -17,6 +17,7 @@ from adctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from adctl.cli.running import Job
+    from adctl.domain.changes import Approval
     from adctl.domain.embedding.creative_embedder import CreativeEmbedder
     from adctl.domain.guards.limits import Limits
     from adctl.domain.policies.protocol import Policy
@@ -100,6 +101,7 @@ def plan_limits(job: Job) -> Limits:
         jitter_ms=limits.jitter_ms,
         quiet_hours=limits.quiet_hours,
         hands_off=timedelta(hours=limits.hands_off_hours),
+        funding=limits.fund_raises,
     )
 
 
@@ -129,8 +131,28 @@ def send_limits(job: Job) -> Mapping[str, object]:
         "cap_increase": limits.cap_increase_per_24h,
         "freshness": timedelta(seconds=60),
         "settle": timedelta(seconds=limits.settle_seconds),
-        "max_attempts": 3,
+        "max_attempts": limits.max_attempts,
+        "quiet_from": limits.quiet_hours[0] if limits.quiet_hours else None,
+        "quiet_until": limits.quiet_hours[1] if limits.quiet_hours else None,
     }
+
+
+def approval_of(account: AccountSettings) -> Approval:
+    """Which changes wait for a person."""
+    from adctl.domain.changes import Approval
+
+    limits = account.limits
+    percent = limits.approval_above_percent
+    return Approval(
+        manual=limits.approval == "manual",
+        above_share=None if percent is None else _share(percent),
+        above_amount=limits.approval_above_amount,
+    )
+
+
+def armed_for(account: AccountSettings) -> timedelta | None:
+    """How long a `resume` lets an account be sent for, None for ever."""
+    return timedelta(hours=account.limits.arm_hours) if account.limits.arm_hours else None
 
 
 def _minimum_budget(job: Job) -> int:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attempts, attributions, changes, decisions, entities, exposure, runs
+from adctl.adapters.store import accounts, changes, decisions, exposure, guard_context
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.changes import NewChange
+from adctl.domain.changes import Approval, NewChange, Value
 from adctl.domain.decisions import Decision
-from adctl.domain.entities import AdSet, Campaign, Field, is_running
+from adctl.domain.entities import Field
 from adctl.domain.guards.answers import Answer, Pass, Refuse, Wait
-from adctl.domain.guards.context import Freshness, GuardContext, Raise, ValueInForce
 from adctl.domain.guards.judge import judge
 from adctl.domain.guards.limits import Limits
-from adctl.domain.ids import CampaignId, stable_uuid
+from adctl.domain.ids import stable_uuid
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
+from adctl.domain.saved_plans import PlannedChange, SavedPlan
+from adctl.errors import InputRejectedError, UsageError
 
 _DAY = timedelta(hours=24)
 # Meta may spend this much of a daily budget on one day.
 _OVERSPEND = 1.25
+_NO_APPROVAL = Approval()
 
 
 def run(
@@ -37,103 +40,124 @@ def run(
     as_of: date | None = None,
     expire: timedelta = _DAY,
     spare_learning: bool = True,
+    approval: Approval = _NO_APPROVAL,
+    plan: SavedPlan | None = None,
+    out: Path | None = None,
     dry_run: bool = False,
 ) -> Report:
     """Judges the champion's decisions of the account day `as_of` (today when not given) and queues those that pass.
 
     A decision is queued once: the same again changes nothing. Unclaimed changes of older decisions about the same
-    fields are cancelled. `spare_learning` holds back what would begin Meta's learning phase again. A dry run shows the
-    plan and writes nothing.
+    fields are cancelled. `spare_learning` holds back what would begin Meta's learning phase again; what `approval` asks
+    for is queued as proposed. A dry run shows the plan and writes nothing but the file `out`. With such a `plan` just
+    that is queued, or nothing (65) when anything of it has drifted.
     """
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
         today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
         queued = changes.queued_decisions(connection, profile.account)
-        found = [d for d in decisions.of_day(connection, profile.account, today) if d.decision_id not in queued]
-        answers = judge(found, _context(connection, profile, limits, today, spare_learning=spare_learning))
+        of_day = decisions.of_day(connection, profile.account, today)
+        found = [d for d in of_day if d.decision_id not in queued]
+        context = guard_context.load(connection, profile, limits, today, spare_learning=spare_learning)
+        answers = judge(found, replace(context, growth=_growth(connection, profile, of_day)))
+        if plan is not None:
+            _refuse_other_day(plan, profile, today)
+            if drifts := _drifts(plan, queued, found, answers):
+                return _drifted(profile, drifts, dry_run=dry_run)
+            found, answers = _only(plan, found, answers)
         total = exposure.daily_budget(connection, profile.account)
-        passed = [_change(d, a) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
+        passed = [_change(d, a, approval) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
         added = replaced = 0
         if not dry_run and found:
             changes.prepare(connection)
             replaced = changes.supersede(connection, profile.account, found)
             added = changes.enqueue(connection, profile.account, run_id, passed, expire=expire)
-    return _report(profile, today, found, answers, total, (added, replaced), dry_run=dry_run)
+    if out is not None:
+        _save(out, profile, today, passed)
+    proposed = sum(change.needs_approval for change in passed)
+    return _report(profile, today, found, answers, total, (added, replaced, proposed), dry_run=dry_run)
 
 
-def _context(
-    connection: Connection, profile: AccountProfile, limits: Limits, today: date, *, spare_learning: bool
-) -> GuardContext:
-    now = accounts.now(connection)
-    campaigns = {c.campaign_id: c for c in entities.campaigns(connection, profile.account)}
-    ad_sets = {a.ad_set_id: a for a in entities.ad_sets(connection, profile.account)}
-    ads = entities.ads(connection, profile.account)
-    sent = attempts.since(connection, profile.account, now - max(limits.velocity_window, _DAY))
-    in_force: dict[tuple[str, Field], int | str] = {(ad.ad_id, Field.STATUS): ad.status for ad in ads}
-    in_force |= {(c.campaign_id, Field.DAILY_BUDGET): c.daily_budget for c in campaigns.values() if c.daily_budget}
-    in_force |= {(a.ad_set_id, Field.DAILY_BUDGET): a.daily_budget for a in ad_sets.values() if a.daily_budget}
-    return GuardContext(
-        limits=limits,
-        now=now,
-        today=today,
-        timezone=ZoneInfo(profile.timezone),
-        freshness=_freshness(connection, profile),
-        active_ads=Counter(
-            ad.ad_set_id for ad in ads if is_running(ad, ad_sets.get(ad.ad_set_id), campaigns.get(ad.campaign_id))
+def _save(out: Path, profile: AccountProfile, today: date, passed: Sequence[NewChange]) -> None:
+    planned = tuple(PlannedChange.of(change) for change in passed)
+    saved = SavedPlan(account=profile.account, currency=profile.currency, day=today, changes=planned)
+    try:
+        out.write_text(saved.written(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out}: {error.strerror}", fix="name a file in a folder you may write to") from error
+
+
+def _refuse_other_day(plan: SavedPlan, profile: AccountProfile, today: date) -> None:
+    here = (profile.account, profile.currency, today)
+    if (plan.account, plan.currency, plan.day) != here:
+        raise InputRejectedError(
+            f"the plan is for account {plan.account!r} ({plan.currency}) on {plan.day}, not for {here[0]!r} on {today}",
+            fix="make it anew: adctl enqueue --dry-run --out FILE",
+        )
+
+
+def _drifts(
+    plan: SavedPlan, queued: Mapping[UUID, Value], found: Sequence[Decision], answers: Sequence[Answer]
+) -> list[Mapping[str, Cell]]:
+    """A row for everything that would no longer become just what the plan says."""
+    now = {d.decision_id: (d, a) for d, a in zip(found, answers, strict=True)}
+    rows: list[Mapping[str, Cell]] = []
+    for one in plan.changes:
+        decision, answer = now.get(one.decision_id, (None, None))
+        match answer:
+            case None if one.decision_id in queued:
+                told = "" if queued[one.decision_id] == one.target else f"queued → {queued[one.decision_id]}"
+            case None:
+                told = "no such decision any more"
+            case Pass() if decision is not None and (decision.current, answer.target) == (one.expected, one.target):
+                told = ""
+            case Pass():
+                told = f"→ {answer.target}"
+            case _:
+                told = f"{answer.guard}: {answer.reason}"
+        if told:
+            planned = f"{one.field} {one.expected} → {one.target}"
+            rows.append({"entity": f"{one.kind} {one.entity_id}", "planned": planned, "now": told})
+    return rows
+
+
+def _drifted(profile: AccountProfile, drifts: Sequence[Mapping[str, Cell]], *, dry_run: bool) -> Report:
+    return Report(
+        command="enqueue",
+        account=profile.account,
+        currency=profile.currency,
+        dry_run=dry_run,
+        summary=f"The plan no longer holds for {len(drifts)} changes; nothing was queued.",
+        tables=(
+            Table(
+                key="drifted",
+                title="Drifted since the plan",
+                columns=(
+                    Column(key="entity", label="entity"),
+                    Column(key="planned", label="planned"),
+                    Column(key="now", label="now"),
+                ),
+                rows=tuple(drifts),
+            ),
         ),
-        values=_values(sent),
-        now_in_force=in_force,
-        campaign_actions={
-            campaign_id: [s.at for s in sent if s.campaign_id == campaign_id] for campaign_id in campaigns
-        },
-        ad_set_actions={
-            ad_set_id: [s.at for s in sent if s.entity_id == ad_set_id and s.field is Field.DAILY_BUDGET]
-            for ad_set_id in ad_sets
-        },
-        raises=[
-            Raise(at=s.at, amount=s.target_budget - s.expected_budget)
-            for s in sent
-            if s.may_hold
-            and s.target_budget is not None
-            and s.expected_budget is not None
-            and s.target_budget > s.expected_budget
-        ],
-        kills=changes.pauses_since(connection, profile.account, now - _DAY),
-        in_flight=frozenset((c.entity_id, c.field) for c in changes.in_flight(connection, profile.account)),
-        learning=_learning(tuple(ad_sets.values()), campaigns) if spare_learning else frozenset(),
+        exit_code=InputRejectedError.exit_code,
     )
 
 
-def _freshness(connection: Connection, profile: AccountProfile) -> Freshness:
-    crm = [runs.watermark(connection, profile.account, source) for source in ("hubspot.deals", "crm.file")]
-    read = [at for at in crm if at is not None]
-    doubts = () if attributions.any_credited(connection, profile.account) else ("no deal is credited to any ad",)
-    return Freshness(
-        insights_at=runs.watermark(connection, profile.account, "meta.insights"),
-        crm_at=max(read, default=None),
-        doubts=doubts,
-    )
+def _only(plan: SavedPlan, found: Sequence[Decision], answers: Sequence[Answer]) -> tuple[list[Decision], list[Answer]]:
+    planned = {one.decision_id for one in plan.changes}
+    kept = [(d, a) for d, a in zip(found, answers, strict=True) if d.decision_id in planned]
+    return [d for d, _ in kept], [a for _, a in kept]
 
 
-def _values(sent: Sequence[attempts.Sending]) -> dict[str, list[ValueInForce]]:
-    """What was replaced holds until its replacement was authorised; what was sent may hold still."""
-    found: dict[str, list[ValueInForce]] = defaultdict(list)
-    for s in sent:
-        if s.may_hold and s.target_budget is not None and s.expected_budget is not None:
-            found[s.entity_id].append(ValueInForce(value=s.expected_budget, until=s.at))
-            found[s.entity_id].append(ValueInForce(value=s.target_budget, until=None))
-    return found
+def _growth(connection: Connection, profile: AccountProfile, of_day: Sequence[Decision]) -> int:
+    """What the day's decisions let the daily budgets grow by in all, less what was queued of them before."""
+    wanted = sum(d.target - d.current for d in of_day if isinstance(d.target, int) and isinstance(d.current, int))
+    return max(wanted, 0) - changes.queued_growth(connection, profile.account, [d.decision_id for d in of_day])
 
 
-def _learning(ad_sets: Sequence[AdSet], campaigns: Mapping[CampaignId, Campaign]) -> frozenset[str]:
-    """Ad sets in Meta's learning phase, and the campaigns that own the budget of one."""
-    learning = [a for a in ad_sets if a.learning_stage == "LEARNING"]
-    owners = {a.campaign_id for a in learning if (c := campaigns.get(a.campaign_id)) and c.daily_budget is not None}
-    return frozenset({*(a.ad_set_id for a in learning), *owners})
-
-
-def _change(decision: Decision, answer: Pass) -> NewChange:
+def _change(decision: Decision, answer: Pass, approval: Approval) -> NewChange:
     return NewChange(
         change_id=stable_uuid("change", str(decision.decision_id)),
         decision_id=decision.decision_id,
@@ -152,6 +176,7 @@ def _change(decision: Decision, answer: Pass) -> NewChange:
         ),
         fuzz_ppm=answer.fuzz_ppm,
         jitter_ms=answer.jitter_ms,
+        needs_approval=approval.is_needed(decision.current, answer.target),
     )
 
 
@@ -161,12 +186,12 @@ def _report(
     found: Sequence[Decision],
     answers: Sequence[Answer],
     total: int,
-    written: tuple[int, int],
+    written: tuple[int, int, int],
     *,
     dry_run: bool,
 ) -> Report:
-    """`written` is how many changes were added, and how many older ones they cancelled."""
-    added, replaced = written
+    """`written` is how many changes were added, how many older ones they cancelled, and how many need approval."""
+    added, replaced, proposed = written
     judged = [(d, a) for d, a in zip(found, answers, strict=True) if d.current != d.target]
     plan = [(d, a) for d, a in judged if isinstance(a, Pass)]
     moved = sum(a.target - d.current for d, a in plan if isinstance(a.target, int) and isinstance(d.current, int))
@@ -178,8 +203,10 @@ def _report(
         summary=_summary(len(plan), added, replaced, dry_run=dry_run),
         facts=(
             Fact(key="day", label="day", value=today),
+            Fact(key="planned", label="planned", value=len(plan), kind=Kind.COUNT),
             Fact(key="queued", label="queued", value=added, kind=Kind.COUNT),
             Fact(key="replaced", label="older ones cancelled", value=replaced, kind=Kind.COUNT),
+            Fact(key="proposed", label="of them to be approved", value=proposed, kind=Kind.COUNT),
             Fact(key="held_back", label="held back", value=len(judged) - len(plan), kind=Kind.COUNT),
             Fact(key="budget_now", label="daily budget now", value=total, kind=Kind.MONEY),
             Fact(key="budget_moved", label="change by this plan", value=moved, kind=Kind.MONEY),
@@ -191,6 +218,7 @@ def _report(
             ),
         ),
         tables=(_budget_plan(plan), _status_plan(plan), _held_back(judged)),
+        notes=("adctl changes list --state proposed names what waits for approval.",) if proposed and added else (),
     )
 
 

@@ -47,6 +47,7 @@ class _Found:
     budget: int
     raised: int
     halt: str | None
+    armed_until: datetime | None
 
 
 def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> Report:
@@ -63,6 +64,7 @@ def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> 
             budget=exposure.daily_budget(connection, profile.account),
             raised=exposure.raised_since(connection, profile.account, now - _DAY),
             halt=exposure.halt(connection, profile.account),
+            armed_until=exposure.armed_until(connection, profile.account),
         )
     return Report(
         command="status",
@@ -120,7 +122,7 @@ def _summary(found: _Found) -> str:
         *(_counted(states[state], f"job {state}", f"jobs {state}") for state in ("crashed", "failed", "partly done")),
         *(f"{row['source']}: {row['state']}" for row in found.freshness if row["state"] != "fresh"),
         *(_counted(found.counts.get(s, 0), f"change in {s}", f"changes in {s}") for s in _NEEDS_A_LOOK),
-        "sending is halted" if found.halt else "",
+        f"nothing is sent ({found.halt})" if found.halt else "",
     ]
     named = [trouble for trouble in troubles if trouble]
     if not found.runs:
@@ -134,13 +136,14 @@ def _counted(count: int, one: str, many: str) -> str:
 
 
 def _money(found: _Found, cap: int | None) -> tuple[Fact, ...]:
-    sending = "on"
+    sending, until = "on", found.armed_until
     if found.halt is not None:
-        sending = f"halted: {found.halt}"
+        sending = found.halt
     elif cap is None:
         sending = "off: limits.cap_increase_per_24h is not set"
     return (
         Fact(key="sending", label="sending", value=sending),
+        *([Fact(key="armed_until", label="armed until", value=until, kind=Kind.TIME)] if until else []),
         Fact(key="daily_budget", label="daily budget now", value=found.budget, kind=Kind.MONEY),
         # Meta may spend a quarter more than the daily budget on one day.
         Fact(key="worst_case", label="worst case of a day", value=-(-found.budget * 5 // 4), kind=Kind.MONEY),

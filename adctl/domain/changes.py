@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from fractions import Fraction
 from uuid import UUID
 
 from adctl.domain.entities import EntityKind, EntityState, Field
@@ -33,12 +34,13 @@ Value = int | str
 class NewChange:
     """A change to be queued. `expected` and `target` are minor units for a budget, a status otherwise.
 
-    `wanted` is the decision's own budget before fuzz and guards; `clipped_by` names each guard that moved it.
+    `wanted` is the decision's own budget before fuzz and guards; `clipped_by` names each guard that moved it. An undo
+    rests on no decision: it `compensates` a change.
     """
 
     change_id: UUID
-    decision_id: UUID
-    decision_day: date
+    decision_id: UUID | None
+    decision_day: date | None
     kind: EntityKind
     entity_id: str
     campaign_id: str
@@ -51,6 +53,34 @@ class NewChange:
     clipped_by: tuple[Mapping[str, int | str], ...]
     fuzz_ppm: int
     jitter_ms: int
+    needs_approval: bool = False
+    compensates: UUID | None = None
+
+    @property
+    def lowers(self) -> bool:
+        """True when it cuts a budget."""
+        return isinstance(self.target, int) and isinstance(self.expected, int) and self.target < self.expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Which changes wait for a person's approval: all of them, or those beyond a share or an amount.
+
+    `above_share` is a fraction of the old budget, `above_amount` minor units; pausing an ad counts as all of it.
+    """
+
+    manual: bool = False
+    above_share: Fraction | None = None
+    above_amount: int | None = None
+
+    def is_needed(self, expected: Value, target: Value) -> bool:
+        if self.manual:
+            return True
+        if not (isinstance(expected, int) and isinstance(target, int)):
+            return self.above_share is not None and self.above_share < 1
+        moved = abs(target - expected)
+        beyond_share = self.above_share is not None and moved > self.above_share * expected
+        return beyond_share or (self.above_amount is not None and moved > self.above_amount)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

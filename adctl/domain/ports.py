@@ -19,7 +19,7 @@ Progress = Callable[[str], None]
 
 
 class WriteOutcome(StrEnum):
-    """What a write's answer proves. Anything but ACCEPTED and REFUSED says nothing about what Meta did."""
+    """What a write's answer proves: REFUSED and DEFERRED that nothing was done, UNKNOWN nothing at all."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -27,17 +27,32 @@ class WriteOutcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Stops(StrEnum):
+    """What a DEFERRED answer stops: writes to this object alone, or every write.
+
+    Every write: for a while, until Meta can be reached, until a person has renewed or granted rights, or has settled
+    it with Meta.
+    """
+
+    OBJECT = "object"
+    ACCOUNT = "account"
+    NETWORK = "network"
+    RIGHTS = "rights"
+    POLICY = "policy"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteAnswer:
     """`code` is Meta's `code/subcode` or the transport error's name; `detail` never holds a token.
 
-    DEFERRED is a throttle: provably not done; `retry_after` is seconds until it may pass.
+    DEFERRED is no fault of the change: provably not done; `retry_after` is seconds until it may pass.
     """
 
     outcome: WriteOutcome
     code: str = ""
     detail: str = ""
     retry_after: int = 0
+    stops: Stops = Stops.OBJECT
 
 
 class ReportState(StrEnum):

@@ -155,14 +155,14 @@ def whole(says: str, low: int, high: int) -> Key:
     return Key(read=read, says=says, textual=False)
 
 
-def number(says: str, low: int, high: int, *, places: int = 2) -> Key:
+def number(says: str, low: int, high: int, *, places: int = 2, example: str = "") -> Key:
     """An exact decimal number from `low` to `high` with at most `places` decimals."""
     wants = f"write a number from {low} to {high} with at most {places} decimals, without quotes"
 
     def read(raw: object, _context: Context) -> Decimal:
         return bounded(raw, low, high, places, wants)
 
-    return Key(read=read, says=says, textual=False)
+    return Key(read=read, says=says, example=example, textual=False)
 
 
 def bounded(raw: object, low: int, high: int, places: int, wants: str) -> Decimal:

@@ -144,6 +144,9 @@ class LimitsSettings:
         int | None,
         money("Sum of all raises in any rolling 24 hours; UNSET MEANS: NOTHING IS EVER SENT.", example='"100.00"'),
     ] = None
+    fund_raises: Annotated[
+        bool, flag("Raises take no more than what cuts free, beyond what the day's decisions let the total grow by.")
+    ] = True
     kills_per_run_percent: Annotated[Decimal, number("Ads paused by one run, % of the active ones.", 0, 100)] = Decimal(
         20
     )
@@ -173,6 +176,22 @@ class LimitsSettings:
     settle_seconds: Annotated[
         int, whole("Wait before an unknown write is judged; must exceed http.write_deadline_seconds.", 2, 3600)
     ] = 120
+    max_attempts: Annotated[
+        int, whole("Times a change is sent when it is not known to be done; what Meta puts off does not count.", 1, 10)
+    ] = 3
+    arm_hours: Annotated[
+        int, whole("Sending goes on for this long after `adctl resume`, then stops by itself; 0: until halted.", 0, 24)
+    ] = 0
+    approval: Annotated[
+        str, choice("auto: queued changes are sent; manual: each waits for `adctl changes approve`.", "auto", "manual")
+    ] = "auto"
+    approval_above_percent: Annotated[
+        Decimal | None,
+        number("Changes beyond this % of the budget wait for approval; a pause counts as 100.", 0, 100, example="15"),
+    ] = None
+    approval_above_amount: Annotated[
+        int | None, money("Changes beyond this amount a day wait for approval.", example='"50.00"')
+    ] = None
     expire_hours: Annotated[int, whole("A change that could not be sent for this long is dropped.", 1, 720)] = 24
 
 

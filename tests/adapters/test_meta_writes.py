@@ -13,7 +13,7 @@ import pytest
 
 from adctl.adapters.meta import MetaPlatform, Patience
 from adctl.domain.entities import EntityKind, Field
-from adctl.domain.ports import WriteAnswer, WriteOutcome
+from adctl.domain.ports import Stops, WriteAnswer, WriteOutcome
 from tests.adapters.canned_meta import AD_SET, CANARY, QUICK, graph_error, meta
 from tests.adapters.canned_server import Told, always, in_turn, seconds_taken, serving
 
@@ -61,7 +61,7 @@ def test_a_target_that_no_change_may_hold_is_never_sent(field: Field, target: in
 
 
 @pytest.mark.parametrize(
-    ("code", "subcode"), [(100, 1885272), (100, 1885621), (100, 33), (10, 0), (200, 0), (294, 0), (368, 0), (2635, 0)]
+    ("code", "subcode"), [(100, 1885272), (100, 1885621), (100, 33), (100, 1885261), (506, 0), (2635, 0)]
 )
 def test_a_4xx_with_a_permanent_graph_error_proves_a_refusal(code: int, subcode: int) -> None:
     answer = written(graph_error(code, subcode))
@@ -84,9 +84,25 @@ def test_a_throttle_waits_as_long_as_the_usage_header_says() -> None:
     assert 1490 <= written(told).retry_after <= 1500
 
 
-@pytest.mark.parametrize("code", [102, 190])
-def test_a_dead_token_defers_because_it_is_not_the_changes_fault(code: int) -> None:
-    assert written(graph_error(code, 463, status=401)).outcome is WriteOutcome.DEFERRED
+@pytest.mark.parametrize(
+    ("code", "subcode", "stops"),
+    [
+        (613, 1487632, Stops.OBJECT),
+        (17, 1487632, Stops.OBJECT),
+        (613, 1487742, Stops.ACCOUNT),
+        (4, 0, Stops.ACCOUNT),
+        (80004, 0, Stops.ACCOUNT),
+        (102, 0, Stops.RIGHTS),
+        (190, 463, Stops.RIGHTS),
+        (10, 0, Stops.RIGHTS),
+        (200, 0, Stops.RIGHTS),
+        (294, 0, Stops.RIGHTS),
+        (368, 0, Stops.POLICY),
+    ],
+)
+def test_what_is_no_fault_of_the_change_defers_it_and_says_what_it_stops(code: int, subcode: int, stops: Stops) -> None:
+    answer = written(graph_error(code, subcode, status=401 if code == 190 else 400))
+    assert (answer.outcome, answer.stops) == (WriteOutcome.DEFERRED, stops)
 
 
 UNKNOWN = {
@@ -187,7 +203,8 @@ def test_a_refused_connection_is_provably_not_sent() -> None:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with MetaPlatform(ad_account="7", token=CANARY, base_url=url, patience=QUICK) as platform:
             answer = platform.write("20", Field.DAILY_BUDGET, 1200)
-    assert (answer.outcome, answer.detail) == (WriteOutcome.DEFERRED, "no connection: nothing was sent")
+    assert (answer.outcome, answer.stops) == (WriteOutcome.DEFERRED, Stops.NETWORK)
+    assert answer.detail == "no connection: nothing was sent"
     assert answer.retry_after > 0
 
 

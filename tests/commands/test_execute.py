@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from adctl.adapters.store import changes
 from adctl.domain.changes import Change
-from adctl.errors import BusyError, UnavailableError
+from adctl.errors import BusyError, DeniedError, UnavailableError
 from adctl.sandbox.ad_objects import Ad, AdSet, Campaign
 from tests.builders import ACCOUNT, LEDGER, SMALL, Loop, fact, table
 
@@ -330,19 +332,104 @@ def test_a_read_back_that_fails_leaves_the_outcome_unknown(loop: Loop) -> None:
     assert (states(loop), len(loop.posts())) == (["completed"], 1)
 
 
-def test_a_throttle_puts_the_change_back_with_a_time_and_ends_the_run_as_busy(loop: Loop) -> None:
-    queue_raise(loop)
-    loop.sandbox.meta.faults.arm("graph_error", method="POST", code=613, subcode=1487632, message="4 times an hour")
-    with pytest.raises(BusyError) as busy:
-        loop.execute()
-    assert busy.value.exit_code == 75
-    row = the_change(loop)
-    assert row["state"] == "pending"
-    assert (row["earliest_execute_at"] - loop.sandbox.world.now).total_seconds() == 3600
+def test_the_hourly_limit_of_an_ad_set_blocks_that_ad_set_for_an_hour_and_no_other(loop: Loop) -> None:
+    first, second = ad_sets(loop)[:2]
+    loop.sandbox.meta.faults.arm(
+        "graph_error", method="POST", path=f"{first.id}$", code=613, subcode=1487632, message="4 times an hour"
+    )
+    for node in (first, second):
+        loop.queue(node, raised(node))
+    assert fact(loop.execute(), "confirmed") == 1
+    rows = {row["entity_id"]: row for row in loop.rows("pending_ad_changes")}
+    assert (rows[first.id]["state"], rows[second.id]["state"]) == ("pending", "completed")
+    assert (rows[first.id]["earliest_execute_at"] - loop.sandbox.world.now).total_seconds() == 3600
     assert loop.execute().summary == "No changes."
     loop.advance(seconds=3600)
     loop.execute()
-    assert states(loop) == ["completed"]
+    assert states(loop) == ["completed", "completed"]
+
+
+def test_a_throttle_stops_every_run_of_the_account_until_its_time_and_uses_up_no_try(loop: Loop) -> None:
+    loop.configure('cap_increase_per_24h = "300.00"', 'cap_increase_per_24h = "300.00"\nmax_attempts = 1')
+    for node in ad_sets(loop)[:2]:
+        loop.queue(node, raised(node))
+    loop.sandbox.meta.faults.arm("graph_error", method="POST", code=80004, message="too many calls")
+    with pytest.raises(BusyError, match="Meta limits this account: 80004"):
+        loop.execute()
+    asked = len(loop.sandbox.meta_log)
+    loop.advance(seconds=298)
+    with pytest.raises(BusyError, match="throttled of account 'main' rests until"):
+        loop.execute()
+    assert len(loop.sandbox.meta_log) == asked, "Meta is not even asked"
+    loop.advance(seconds=2)
+    loop.execute()
+    assert states(loop) == ["completed", "completed"]
+
+
+def test_a_usage_header_that_asks_for_rest_ends_the_run_after_the_change_in_hand(loop: Loop) -> None:
+    for node in ad_sets(loop)[:2]:
+        loop.queue(node, raised(node))
+    fault = loop.sandbox.meta.faults.arm("usage", times=None)
+    report = loop.execute()
+    assert (fault.hits, fact(report, "confirmed"), fact(report, "waiting")) == (3, 1, 1)
+    assert report.notes == ("Meta asked for a rest: what is left waits for a later run.",)
+    loop.advance(minutes=20)
+    with pytest.raises(BusyError, match="rests until"):
+        loop.execute()
+    loop.sandbox.meta.faults.clear()
+    loop.advance(minutes=6)
+    assert fact(loop.execute(), "confirmed") == 1
+
+
+def test_limits_on_reading_figures_stop_no_change(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.run_sql(
+        """
+        insert into meta_waits (account, use_case, not_before, noted_at)
+        values ('main', 'ads_insights', adctl_now() + interval '1 hour', adctl_now())
+        """
+    )
+    assert fact(loop.execute(), "confirmed") == 1
+
+
+@pytest.mark.parametrize("code", [190, 10, 200])
+def test_without_rights_nothing_more_is_sent_and_no_try_is_used_up(loop: Loop, code: int) -> None:
+    loop.configure('cap_increase_per_24h = "300.00"', 'cap_increase_per_24h = "300.00"\nmax_attempts = 1')
+    for node in ad_sets(loop)[:2]:
+        loop.queue(node, raised(node))
+    loop.sandbox.meta.faults.arm("graph_error", method="POST", code=code, message="no rights")
+    with pytest.raises(DeniedError) as denied:
+        loop.execute()
+    assert denied.value.exit_code == 77
+    assert (states(loop), len(loop.posts())) == (["pending", "pending"], 1)
+    loop.advance(minutes=5)
+    loop.execute()
+    assert states(loop) == ["completed", "completed"]
+
+
+def test_a_block_for_policy_reasons_halts_the_account_until_a_person_resumes(loop: Loop) -> None:
+    queue_raise(loop)
+    loop.sandbox.meta.faults.arm("graph_error", method="POST", code=368, message="temporarily blocked")
+    with pytest.raises(DeniedError, match="sending is halted"):
+        loop.execute()
+    loop.advance(hours=1)
+    with pytest.raises(BusyError, match="halted"):
+        loop.execute()
+    assert (states(loop), len(loop.posts())) == (["pending"], 1)
+    assert "Meta blocks writes: 368 temporarily blocked" in loop.value(
+        "select reason from controls where account = 'main'"
+    )
+
+
+def test_a_write_that_is_never_applied_becomes_a_conflict_after_its_last_try(loop: Loop) -> None:
+    node = queue_raise(loop)
+    before = node.daily_budget
+    fault = loop.sandbox.meta.faults.arm("no_effect", method="POST", times=None)
+    for _ in range(4):
+        loop.execute()
+        loop.advance(seconds=SETTLE)
+    assert (states(loop), fault.hits, node.daily_budget) == (["conflict"], 3, before)
+    assert the_change(loop)["state_reason"] == "was not applied, and no try is left after 3"
 
 
 def test_without_an_answer_to_the_read_nothing_is_sent_and_the_change_waits(loop: Loop) -> None:
@@ -394,6 +481,20 @@ def test_raises_beyond_the_cap_wait_until_a_day_has_passed(loop: Loop) -> None:
     loop.execute()
     assert states(loop) == ["completed", "pending"]
     assert len(loop.posts()) == 1
+
+
+def test_in_the_accounts_quiet_hours_what_was_queued_before_waits(loop: Loop) -> None:
+    # given a world whose account has 6:00 on its clock
+    local = loop.sandbox.world.now.astimezone(ZoneInfo(loop.settings.account().timezone))
+    loop.configure("[accounts.main.limits]", f'[accounts.main.limits]\nquiet_hours = "22:00-{local:%H}:30"')
+    queue_raise(loop)
+    loop.execute()
+    row = the_change(loop)
+    assert (row["state"], loop.posts()) == ("pending", [])
+    assert row["state_reason"] == f"quiet hours: {local:%H:%M}, limit 22:00-{local:%H}:30"
+    assert row["earliest_execute_at"] - loop.sandbox.world.now == timedelta(minutes=30)
+    loop.advance(minutes=30)
+    assert fact(loop.execute(), "confirmed") == 1
 
 
 # --- several at once, and signals ------------------------------------------------------------------------------------

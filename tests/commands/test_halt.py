@@ -64,6 +64,23 @@ def test_an_account_stays_halted_while_every_account_is(loop: Loop) -> None:
         loop.execute()
 
 
+def test_an_account_that_is_armed_for_hours_sends_only_after_a_resume_and_stops_by_itself(loop: Loop) -> None:
+    loop.configure("[accounts.main.limits]", "[accounts.main.limits]\narm_hours = 4")
+    _queued(loop)
+    line = loop.command_line()
+    assert line("execute").code == 75
+    assert "armed until" in line("status").out
+    assert loop.posts() == []
+
+    assert "armed until" in line("resume").out
+    loop.advance(hours=4)
+    assert line("execute").code == 75
+    assert line("resume").code == 0
+    loop.advance(hours=3)
+    assert line("execute").code == 0
+    assert len(loop.posts()) == 1
+
+
 def test_the_switch_is_thrown_from_the_command_line(loop: Loop) -> None:
     _queued(loop)
     adctl = loop.command_line()

@@ -206,7 +206,9 @@ def test_a_raise_counts_from_its_authorisation_for_24_hours_and_once(engine: Eng
     at(engine, NOON + timedelta(minutes=5))
     with transaction(engine) as connection:
         changes.move(connection, change, come_from=State.EXECUTING, to=State.UNKNOWN, actor="execute")
-        changes.move(connection, change, come_from=State.UNKNOWN, to=State.PENDING, actor="reconcile")
+        changes.move(
+            connection, change, come_from=State.UNKNOWN, to=State.PENDING, actor="reconcile", observed=change.expected
+        )
     send(engine)
     queue(engine, budget_change(2, 1000, 900))
     send(engine)

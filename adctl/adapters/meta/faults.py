@@ -17,6 +17,7 @@ class FaultKind(StrEnum):
     MISSING = "missing"
     TOKEN = "token"
     PERMISSION = "permission"
+    POLICY = "policy"
     THROTTLED = "throttled"
     TOO_MUCH_DATA = "too much data"
     TRANSIENT = "transient"
@@ -45,12 +46,16 @@ class TooMuchDataError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One Graph error. `code` reads `100/1885272`; `wait` is the class's own pause in seconds, 0 when it has none."""
+    """One Graph error. `code` reads `100/1885272`; `wait` is the class's own pause in seconds, 0 when it has none.
+
+    `of_object`: only the object that was written to is limited, not the account.
+    """
 
     kind: FaultKind
     code: str
     message: str
     wait: int = 0
+    of_object: bool = False
 
 
 _HOUR: Final = 3600
@@ -59,8 +64,9 @@ _DECAY: Final = 300
 _BUDGET_CHANGES_PER_HOUR: Final = 1487632
 _THROTTLES: Final = frozenset({4, 17, 32, 613, *range(80000, 80015)})
 _TOKEN: Final = frozenset({102, 190})
-# 368 is a block for policy reasons: every further write makes it worse.
-_PERMISSION: Final = frozenset({10, 294, 368, *range(200, 300)})
+_PERMISSION: Final = frozenset({10, 294, *range(200, 300)})
+# A block for policy reasons or abuse: every further write makes it worse.
+_POLICY: Final = 368
 _MISSING: Final = frozenset({(100, 33), (803, 0)})
 # 2635: the API version is gone; 3018: insights older than 37 months.
 _PERMANENT: Final = frozenset({3, 100, 506, 2500, 2635, 3018})
@@ -73,6 +79,7 @@ _TOO_MUCH: Final = "reduce the amount of data"
 _READ_ERRORS: Final[Mapping[FaultKind, tuple[type[AdctlError], str]]] = {
     FaultKind.TOKEN: (DeniedError, "renew the token (ADCTL_META_TOKEN)"),
     FaultKind.PERMISSION: (DeniedError, "grant the token ads_read and ads_management on this ad account"),
+    FaultKind.POLICY: (DeniedError, "settle it in Meta's Business Support"),
     FaultKind.MISSING: (MissingObjectError, "check the ad account id and what the token may see"),
     FaultKind.PERMANENT: (ConfigurationError, "check the ad account id and the API version"),
     FaultKind.TOO_MUCH_DATA: (TooMuchDataError, ""),
@@ -91,14 +98,15 @@ def fault_of(error: Mapping[str, object]) -> Fault:
         code=f"{code}/{subcode}" if subcode else str(code),
         message=f"{message} [{trace}]" if isinstance(trace, str) else message,
         wait=_HOUR if subcode == _BUDGET_CHANGES_PER_HOUR else _DECAY,
+        of_object=subcode == _BUDGET_CHANGES_PER_HOUR,
     )
 
 
 def _kind(code: int, subcode: int, message: str, *, transient: bool) -> FaultKind:
     if code in _THROTTLES:
         return FaultKind.THROTTLED
-    if code in _TOKEN:
-        return FaultKind.TOKEN
+    if code in _TOKEN or code == _POLICY:
+        return FaultKind.POLICY if code == _POLICY else FaultKind.TOKEN
     if code == 1 and _TOO_MUCH in message.lower():
         return FaultKind.TOO_MUCH_DATA
     if (code, subcode) in _PERMANENT_PAIRS:

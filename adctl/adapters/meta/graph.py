@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -22,15 +22,15 @@ from adctl.adapters.meta.faults import (
 )
 from adctl.adapters.meta.usage import Usage
 from adctl.adapters.meta.wire import NoReply, Params, Reply, Wire
-from adctl.domain.ports import WriteAnswer, WriteOutcome
+from adctl.domain.ports import Stops, WriteAnswer, WriteOutcome
 from adctl.errors import UnavailableError
 
 Body = Mapping[str, object]
 
 _MAX_EMPTY_PAGES: Final = 20
 _LONGEST_PAUSE: Final = 8.0
-# A dead token is not the change's fault: it waits until somebody renewed the token.
-_TOKEN_WAIT: Final = 3600
+# Without rights nothing passes until a person has acted; the next try may come soon after.
+_RIGHTS_WAIT: Final = 300
 _UNREACHED_WAIT: Final = 60
 _BARE_THROTTLE: Final = Fault(kind=FaultKind.THROTTLED, code="429", message="", wait=300)
 
@@ -144,15 +144,21 @@ class Graph:
         raise TransientError(what) if again else UnavailableError(what)
 
     def _refused(self, reply: Reply, fault: Fault) -> WriteAnswer:
-        proven = 400 <= reply.status < 500
-        outcome, wait = WriteOutcome.UNKNOWN, 0
-        if proven and fault.kind is FaultKind.THROTTLED:
-            outcome, wait = WriteOutcome.DEFERRED, self._throttle_wait(fault, reply)
-        elif proven and fault.kind is FaultKind.TOKEN:
-            outcome, wait = WriteOutcome.DEFERRED, _TOKEN_WAIT
-        elif proven and fault.kind in (FaultKind.PERMANENT, FaultKind.PERMISSION, FaultKind.MISSING):
-            outcome = WriteOutcome.REFUSED
-        return WriteAnswer(outcome=outcome, code=fault.code, detail=fault.message, retry_after=wait)
+        told = WriteAnswer(outcome=WriteOutcome.UNKNOWN, code=fault.code, detail=fault.message)
+        # A server that failed proves nothing, whatever it says.
+        if not 400 <= reply.status < 500:
+            return told
+        match fault.kind:
+            case FaultKind.THROTTLED:
+                stops, wait = Stops.OBJECT if fault.of_object else Stops.ACCOUNT, self._throttle_wait(fault, reply)
+                return replace(told, outcome=WriteOutcome.DEFERRED, retry_after=wait, stops=stops)
+            case FaultKind.TOKEN | FaultKind.PERMISSION | FaultKind.POLICY:
+                stops = Stops.POLICY if fault.kind is FaultKind.POLICY else Stops.RIGHTS
+                return replace(told, outcome=WriteOutcome.DEFERRED, retry_after=_RIGHTS_WAIT, stops=stops)
+            case FaultKind.PERMANENT | FaultKind.MISSING:
+                return replace(told, outcome=WriteOutcome.REFUSED)
+            case _:
+                return told
 
     def _throttle_wait(self, fault: Fault, reply: Reply) -> int:
         """Seconds until a throttled call may pass: the longest of what the headers and the fault's class say."""
@@ -161,7 +167,7 @@ class Graph:
         told = reply.headers.get("retry-after", "")
         header = min(int(told), 86_400) if told.isascii() and told.isdigit() else 0
         wait = max(fault.wait, header, *self.usage.waits().values())
-        if fault.wait < _TOKEN_WAIT:
+        if not fault.of_object:
             self.usage.block("throttled", wait)
         return wait
 
@@ -188,6 +194,7 @@ def _unanswered(reply: NoReply) -> WriteAnswer:
         code=reply.name,
         detail="no connection: nothing was sent",
         retry_after=_UNREACHED_WAIT,
+        stops=Stops.NETWORK,
     )
 
 

@@ -47,9 +47,26 @@ def settled(connection: Connection, change: Change) -> bool:
     )
 
 
+def may_try_again(connection: Connection, change: Change) -> bool:
+    """True while the change has a try left; what Meta put off counts for none."""
+    return bool(
+        connection.scalar(
+            text(
+                """
+                select attempts_made(:account, :change_id) < l.max_attempts from limits l where l.account = :account
+                """
+            ),
+            {"account": change.account, "change_id": change.change_id},
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """One authorised sending; budgets are minor units. `may_hold` is False where Meta provably refused it."""
+    """One authorised sending; budgets are minor units. `may_hold` is False where Meta provably refused it.
+
+    Until `replaced_until` what it replaced may have been in force: its answer, or when no request could be on its way.
+    """
 
     kind: EntityKind
     entity_id: str
@@ -60,6 +77,7 @@ class Sending:
     target_budget: int | None
     target_status: str | None
     at: datetime
+    replaced_until: datetime
     may_hold: bool
 
 
@@ -70,10 +88,12 @@ def since(connection: Connection, account: Account, start: datetime) -> tuple[Se
             """
             select a.entity_kind as kind, a.entity_id, a.campaign_id, a.ad_set_id, a.field, a.expected_budget,
               a.target_budget, a.target_status, a.authorised_at as at,
-              coalesce(a.outcome, 'unknown') in ('accepted', 'unknown') as may_hold
-            from change_attempts a
+              case a.outcome when 'accepted' then a.finished_at
+                else a.authorised_at + coalesce(l.settle, interval '1 hour') end as replaced_until,
+              may_hold(a.outcome) as may_hold
+            from change_attempts a left join limits l on l.account = a.account
             where a.account = :account and a.authorised_at > :start
-            order by a.authorised_at
+            order by a.authorised_at, a.attempt
             """
         ),
         {"account": account, "start": start},
@@ -82,22 +102,22 @@ def since(connection: Connection, account: Account, start: datetime) -> tuple[Se
 
 
 def sync_limits(connection: Connection, account: Account, limits: Mapping[str, object]) -> None:
-    """Copies the configured limits to the row that `authorise_send` obeys on every host."""
+    """Copies the configured limits to the row that `authorise_send` obeys on every host; quiet hours are optional."""
     connection.execute(
         text(
             """
             insert into limits as l (account, rate_per_campaign, rate_per_ad_set, velocity_percent, velocity_window,
-              floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts)
+              floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts, quiet_from, quiet_until)
             values (:account, :rate_per_campaign, :rate_per_ad_set, :velocity_percent, :velocity_window, :floor_budget,
-              :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts)
+              :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts, :quiet_from, :quiet_until)
             on conflict (account) do update set
               rate_per_campaign = excluded.rate_per_campaign, rate_per_ad_set = excluded.rate_per_ad_set,
               velocity_percent = excluded.velocity_percent, velocity_window = excluded.velocity_window,
               floor_budget = excluded.floor_budget, ceiling_budget = excluded.ceiling_budget,
               cap_increase = excluded.cap_increase, freshness = excluded.freshness, settle = excluded.settle,
-              max_attempts = excluded.max_attempts
+              max_attempts = excluded.max_attempts, quiet_from = excluded.quiet_from, quiet_until = excluded.quiet_until
             where l is distinct from excluded
             """
         ),
-        {"account": account, **limits},
+        {"account": account, "quiet_from": None, "quiet_until": None, **limits},
     )

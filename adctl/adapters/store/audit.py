@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from adctl.domain.ids import Account
+from adctl.domain.report import Cell
 
 
 def head(connection: Connection, account: Account) -> str:
@@ -79,3 +81,60 @@ def verify(connection: Connection, account: Account) -> Verification:
     """Recomputes the account's chain from its first link to its head, and replays it against the changes' states."""
     row = connection.execute(_VERIFY, {"account": account}).one()
     return Verification(links=row.links, broken=row.broken, trouble=row.trouble, strays=tuple(row.strays))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One move of one change. `hash` is hex, over all that is kept of the move and the link before."""
+
+    seq: int
+    at: datetime
+    change_id: UUID
+    from_state: str | None
+    to_state: str
+    actor: str
+    entity_kind: str
+    entity_id: str
+    field: str
+    expected: str | None
+    target: str
+    observed: str | None
+    attempt: int
+    reason: str | None
+    hash: str
+
+    def cells(self) -> dict[str, Cell]:
+        """All of it as cells of a report's row."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"change_id": str(self.change_id)}
+
+
+_LINKS = text(
+    """
+    select seq, at, change_id, from_state, to_state, actor, entity_kind, entity_id, field, expected, target, observed,
+      attempt, reason, encode(hash, 'hex') as hash
+    from ad_change_history
+    where account = :account and (cast(:change_id as uuid) is null or change_id = :change_id)
+    order by seq desc limit :most
+    """
+)
+
+
+def links(connection: Connection, account: Account, *, change_id: UUID | None = None, most: int) -> tuple[Link, ...]:
+    """The newest `most` links, of one change or of all; oldest first."""
+    rows = connection.execute(_LINKS, {"account": account, "change_id": change_id, "most": most}).all()
+    return tuple(Link(**row._mapping) for row in reversed(rows))
+
+
+def holds_link(connection: Connection, account: Account, seq: int, hash_: str) -> bool:
+    """Whether the chain still has this link, by the copy of a head that was kept outside the database."""
+    return bool(
+        connection.scalar(
+            text(
+                """
+                select exists (select from ad_change_history
+                  where account = :account and seq = :seq and encode(hash, 'hex') = :hash)
+                """
+            ),
+            {"account": account, "seq": seq, "hash": hash_},
+        )
+    )

@@ -32,7 +32,7 @@ def prepare(connection: Connection) -> None:
 _SUPERSEDE = text(
     """
     update pending_ad_changes c
-    set state = 'cancelled', state_reason = 'a newer decision replaces it'
+    set state = 'cancelled', state_reason = :why
     from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:decisions as uuid[]),
       cast(:days as date[])) as n (kind, id, field, decision_id, day)
     where c.account = :account and c.entity_kind = n.kind and c.entity_id = n.id and c.field = n.field
@@ -44,20 +44,26 @@ _ENQUEUE = text(
     """
     insert into pending_ad_changes (account, change_id, decision_id, decision_day, run_id, entity_kind, entity_id,
       campaign_id, ad_set_id, field, expected_budget, target_budget, expected_status, target_status, wanted_budget,
-      reason, clipped_by, fuzz_ppm, jitter_ms, earliest_execute_at, expires_at, created_at, state, updated_at)
+      reason, clipped_by, fuzz_ppm, jitter_ms, earliest_execute_at, expires_at, compensates, created_at, state,
+      updated_at)
     values (:account, :change_id, :decision_id, :decision_day, :run_id, :entity_kind, :entity_id, :campaign_id,
       :ad_set_id, :field, :expected_budget, :target_budget, :expected_status, :target_status, :wanted_budget, :reason,
-      cast(:clipped_by as jsonb), :fuzz_ppm, :jitter_ms, adctl_now(), adctl_now() + :expire, adctl_now(), 'pending',
-      adctl_now())
+      cast(:clipped_by as jsonb), :fuzz_ppm, :jitter_ms, adctl_now() - cast(:ahead as interval), adctl_now() + :expire,
+      :compensates, adctl_now(), :state, adctl_now())
     on conflict do nothing
     """
 )
+
+
+# Cuts are due a moment before the raises of their run: what frees money goes first.
+_AHEAD, _NOT_AHEAD = timedelta(microseconds=1), timedelta(0)
 
 
 def supersede(connection: Connection, account: Account, decisions: Sequence[Decision]) -> int:
     """Cancels unclaimed changes of older decisions about the same fields, whatever the newer ones want: also those that
     keep a value, or that a guard holds back, say that the older ones no longer stand. Returns how many.
     """
+    act_as(connection, "enqueue")
     return _cancel_older(
         connection,
         account,
@@ -65,11 +71,15 @@ def supersede(connection: Connection, account: Account, decisions: Sequence[Deci
     )
 
 
-def _cancel_older(connection: Connection, account: Account, newer: Sequence[tuple[str, str, str, UUID, date]]) -> int:
-    act_as(connection, "enqueue")
+def _cancel_older(
+    connection: Connection,
+    account: Account,
+    newer: Sequence[tuple[str, str, str, UUID | None, date | None]],
+    why: str = "a newer decision replaces it",
+) -> int:
     names = ("kinds", "ids", "fields", "decisions", "days")
     columns = {name: [row[place] for row in newer] for place, name in enumerate(names)}
-    return connection.execute(_SUPERSEDE, {"account": account, **columns}).rowcount
+    return connection.execute(_SUPERSEDE, {"account": account, "why": why, **columns}).rowcount
 
 
 def enqueue(
@@ -79,11 +89,27 @@ def enqueue(
 
     A decision that was queued before, or an entity with a change in flight, adds nothing.
     """
-    _cancel_older(
-        connection,
-        account,
-        [(c.kind.value, c.entity_id, c.field.value, c.decision_id, c.decision_day) for c in changes],
-    )
+    act_as(connection, "enqueue")
+    _cancel_older(connection, account, [_of_field(c) for c in changes])
+    return _insert(connection, account, run_id, changes, expire)
+
+
+def undo(
+    connection: Connection, account: Account, run_id: UUID, changes: Sequence[NewChange], *, expire: timedelta
+) -> int:
+    """Queues changes that take completed ones back, before whatever waits for the same fields; returns how many."""
+    act_as(connection, "undo")
+    _cancel_older(connection, account, [_of_field(c) for c in changes], why="an undo goes first")
+    return _insert(connection, account, run_id, changes, expire)
+
+
+def _of_field(change: NewChange) -> tuple[str, str, str, UUID | None, date | None]:
+    return change.kind.value, change.entity_id, change.field.value, change.decision_id, change.decision_day
+
+
+def _insert(
+    connection: Connection, account: Account, run_id: UUID, changes: Sequence[NewChange], expire: timedelta
+) -> int:
     return sum(
         connection.execute(_ENQUEUE, {**_row(account, change), "run_id": run_id, "expire": expire}).rowcount
         for change in changes
@@ -111,22 +137,39 @@ def _row(account: Account, change: NewChange) -> dict[str, object]:
         "clipped_by": json.dumps(change.clipped_by),
         "fuzz_ppm": change.fuzz_ppm,
         "jitter_ms": change.jitter_ms,
+        "compensates": change.compensates,
+        "ahead": _AHEAD if change.lowers else _NOT_AHEAD,
+        "state": State.PROPOSED if change.needs_approval else State.PENDING,
     }
 
 
-def queued_decisions(connection: Connection, account: Account) -> frozenset[UUID]:
-    """Decisions of the last days that were queued once, whatever became of them."""
-    return frozenset(
-        connection.scalars(
-            text(
-                """
-                select decision_id from pending_ad_changes
-                where account = :account and decision_id is not null and created_at > adctl_now() - interval '3 days'
-                """
-            ),
-            {"account": account},
-        )
+def queued_decisions(connection: Connection, account: Account) -> dict[UUID, Value]:
+    """Decisions of the last days that were queued once, whatever became of them, with the target of their change."""
+    rows = connection.execute(
+        text(
+            """
+            select decision_id, target_budget, target_status from pending_ad_changes
+            where account = :account and decision_id is not null and created_at > adctl_now() - interval '3 days'
+            """
+        ),
+        {"account": account},
     )
+    return {row.decision_id: row.target_status if row.target_budget is None else row.target_budget for row in rows}
+
+
+def queued_growth(connection: Connection, account: Account, decisions: Sequence[UUID]) -> int:
+    """What the changes of these decisions that were or may still be sent add to the daily budgets; minor units."""
+    value = connection.scalar(
+        text(
+            """
+            select coalesce(sum(target_budget - expected_budget), 0)::bigint from pending_ad_changes
+            where account = :account and decision_id = any(:decisions)
+              and state not in ('failed', 'blocked', 'cancelled', 'expired')
+            """
+        ),
+        {"account": account, "decisions": list(decisions)},
+    )
+    return int(value or 0)
 
 
 def pauses_since(connection: Connection, account: Account, start: datetime) -> tuple[datetime, ...]:
@@ -168,7 +211,7 @@ def claim(connection: Connection, account: Account, worker: str) -> Change | Non
     row = connection.execute(
         text("select * from claim_pending_ad_change(:account, :worker)"), {"account": account, "worker": worker}
     ).one_or_none()
-    return None if row is None else _change(row._mapping)
+    return None if row is None else change_of(row._mapping)
 
 
 def release(connection: Connection, change: Change) -> None:
@@ -263,18 +306,18 @@ _TOUCHED = text(_COLUMNS + " where account = :account and updated_at >= :since o
 
 def in_flight(connection: Connection, account: Account) -> tuple[Change, ...]:
     """Changes that are claimed, on the wire, of unknown outcome, or in conflict."""
-    return tuple(_change(row._mapping) for row in connection.execute(_IN_FLIGHT, {"account": account}))
+    return tuple(change_of(row._mapping) for row in connection.execute(_IN_FLIGHT, {"account": account}))
 
 
 def touched_since(connection: Connection, account: Account, since: datetime) -> tuple[Change, ...]:
     """Changes that moved at or after `since`."""
     rows = connection.execute(_TOUCHED, {"account": account, "since": since})
-    return tuple(_change(row._mapping) for row in rows)
+    return tuple(change_of(row._mapping) for row in rows)
 
 
 def due(connection: Connection, account: Account) -> tuple[Change, ...]:
     """Changes that a run would claim now, in its order."""
-    return tuple(_change(row._mapping) for row in connection.execute(_DUE, {"account": account}))
+    return tuple(change_of(row._mapping) for row in connection.execute(_DUE, {"account": account}))
 
 
 def try_lock(connection: Connection, change: Change) -> bool:
@@ -313,7 +356,8 @@ def oldest_open(connection: Connection, account: Account) -> dict[str, datetime]
     return {row.state: row.since for row in rows}
 
 
-def _change(row: RowMapping) -> Change:
+def change_of(row: RowMapping) -> Change:
+    """The change in a row of `pending_ad_changes`."""
     is_budget = row["field"] == Field.DAILY_BUDGET
     return Change(
         account=Account(row["account"]),

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, text
 from adctl.adapters.store.packed import Packed, read_columns
 from adctl.adapters.store.staging import merge
 from adctl.domain.ad_columns import AdColumns
+from adctl.domain.changes import Change
 from adctl.domain.creatives import Creative, canonical_json, content_hash
-from adctl.domain.entities import Ad, AdSet, Campaign
+from adctl.domain.entities import Ad, AdSet, Campaign, EntityKind, Field
 from adctl.domain.ids import Account, AdId, AdSetId, CampaignId, CreativeId
 from adctl.domain.policies.protocol import Ints
 
@@ -213,38 +214,33 @@ def creative_from_fields(creative_id: CreativeId, campaign_id: CampaignId | None
     return Creative(creative_id=creative_id, campaign_id=campaign_id, **fields)
 
 
-def remember_budget(
-    connection: Connection, account: Account, kind: str, entity_id: str, budget: int, read_at: datetime
-) -> None:
-    """Stores a budget that was just read, so that the next decision starts from it."""
-    statement = _BUDGET_OF_AD_SET if kind == "ad_set" else _BUDGET_OF_CAMPAIGN
-    connection.execute(statement, {"account": account, "id": entity_id, "budget": budget, "read_at": read_at})
+_REMEMBER = {
+    (EntityKind.CAMPAIGN, Field.DAILY_BUDGET): text(
+        """
+        update campaigns set daily_budget = :value, read_at = :read_at
+        where account = :account and campaign_id = :id and daily_budget is distinct from :value
+        """
+    ),
+    (EntityKind.AD_SET, Field.DAILY_BUDGET): text(
+        """
+        update ad_sets set daily_budget = :value, read_at = :read_at
+        where account = :account and ad_set_id = :id and daily_budget is distinct from :value
+        """
+    ),
+    (EntityKind.AD, Field.STATUS): text(
+        """
+        update ads set status = :value, read_at = :read_at
+        where account = :account and ad_id = :id and status is distinct from :value
+        """
+    ),
+}
 
 
-_BUDGET_OF_AD_SET = text(
-    """
-    update ad_sets set daily_budget = :budget, read_at = :read_at
-    where account = :account and ad_set_id = :id and daily_budget is distinct from :budget
-    """
-)
-_BUDGET_OF_CAMPAIGN = text(
-    """
-    update campaigns set daily_budget = :budget, read_at = :read_at
-    where account = :account and campaign_id = :id and daily_budget is distinct from :budget
-    """
-)
-
-
-def remember_status(connection: Connection, account: Account, ad_id: AdId, status: str, read_at: datetime) -> None:
-    """Stores an ad's status that was just read."""
+def remember(connection: Connection, change: Change, read_at: datetime) -> None:
+    """Stores the target of a change that was just read at Meta, so that the next decision starts from it."""
     connection.execute(
-        text(
-            """
-            update ads set status = :status, read_at = :read_at
-            where account = :account and ad_id = :id and status is distinct from :status
-            """
-        ),
-        {"account": account, "id": ad_id, "status": status, "read_at": read_at},
+        _REMEMBER[change.kind, change.field],
+        {"account": change.account, "id": change.entity_id, "value": change.target, "read_at": read_at},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -51,35 +51,59 @@ def raised_since(connection: Connection, account: Account, start: datetime) -> i
 EVERY_ACCOUNT = Account("*")
 
 
-def set_halted(connection: Connection, account: Account, *, halted: bool, reason: str) -> bool:
+def set_halted(
+    connection: Connection, account: Account, *, halted: bool, reason: str, armed_for: timedelta | None = None
+) -> bool:
     """Stops or allows the sending for one account or EVERY_ACCOUNT; True when that changes anything.
 
-    Once it is committed no attempt begins: an authorisation reads this row under a lock.
+    Allowed for `armed_for` from now, None: until somebody stops it. Once a halt is committed no attempt begins: an
+    authorisation reads this row under a lock.
     """
     changed = connection.execute(
         text(
             """
-            insert into controls as c (account, halted, reason, changed_at)
-            values (:account, :halted, :reason, adctl_now())
+            insert into controls as c (account, halted, reason, armed_until, changed_at)
+            values (:account, :halted, :reason, adctl_now() + cast(:armed_for as interval), adctl_now())
             on conflict (account) do update
-              set halted = excluded.halted, reason = excluded.reason, changed_at = excluded.changed_at
+              set halted = excluded.halted, reason = excluded.reason, changed_at = excluded.changed_at,
+                armed_until = case when excluded.halted then c.armed_until else excluded.armed_until end
               where (c.halted, c.reason) is distinct from (excluded.halted, excluded.reason)
+                or not excluded.halted and c.armed_until is distinct from excluded.armed_until
             """
         ),
-        {"account": account, "halted": halted, "reason": reason or None},
+        {"account": account, "halted": halted, "reason": reason or None, "armed_for": armed_for},
     )
     return changed.rowcount == 1
 
 
 def halt(connection: Connection, account: Account) -> str | None:
-    """Why nothing is sent for this account, None when sending is not halted."""
+    """Why nothing is sent for this account, by the same rule as an authorisation; None when sending is on."""
     reason = connection.scalar(
-        text(
-            """
-            select coalesce(nullif(reason, ''), 'no reason given') from controls
-            where account in ('*', :account) and halted order by account limit 1
-            """
-        ),
+        text("select halt_reason(array(select c from controls c where c.account in ('*', :account)))"),
         {"account": account},
     )
     return None if reason is None else str(reason)
+
+
+def armed_until(connection: Connection, account: Account) -> datetime | None:
+    """Until when the account may be sent for, None when no end is set."""
+    value = connection.scalar(
+        text("select min(armed_until) from controls where account in ('*', :account)"), {"account": account}
+    )
+    assert value is None or isinstance(value, datetime)
+    return value
+
+
+def limit_arming(connection: Connection, account: Account, span: timedelta | None) -> None:
+    """Holds the account to be armed for at most `span`; one that nobody armed yet is not armed. None: for ever."""
+    connection.execute(
+        text(
+            """
+            update controls
+            set armed_until = least(coalesce(armed_until, adctl_now()), adctl_now() + cast(:span as interval))
+            where account = :account and cast(:span as interval) is not null
+              and coalesce(armed_until, 'infinity') > adctl_now() + cast(:span as interval)
+            """
+        ),
+        {"account": account, "span": span},
+    )

@@ -27,6 +27,7 @@ class Guard(StrEnum):
     FLOOR = "floor"
     CEILING = "ceiling"
     CAP = "cap"
+    FUNDING = "funding"
 
 
 Figure = int | float | str

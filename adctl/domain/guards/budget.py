@@ -71,6 +71,13 @@ def shape_budget(wish: BudgetWish, limits: Limits, now: datetime) -> Shaped | Wa
     return _refusal(wish, clips[-1], bands)
 
 
+def is_allowed(wish: BudgetWish, target: int, limits: Limits, now: datetime) -> bool:
+    """Whether every guard of the amount lets this very integer pass."""
+    velocity = velocity_band([value.value for value in _in_window(wish, limits, now)], limits)
+    bands = (_step(wish.current, limits), velocity, _floor(wish, limits), _ceiling(wish, limits))
+    return _right_way(wish, target) and all(band.holds(target) for band in bands)
+
+
 def velocity_band(values: Sequence[int], limits: Limits) -> Band:
     """The integers within the velocity limit of every one of `values` at once; both ends pass."""
     return Band(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import floor
 
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import Field
-from adctl.domain.guards.answers import Answer, Guard, Pass, Refuse, Wait
-from adctl.domain.guards.budget import BudgetWish, Shaped, shape_budget
+from adctl.domain.guards.answers import Answer, Clip, Guard, Pass, Refuse, Wait
+from adctl.domain.guards.budget import BudgetWish, Shaped, is_allowed, shape_budget
 from adctl.domain.guards.context import GuardContext
 from adctl.domain.guards.draws import jitter_ms
 from adctl.domain.guards.gates import GATES
@@ -15,7 +18,8 @@ from adctl.domain.guards.tally import Tally, amount
 
 
 def judge(decisions: Sequence[Decision], context: GuardContext) -> list[Answer]:
-    """One answer per decision, in their order; earlier passes count against the limits of later ones.
+    """One answer per decision, in their order; earlier passes count against the limits of later ones, and raises are
+    held to what can pay for them.
 
     A change takes its decision's id, so that jitter and fuzz are the same however often it is judged.
     """
@@ -26,7 +30,41 @@ def judge(decisions: Sequence[Decision], context: GuardContext) -> list[Answer]:
         if isinstance(answer, Pass):
             tally.add(decision, answer.target)
         answers.append(answer)
-    return answers
+    return _funded(decisions, answers, context)
+
+
+def _funded(decisions: Sequence[Decision], answers: list[Answer], context: GuardContext) -> list[Answer]:
+    """Every raise by the same share, so that all of them take what the cuts that pass free, and the day's growth."""
+    moves = [
+        amount(answer.target) - amount(decision.current)
+        if isinstance(answer, Pass) and decision.field is Field.DAILY_BUDGET
+        else 0
+        for decision, answer in zip(decisions, answers, strict=True)
+    ]
+    wanted, freed = sum(move for move in moves if move > 0), -sum(move for move in moves if move < 0)
+    paid = wanted if context.growth is None or not context.limits.funding else max(context.growth + freed, 0)
+    if wanted <= paid:
+        return answers
+    share = Fraction(paid, wanted)
+    return [
+        _lowered(decision, answer, floor(move * share), context) if isinstance(answer, Pass) and move > 0 else answer
+        for decision, answer, move in zip(decisions, answers, moves, strict=True)
+    ]
+
+
+def _lowered(decision: Decision, answer: Pass, raise_: int, context: GuardContext) -> Pass | Wait:
+    """The raise that can be paid for; what other guards do not allow to be that small waits."""
+    asked, target = amount(answer.target), amount(decision.current) + raise_
+    if is_allowed(_wish(decision, context), target, context.limits, context.now):
+        clip = Clip(guard=Guard.FUNDING, before=asked, after=target)
+        return replace(answer, target=target, clipped_by=(*answer.clipped_by, clip))
+    return Wait(
+        guard=Guard.FUNDING,
+        value=asked - amount(decision.current),
+        limit=raise_,
+        until=None,
+        reason="passes once cuts have passed that pay for it; raises take no more than cuts free",
+    )
 
 
 def _answer(decision: Decision, context: GuardContext, tally: Tally) -> Answer:

@@ -17,6 +17,7 @@ class Limits:
     `cap` is how much may be raised in any rolling 24 hours; None means that nobody has set it and nothing is sent.
     `floors` and `ceilings` are those of single campaigns and ad sets by id, beside the account's own.
     `learning_loss`: spend minus synthetic revenue from which even a learning ad set is touched; None: never.
+    `funding`: raises take no more than what cuts free and what the day's decisions let the total grow by.
     `quiet_hours` are (from, until) in the account's time zone and may pass midnight. Raises ConfigurationError.
     """
 
@@ -41,6 +42,7 @@ class Limits:
     jitter_ms: tuple[int, int] = (3_000, 18_000)
     quiet_hours: tuple[time, time] | None = None
     hands_off: timedelta = timedelta(hours=72)
+    funding: bool = True
 
     def __post_init__(self) -> None:
         for name in ("step", "velocity", "kill_share", "fuzz"):

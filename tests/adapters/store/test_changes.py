@@ -159,6 +159,7 @@ def test_an_undo_takes_back_a_completed_change_of_the_same_field(driver: Driver)
     driver.undo(done.change_id)
     assert "one_open_change" in refused(driver, _begin("1100", "1000", columns, key), actor="undo"), "one at a time"
     assert driver.ask(None).verdict == "send"
+    assert "one_live_undo" in refused(driver, _begin("1100", "1000", columns, key), actor="undo"), "once is enough"
     driver.queue(waiting := budget(1050))
     other = f", '{waiting.change_id}'"
     driver.queue(budget(1100, of="s2"))
@@ -254,7 +255,7 @@ def test_an_unknown_outcome_keeps_the_field_until_no_request_can_be_on_its_way(
     driver: Driver, to: str, actor: str
 ) -> None:
     driver.answer(sent(driver), WriteOutcome.UNKNOWN)
-    move = "update pending_ad_changes set state = :to, state_reason = 'so it is'"
+    move = "update pending_ad_changes set state = :to, state_reason = 'so it is', observed_budget = expected_budget"
     driver.at(NOON + SETTLE - timedelta(microseconds=1))
     assert "a request may still be on its way" in refused(driver, move, actor=actor, to=to)
     driver.at(NOON + SETTLE)
@@ -267,6 +268,38 @@ def test_without_limits_nobody_knows_that_a_request_has_settled(driver: Driver) 
     driver.sql("delete from limits")
     move = "update pending_ad_changes set state = 'pending', state_reason = 'so'"
     assert "a request may still be on its way" in refused(driver, move, actor="reconcile")
+
+
+def test_an_unknown_outcome_is_sent_again_only_when_the_old_value_was_seen_since(driver: Driver) -> None:
+    change = claimed(driver)
+    driver.sql("update pending_ad_changes set observed_budget = expected_budget")
+    assert driver.authorise(change).verdict == "send"
+    driver.answer(change, WriteOutcome.UNKNOWN)
+    driver.at(NOON + SETTLE)
+    move = "update pending_ad_changes set state = 'pending', state_reason = 'so'"
+    words = "it is not seen that the old value stands"
+    assert words in refused(driver, move, actor="reconcile"), "what was read before the sending counts for nothing"
+    assert words in refused(driver, f"{move}, observed_budget = 1100", actor="reconcile")
+    driver.sql(f"{move}, observed_budget = 1000", actor="reconcile")
+
+
+def test_without_a_try_left_an_unknown_outcome_is_not_sent_again(driver: Driver) -> None:
+    driver.limit(max_attempts=2)
+    driver.queue(budget(1100))
+    move = "update pending_ad_changes set state = 'pending', state_reason = 'so', observed_budget = expected_budget"
+    # given two tries of unknown outcome, with one between them that Meta put off and that counts for none
+    outcomes = (WriteOutcome.UNKNOWN, WriteOutcome.DEFERRED, WriteOutcome.UNKNOWN)
+    for attempt, outcome in enumerate(outcomes, start=1):
+        change = driver.claim()
+        assert change is not None
+        assert driver.authorise(change).verdict == "send"
+        driver.answer(change, outcome, attempt)
+        driver.release(change)
+        driver.at(NOON + attempt * SETTLE)
+        if attempt == 1:
+            driver.sql(move, actor="reconcile")
+    assert "no attempt is left" in refused(driver, move, actor="reconcile")
+    driver.sql("update pending_ad_changes set state = 'conflict', state_reason = 'not applied'", actor="reconcile")
 
 
 # Attempts

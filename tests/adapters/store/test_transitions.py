@@ -59,7 +59,8 @@ _ATTEMPT = text(
 )
 _MOVE = text(
     """
-    update pending_ad_changes set state = :new, state_reason = 'so it is', observed_budget = target_budget,
+    update pending_ad_changes set state = :new, state_reason = 'so it is',
+      observed_budget = case when :new = 'pending' then expected_budget else target_budget end,
       approved_by = case when :new = 'pending' and state = 'proposed' then 'ann' end,
       claimed_by = case when :new = 'claimed' then 'w1' end,
       claimed_at = case when :new = 'claimed' then adctl_now() end,

@@ -1,0 +1,253 @@
+"""The commands about changes in the queue: list, show, approve, cancel, resolve, undo."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
+from adctl.cli.running import Invocation, Job, perform_job, perform_reading
+from adctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from adctl.domain.report import Report
+
+app = typer.Typer(
+    name="changes",
+    help="The queue in people's hands: what waits, what needs approval, what is in conflict.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Ids = Annotated[list[str] | None, typer.Argument(help="Changes by id, or by its first characters.", metavar="CHANGE")]
+Change = Annotated[str, typer.Argument(help="The change by id, or by its first characters.", metavar="CHANGE")]
+By = Annotated[str | None, typer.Option("--by", help="Who says so; else the login name.", metavar="NAME")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the audit.")]
+
+
+class Listed(StrEnum):
+    """What `changes list` may be narrowed to."""
+
+    PROPOSED = "proposed"
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    EXECUTING = "executing"
+    UNKNOWN = "unknown"
+    CONFLICT = "conflict"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Settled(StrEnum):
+    """How a conflict may end."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+def register(parent: typer.Typer) -> None:
+    """Adds the group, and `undo` beside it."""
+    parent.add_typer(app)
+    parent.command("undo", epilog=examples("adctl undo 3f2a9c1e --dry-run", "adctl undo --run 6d0c…"))(undo)
+
+
+@app.command("list", epilog=examples("adctl changes list", "adctl changes list --state conflict --state unknown"))
+def list_changes(
+    state: Annotated[list[Listed] | None, typer.Option("--state", help="Only these; else all that are open.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, max=100_000, help="At most so many, the newest.")] = 100,
+    account: Account = None,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """List changes, the open ones unless --state says otherwise."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.changes import OPEN, listed
+        from adctl.domain.changes import State
+
+        return listed(job.engine, job.profile, [State(one) for one in state or OPEN], most=most)
+
+    perform_reading(Invocation(command="changes list", as_json=as_json, config=config, verbose=verbose), account, work)
+
+
+@app.command("show", epilog=examples("adctl changes show 3f2a9c1e", "adctl changes show 3f2a9c1e --json"))
+def show(
+    change: Change, account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0
+) -> None:
+    """Show one change whole: what was wanted, what clipped it, every attempt and every move."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.changes import shown
+
+        return shown(job.engine, job.profile, change)
+
+    perform_reading(Invocation(command="changes show", as_json=as_json, config=config, verbose=verbose), account, work)
+
+
+@app.command("approve", epilog=examples("adctl changes approve 3f2a9c1e", "adctl changes approve --all --by ann"))
+def approve(
+    ids: Ids = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are proposed.")] = False,
+    by: By = None,
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Let proposed changes be sent; who approved them and when is recorded."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.changes import approve as run
+
+        _refuse_unclear(ids, everything=everything)
+        return run(
+            job.engine, job.profile, ids or [], everything=everything, by=by or login_name(), dry_run=job.dry_run
+        )
+
+    perform_job(
+        Invocation(command="changes approve", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        work,
+    )
+
+
+@app.command("cancel", epilog=examples("adctl changes cancel 3f2a9c1e --reason 'the offer ended'"))
+def cancel(
+    reason: Reason,
+    ids: Ids = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that are pending.")] = False,
+    by: By = None,
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """End changes that no worker holds; what Meta holds stays as it is."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.changes import cancel as run
+
+        _refuse_unclear(ids, everything=everything)
+        return run(
+            job.engine,
+            job.profile,
+            ids or [],
+            everything=everything,
+            by=by or login_name(),
+            reason=reason,
+            dry_run=job.dry_run,
+        )
+
+    perform_job(
+        Invocation(command="changes cancel", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        work,
+    )
+
+
+@app.command(
+    "resolve",
+    epilog=examples(
+        "adctl changes resolve 3f2a9c1e --as cancelled --reason 'the new value is right'",
+        "adctl changes resolve 3f2a9c1e --as completed --reason 'set by hand'",
+    ),
+)
+def resolve(
+    change: Change,
+    reason: Reason,
+    to: Annotated[Settled, typer.Option("--as", help="completed only when Meta, read now, holds the target.")],
+    by: By = None,
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Settle a conflict after a look at Meta."""
+
+    def work(job: Job) -> Report:
+        from adctl.cli.wiring import meta
+        from adctl.commands.changes import resolve as run
+        from adctl.domain.changes import State
+
+        with meta(job) as platform:
+            return run(
+                job.engine,
+                job.profile,
+                platform,
+                change,
+                State(to),
+                by=by or login_name(),
+                reason=reason,
+                dry_run=job.dry_run,
+            )
+
+    perform_job(
+        Invocation(command="changes resolve", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        work,
+    )
+
+
+def undo(
+    change: Annotated[
+        str | None, typer.Argument(help="The change by id, or by its first characters.", metavar="[CHANGE]")
+    ] = None,
+    of_run: Annotated[
+        UUID | None, typer.Option("--run", help="All changes that this run queued or sent.", metavar="RUN")
+    ] = None,
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Queue the opposite of what was sent, where Meta still holds just that; execute carries it out."""
+
+    def work(job: Job) -> Report:
+        from adctl.cli.wiring import approval_of, meta, plan_limits
+        from adctl.commands.undo import run
+
+        if (change is None) == (of_run is None):
+            raise UsageError("what to take back is not clear", fix="name a change, or give --run")
+        with meta(job) as platform:
+            return run(
+                job.engine,
+                job.profile,
+                platform,
+                plan_limits(job),
+                run_id=job.run_id,
+                change=change,
+                of_run=of_run,
+                approval=approval_of(job.account),
+                expire=timedelta(hours=job.account.limits.expire_hours),
+                dry_run=job.dry_run,
+            )
+
+    perform_job(
+        Invocation(command="undo", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run), account, work
+    )
+
+
+def login_name() -> str:
+    """Who runs this process, by the system's own book; the number of a user it does not list."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def _refuse_unclear(ids: list[str] | None, *, everything: bool) -> None:
+    if bool(ids) == everything:
+        raise UsageError("which changes is not clear", fix="name their ids, or give --all")

@@ -1,0 +1,116 @@
+"""Find out what became of changes whose worker is gone: the first step of every `execute`, and a command alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Engine
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store import accounts, attempts, changes
+from adctl.commands.execute.session import Session, note_usage, observed_in, refuse_while_resting
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.change_rows import COLUMNS, change_row
+from adctl.domain.changes import Change, Reading, State, judge
+from adctl.domain.ports import AdsPlatform
+from adctl.domain.report import Fact, Kind, Report, Table
+
+
+def run(
+    engine: Engine, profile: AccountProfile, platform: AdsPlatform, limits: Mapping[str, object], *, dry_run: bool
+) -> Report:
+    """Looks at every change in flight whose owner is gone, and sends nothing. A dry run lists them.
+
+    Raises BusyError while Meta wants to be left alone, UnavailableError or DeniedError when it cannot be read.
+    """
+    if dry_run:
+        return _preview(engine, profile)
+    with transaction(engine) as connection:
+        accounts.ensure(connection, profile)
+        attempts.sync_limits(connection, profile.account, limits)
+        changes.prepare(connection)
+    refuse_while_resting(engine, profile)
+    with engine.connect() as connection:
+        session = Session(connection=connection, profile=profile, platform=platform)
+        try:
+            reconcile(session)
+        finally:
+            note_usage(engine, profile, platform)
+    with transaction(engine, read_only=True) as connection:
+        left = changes.in_flight(connection, profile.account)
+    return Report(
+        command="reconcile",
+        account=profile.account,
+        currency=profile.currency,
+        summary=f"{len(session.lines)} moves; {len(left)} still in flight." if session.lines else "No changes.",
+        facts=(Fact(key="in_flight", label="still in flight", value=len(left), kind=Kind.COUNT),),
+        tables=(Table(key="changes", title="What was found", columns=COLUMNS, rows=tuple(session.lines)),),
+        exit_code=3 if session.troubled else 0,
+    )
+
+
+def _preview(engine: Engine, profile: AccountProfile) -> Report:
+    with transaction(engine, read_only=True) as connection:
+        left = changes.in_flight(connection, profile.account)
+    rows = tuple(change_row(change, change.state, change.state_reason, profile.currency) for change in left)
+    return Report(
+        command="reconcile",
+        account=profile.account,
+        currency=profile.currency,
+        dry_run=True,
+        summary=f"{len(rows)} changes are in flight." if rows else "No changes.",
+        tables=(Table(key="changes", title="In flight", columns=COLUMNS, rows=rows),),
+    )
+
+
+def reconcile(session: Session) -> None:
+    """Takes each entity's lock first: what a living worker holds is left alone. A conflict waits for a person."""
+    with session.connection.begin():
+        found = changes.in_flight(session.connection, session.profile.account)
+    for change in found:
+        if change.state is State.CONFLICT:
+            continue
+        with session.connection.begin():
+            free = changes.try_lock(session.connection, change)
+        if not free:
+            continue
+        try:
+            _look_at(session, change)
+        finally:
+            with session.connection.begin():
+                changes.release(session.connection, change)
+
+
+def _look_at(session: Session, change: Change) -> None:
+    if change.state is State.CLAIMED:
+        reason = "its worker died before sending"
+        session.settle(change, State.CLAIMED, State.PENDING, actor="reconcile", reason=reason)
+        return
+    reason = "its worker died while sending"
+    if change.state is State.EXECUTING and not session.settle(
+        change, State.EXECUTING, State.UNKNOWN, actor="reconcile", reason=reason
+    ):
+        return
+    with session.connection.begin():
+        settled = attempts.settled(session.connection, change)
+        may_try_again = attempts.may_try_again(session.connection, change)
+    if settled:
+        _resolve(session, change, may_try_again=may_try_again)
+
+
+def _resolve(session: Session, change: Change, *, may_try_again: bool) -> None:
+    """Moves an unknown outcome by what Meta holds, now that no request can be on its way."""
+    state = session.platform.read(change.kind, change.entity_id)
+    observed = observed_in(change, state)
+    match judge(change, state):
+        case Reading.AT_TARGET:
+            to, reason = State.COMPLETED, "seen"
+        case Reading.AS_EXPECTED if may_try_again:
+            to, reason = State.PENDING, "was not applied"
+        case Reading.AS_EXPECTED:
+            to, reason = State.CONFLICT, f"was not applied, and no try is left after {change.attempts}"
+        case Reading.GONE:
+            to, reason = State.CONFLICT, "archived, deleted or not found at Meta"
+        case _:
+            to, reason = State.CONFLICT, f"Meta holds {observed}, expected {change.expected} or {change.target}"
+    session.settle(change, State.UNKNOWN, to, actor="reconcile", reason=reason, observed=observed)

@@ -1,0 +1,106 @@
+"""One run's session with the database and what happened in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store import accounts, changes, entities, reports
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.change_rows import change_row
+from adctl.domain.changes import Change, State, Value
+from adctl.domain.entities import EntityState
+from adctl.domain.ports import AdsPlatform
+from adctl.domain.report import Cell
+from adctl.errors import BusyError
+
+# Limits on reading figures stop no change.
+_READING = frozenset({"ads_insights", "insights"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """The connection outlives every change in hand: its advisory locks are how others see that this run lives."""
+
+    connection: Connection
+    profile: AccountProfile
+    platform: AdsPlatform
+    outcomes: Counter[State] = field(default_factory=Counter)
+    lines: list[Mapping[str, Cell]] = field(default_factory=list)
+    sent: int = 0
+    moved: int = 0
+
+    def now(self) -> datetime:
+        with self.connection.begin():
+            return accounts.now(self.connection)
+
+    def settle(
+        self,
+        change: Change,
+        come_from: State,
+        to: State,
+        *,
+        reason: str,
+        actor: str = "execute",
+        observed: Value | None = None,
+        not_before: datetime | None = None,
+    ) -> bool:
+        """Moves a change in a transaction of its own and takes note; False when somebody else moved it before."""
+        with self.connection.begin():
+            done = changes.move(
+                self.connection,
+                change,
+                come_from=come_from,
+                to=to,
+                actor=actor,
+                reason=reason,
+                observed=observed,
+                not_before=not_before,
+            )
+            if done and to is State.COMPLETED:
+                entities.remember(self.connection, change, accounts.now(self.connection))
+        if done:
+            self.outcomes[to] += 1
+            self.lines.append(change_row(change, to, reason, self.profile.currency))
+            if to is State.COMPLETED and isinstance(change.target, int) and isinstance(change.expected, int):
+                self.moved += change.target - change.expected
+        return done
+
+    @property
+    def troubled(self) -> int:
+        """How many changes ended in a way that somebody should look at."""
+        return sum(self.outcomes[state] for state in (State.FAILED, State.CONFLICT, State.UNKNOWN, State.BLOCKED))
+
+    def must_rest(self) -> bool:
+        """Whether Meta has just asked to be left alone with writes."""
+        return bool(self.platform.usage().keys() - _READING)
+
+
+def observed_in(change: Change, state: EntityState | None) -> Value | None:
+    """The value of the change's field in what was read, None when there is nothing."""
+    return None if state is None else change.observed(state)
+
+
+def refuse_while_resting(engine: Engine, profile: AccountProfile) -> None:
+    """Raises BusyError while Meta wants this account to be left alone with writes."""
+    with transaction(engine, read_only=True) as connection:
+        waits = reports.waits(connection, profile.account)
+    resting = {use_case: until for use_case, until in waits.items() if use_case not in _READING}
+    if resting:
+        use_case, until = max(resting.items(), key=lambda item: item[1])
+        raise BusyError(
+            f"meta: {use_case} of account {profile.account!r} rests until {until:%Y-%m-%d %H:%M:%S} UTC",
+            fix="a tick after that goes on",
+        )
+
+
+def note_usage(engine: Engine, profile: AccountProfile, platform: AdsPlatform) -> None:
+    """Keeps what Meta said of its limits for every later run, whatever host it runs on."""
+    if waits := platform.usage():
+        with transaction(engine) as connection:
+            reports.note_waits(connection, profile.account, waits)

@@ -21,7 +21,7 @@ from adctl.domain.creatives import Creative
 from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign
 from adctl.domain.insights import Insight, InsightPart
 from adctl.domain.ports import AdsPlatform, ReportState
-from adctl.domain.report import Fact, Kind, Report
+from adctl.domain.report import Column, Fact, Kind, Report, Table
 from adctl.errors import BusyError, ConfigurationError, UnavailableError
 
 # Meta restates a day for 28 days.
@@ -35,6 +35,10 @@ _REPORTS_AT_ONCE = 4
 _POLL_SECONDS = 5
 _PATIENCE_SECONDS = 120
 _BATCH = 5000
+_NAMELESS = (
+    "{} running ads do not name themselves in the address they lead to, so their deals are credited by click id, "
+    "device or chance at best: add utm_content={{{{ad.id}}}} to their URL parameters in Ads Manager."
+)
 
 
 def run(
@@ -228,6 +232,7 @@ class _Session:
             "ads": len(objects.ads),
             "insight_rows": self.tally["insight_rows"],
         }
+        nameless = [ad for ad in objects.ads if ad.effective_status == "ACTIVE" and ad.names_itself is False]
         return Report(
             command="sync-meta",
             account=self.profile.account,
@@ -240,7 +245,10 @@ class _Session:
                 Fact(key="since", label="since", value=since),
                 Fact(key="until", label="until", value=until),
                 Fact(key="written", label="rows written", value=self.tally["written"], kind=Kind.COUNT),
+                Fact(key="nameless", label="ads without their id", value=len(nameless), kind=Kind.COUNT),
             ),
+            tables=(_nameless_table(nameless),) if nameless else (),
+            notes=(_NAMELESS.format(len(nameless)),) if nameless else (),
         )
 
 
@@ -252,6 +260,16 @@ def _split(pairs: Iterator[tuple[Ad, Creative | None]]) -> tuple[tuple[Ad, ...],
         if creative is not None:
             creatives[creative.creative_id] = creative
     return tuple(ads), tuple(creatives.values())
+
+
+def _nameless_table(ads: list[Ad]) -> Table:
+    return Table(
+        key="nameless",
+        title="Running ads without their id in the address",
+        columns=(Column(key="ad_id", label="ad"), Column(key="name", label="name")),
+        rows=tuple({"ad_id": ad.ad_id, "name": ad.name} for ad in ads),
+        shown=20,
+    )
 
 
 def _refuse_other_account(profile: AccountProfile, facts: AdAccount) -> None:

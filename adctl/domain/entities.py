@@ -61,6 +61,8 @@ class AdSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ad:
+    """`names_itself`: whether the addresses it leads to hold its id; None where it leads to none or nobody looked."""
+
     ad_id: AdId
     ad_set_id: AdSetId
     campaign_id: CampaignId
@@ -70,6 +72,7 @@ class Ad:
     creative_id: CreativeId | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    names_itself: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from adctl.domain.ids import AdId
 
 _META_ID = re.compile(r"\d{1,32}", re.ASCII)
 _CLICK_ID = re.compile(r"[A-Za-z0-9_.-]{8,512}", re.ASCII)
 _LONGEST = 8192
+# What Meta fills in when the ad is clicked; `ad_id` is read too where utm_content holds something else.
+_NAMES_ITS_AD = re.compile(r"(?:^|[?&])(?:utm_content|ad_id)=\{\{\s*ad\.id\s*\}\}(?=$|[&#])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +47,8 @@ def click_id_in(text: str) -> str | None:
 
 def _only(values: list[str]) -> str:
     return values[0] if len(set(values)) == 1 else ""
+
+
+def names_its_ad(parameters: str) -> bool:
+    """Whether an address, or URL parameters, will hold the ad's id once Meta has filled in its macros."""
+    return _NAMES_ITS_AD.search(unquote(parameters[:_LONGEST])) is not None

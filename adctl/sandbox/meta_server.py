@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from adctl.sandbox.ad_objects import HIDDEN, Ad, AdSet, Campaign, Creative, effective_status
@@ -50,7 +50,19 @@ class MetaServer(StandIn):
         return Reply(status=reply.status, body=reply.body, headers=reply.headers | self._usage(request))
 
     def edit_by_person(self, edit: Mapping[str, Any]) -> Any:
-        """`{"id": …, "status" | "name" | "daily_budget" | "lifetime_budget" | "review": …}`, as in Ads Manager."""
+        """`{"id": …, "status" | "name" | "daily_budget" | "lifetime_budget" | "review": …}`, as in Ads Manager.
+
+        Besides `{"ad": id, "url_tags": …}` and, what Meta does by itself, `{"restate": ad, "day": …, "clicks": n}`.
+        """
+        match edit:
+            case {"ad": ad_id, "url_tags": tags}:
+                self._ad(ad_id).creative.wire["url_tags"] = str(tags)
+                return {"success": True}
+            case {"restate": ad_id, "day": day, "clicks": number}:
+                ledger = self.world.delivery.days[date.fromisoformat(str(day))]
+                ledger.clicks[self.world.tree.ads.index(self._ad(ad_id))] += int(number)
+                self._rows = (None, [])
+                return {"success": True}
         node = self.world.tree.by_id[str(edit["id"])]
         values = {name: value for name, value in edit.items() if name != "id"}
         if isinstance(node, Creative) or not all(hasattr(node, name) and name in _EDITABLE for name in values):
@@ -58,6 +70,9 @@ class MetaServer(StandIn):
         for name, value in values.items():
             self.world.edit(node, name, int(value) if name.endswith("_budget") else value)
         return {"success": True}
+
+    def _ad(self, ad_id: object) -> Ad:
+        return next(ad for ad in self.world.tree.ads if ad.id == str(ad_id))
 
     def _authenticate(self, request: Request) -> None:
         given = request.params.get("access_token") or request.headers.get("authorization", "").removeprefix("Bearer ")

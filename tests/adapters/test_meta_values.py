@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from adctl.adapters.meta.creatives import names_its_ad
 from adctl.domain.insights import Insight
 from adctl.errors import ConfigurationError, UnavailableError
 from tests.adapters.canned_meta import ACCOUNT, ROW, meta, page
@@ -148,3 +149,28 @@ def test_what_meta_does_not_tell_of_a_creative_stays_unknown() -> None:
     assert bare is not None
     assert (bare.headline, bare.body, bare.format, bare.link_host) == (None, None, None, None)
     assert (ad.creative_id, none) == (None, None)
+
+
+def story(link: str, **more: object) -> dict[str, object]:
+    return {"object_story_spec": {"link_data": {"link": link, **more}}}
+
+
+TAGGED = "https://shop.example/?utm_content={{ad.id}}"
+
+
+@pytest.mark.parametrize(
+    ("creative", "named"),
+    [
+        ({**story("https://shop.example/"), "url_tags": "utm_content={{ad.id}}"}, True),
+        (story(TAGGED), True),
+        (story("https://shop.example/"), False),
+        ({**story("https://shop.example/"), "url_tags": "utm_content={{ad.name}}"}, False),
+        (story(TAGGED, child_attachments=[{"link": TAGGED}, {"link": "https://shop.example/b"}]), False),
+        (story("https://fb.me/", call_to_action={"value": {"lead_gen_form_id": "1"}}), None),
+        ({"effective_object_story_id": "1_2"}, None),
+    ],
+)
+def test_an_ad_names_itself_by_its_parameters_or_in_each_of_its_links(
+    creative: dict[str, object], named: bool | None
+) -> None:
+    assert names_its_ad({"id": "1", "creative": {"id": "2", **creative}}) is named

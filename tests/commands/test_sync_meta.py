@@ -17,7 +17,7 @@ from adctl.domain.report import Report
 from adctl.errors import BusyError, ConfigurationError, UnavailableError
 from adctl.sandbox import Exchange
 from adctl.sandbox.ad_objects import effective_status
-from tests.builders import ACCOUNT, LEDGER, SMALL, START, Loop, fact
+from tests.builders import ACCOUNT, LEDGER, SMALL, START, Loop, fact, table
 
 
 def test_the_stored_objects_are_the_worlds(loop: Loop) -> None:
@@ -78,7 +78,7 @@ def test_a_restated_row_is_updated_and_says_when_it_was_read(loop: Loop) -> None
     day = START - timedelta(days=3)
     first = {(row["ad_id"], row["day"]): row for row in loop.rows("insights")}
     read_at = loop.sandbox.world.now
-    loop.sandbox.world.delivery.days[day].clicks[0] += 7
+    loop.sandbox.meta.edit_by_person({"restate": loop.sandbox.world.tree.ads[0].id, "day": str(day), "clicks": 7})
     loop.advance(seconds=90)
 
     report = loop.sync_meta()
@@ -174,6 +174,19 @@ def test_a_deleted_ad_stays_with_its_figures_and_runs_no_more(loop: Loop) -> Non
     assert fact(loop.sync_meta(), "written") == 0
 
 
+def test_running_ads_that_do_not_name_themselves_are_listed(loop: Loop) -> None:
+    running = [ad for ad in loop.sandbox.world.tree.ads if effective_status(ad) == "ACTIVE"]
+    assert fact(loop.sync_meta(), "nameless") == 0
+    for ad in running[:2]:
+        loop.sandbox.meta.edit_by_person({"ad": ad.id, "url_tags": "utm_source=fb&utm_content={{ad.name}}"})
+    loop.sandbox.meta.edit_by_person({"id": running[1].id, "status": "PAUSED"})
+
+    report = loop.sync_meta()
+
+    assert [row["ad_id"] for row in table(report, "nameless").rows] == [running[0].id]
+    assert "utm_content={{ad.id}}" in report.notes[0]
+
+
 def test_the_token_stands_in_no_line_of_the_logs(loop: Loop) -> None:
     loop.sandbox.meta.faults.arm("graph_error", code=100, message=f"bad token {loop.sandbox.meta_token}")
     outcome = loop.command_line()("sync-meta", "-vv", "--json")
@@ -193,7 +206,7 @@ def test_each_reading_is_kept_with_its_time_and_only_where_a_figure_changed(loop
     loop.sync_meta()
     assert len(loop.rows("insight_readings")) == readings
     loop.advance(seconds=90)
-    loop.sandbox.world.delivery.days[day].clicks[0] += 7
+    loop.sandbox.meta.edit_by_person({"restate": loop.sandbox.world.tree.ads[0].id, "day": str(day), "clicks": 7})
     loop.sync_meta()
 
     with transaction(loop.engine, read_only=True) as connection:

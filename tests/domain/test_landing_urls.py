@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adctl.domain.ids import AdId
-from adctl.domain.landing_urls import LandingKeys, landing_keys
+from adctl.domain.landing_urls import LandingKeys, landing_keys, names_its_ad
 
 CLICK = "IwAR2abc_DEF-123"
 
@@ -39,3 +39,20 @@ def test_what_is_no_ad_id_or_ambiguous_names_no_ad(url: str) -> None:
 def test_no_text_breaks_it(url: str) -> None:
     keys = landing_keys("https://shop.example/?" + url)
     assert keys.ad_id is None or keys.ad_id.isascii()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ("utm_source=fb&utm_content={{ad.id}}", True),
+        ("https://shop.example/a?utm_content=%7B%7Bad.id%7D%7D#top", True),
+        ("UTM_CONTENT={{ ad.id }}&x=1", True),
+        ("ad_id={{ad.id}}", True),
+        ("utm_content={{ad.name}}&utm_term={{ad.id}}", False),
+        ("utm_content={{ad.id}}-{{adset.id}}", False),
+        ("my_utm_content={{ad.id}}", False),
+        ("", False),
+    ],
+)
+def test_an_address_names_its_ad_only_where_the_id_stands_alone(parameters: str, named: bool) -> None:
+    assert names_its_ad(parameters) is named

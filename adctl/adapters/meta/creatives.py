@@ -7,13 +7,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from adctl.adapters.meta.parsing import Row, maybe_text, object_id
+from adctl.domain import landing_urls
 from adctl.domain.creatives import Creative
 from adctl.domain.ids import CampaignId, CreativeId
 
 FIELDS: Final = (
-    "id,name,title,body,call_to_action_type,image_hash,video_id,link_url,object_type,"
+    "id,name,title,body,call_to_action_type,image_hash,video_id,link_url,url_tags,object_type,"
     "effective_object_story_id,object_story_spec,asset_feed_spec"
 )
+
+_METAS_OWN: Final = frozenset({"fb.me", "www.facebook.com", "facebook.com", "m.me", "wa.me"})
 
 _Part = Mapping[str, str | None]
 
@@ -27,7 +30,7 @@ def creative_of(ad: Row) -> Creative | None:
     row = ad.get("creative")
     if not isinstance(row, dict):
         return None
-    parts = [*_story_parts(row), _feed_part(_child(row, "asset_feed_spec")), _top_part(row)]
+    parts = _parts(row)
 
     def first(name: str) -> str | None:
         return next((value for part in parts if (value := part.get(name))), None)
@@ -44,6 +47,22 @@ def creative_of(ad: Row) -> Creative | None:
         image_hash=first("image_hash"),
         video_id=first("video_id"),
     )
+
+
+def names_its_ad(ad: Row) -> bool | None:
+    """Whether each address behind an ad holds the ad's id, by its URL parameters or by itself; None without addresses.
+
+    The links of instant forms lead to Meta itself and count as none.
+    """
+    row = _child(ad, "creative")
+    if landing_urls.names_its_ad(maybe_text(row, "url_tags") or ""):
+        return True
+    links = {link for part in _parts(row) if (link := part.get("link")) and _host(link) not in _METAS_OWN}
+    return all(map(landing_urls.names_its_ad, links)) if links else None
+
+
+def _parts(row: Row) -> list[_Part]:
+    return [*_story_parts(row), _feed_part(_child(row, "asset_feed_spec")), _top_part(row)]
 
 
 def _story_parts(row: Row) -> Iterator[_Part]:

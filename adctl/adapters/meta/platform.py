@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
 from types import TracebackType
@@ -113,7 +114,7 @@ class MetaPlatform:
         )
         # The nested creative is heavy: larger pages meet "reduce the amount of data".
         for row in self._edge("ads", fields, _AD_STATUSES, limit=100):
-            yield ad_of(row), creatives.creative_of(row)
+            yield replace(ad_of(row), names_itself=creatives.names_its_ad(row)), creatives.creative_of(row)
 
     def insights(self, since: date, until: date) -> Iterator[Insight]:
         """One row per ad and day over `since`..`until`, account days, both inclusive."""

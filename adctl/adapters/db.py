@@ -39,6 +39,8 @@ def open_engine(url: str) -> Engine:
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
+        # An error would quote a statement's values, and so would the traceback of a bug.
+        hide_parameters=True,
         connect_args={"connect_timeout": 5, "application_name": "adctl", "options": _SESSION},
     )
 

@@ -29,9 +29,10 @@ class Score:
     """One run, condensed. Money is minor units; `daily_value` (days,) is the expected value bought on each day.
 
     `share` is the value as a part of the oracle's on the same world and seed. `loser_spend` is the part of the money
-    that went to ads whose true ROAS, at that day's budget, was below 0.5; `good_killed` counts the ads stopped while
-    theirs was 1.5 or more at an even part of the budget, of `good` that start so. `days_to_stop` has an entry per
-    loser: the days until it lost 90 % of its first budget, infinite if it never did.
+    that went to ads whose true ROAS, at that day's budget, was below 0.5; `oracle_loser_spend` the oracle's, which
+    nobody can do without while all money must be spent. `good_killed` counts the ads stopped while theirs was 1.5 or
+    more at an even part of the budget, of `good` that start so. `days_to_stop` has an entry per loser: the days until
+    it lost 90 % of its first budget, infinite if it never did.
     """
 
     world: str
@@ -41,6 +42,7 @@ class Score:
     spent: float
     daily_value: Floats
     loser_spend: float
+    oracle_loser_spend: float
     good: int
     good_killed: int
     days_to_stop: tuple[float, ...]
@@ -55,12 +57,17 @@ def score(run: Run, oracle: Run, *, daily_budget: int) -> Score:
         share=run.total_value / oracle.total_value,
         spent=run.total_spend / (daily_budget * len(run.spend)),
         daily_value=run.value.sum(axis=1),
-        loser_spend=float(run.spend[run.roas < LOSER_ROAS].sum() / run.total_spend),
+        loser_spend=_on_losers(run),
+        oracle_loser_spend=_on_losers(oracle),
         good=int((run.usual_roas >= GOOD_ROAS).sum()),
         good_killed=int((run.stopped_roas >= GOOD_ROAS).sum()),
         days_to_stop=_days_to_stop(run),
         looks=run.looks,
     )
+
+
+def _on_losers(run: Run) -> float:
+    return float(run.spend[run.roas < LOSER_ROAS].sum() / run.total_spend)
 
 
 def _days_to_stop(run: Run) -> tuple[float, ...]:
@@ -101,6 +108,7 @@ class Standing:
     versus: Mapping[str, Interval]
     good_killed: float | None
     loser_spend: float
+    oracle_loser_spend: float
     days_to_stop: float | None
     coverage: Mapping[int, Coverage]
 
@@ -135,6 +143,7 @@ def _standing(world: Mapping[str, Sequence[Score]], policy: str) -> Standing:
         versus={name: mean_interval(shares[policy] - theirs) for name, theirs in shares.items() if name != policy},
         good_killed=sum(one.good_killed for one in own) / good if good else None,
         loser_spend=float(np.mean([one.loser_spend for one in own])),
+        oracle_loser_spend=float(np.mean([one.oracle_loser_spend for one in own])),
         days_to_stop=median if np.isfinite(median) else None,
         coverage={day: _coverage(own, day) for day in COVERAGE_DAYS},
     )

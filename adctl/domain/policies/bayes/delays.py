@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
+from adctl.domain.policies.bayes.cure import Step, cure_posterior
 from adctl.domain.policies.bayes.funnel import Funnel
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
@@ -24,8 +25,10 @@ _PRIOR_WEIGHT = 4.0
 # Transitions that what the steps' spreads have in common counts for.
 _SPREAD_WEIGHT = 20.0
 # The priors of P(progress) and of the share of losses that are ever marked, as successes and failures.
-_PROGRESS_PRIOR = (1.0, 1.0)
+_PROGRESS_PRIOR = (2.0, 2.5)
 _MARKED_PRIOR = (1.4, 0.6)
+# Losses that what the steps' marked shares have in common counts for: marking is a habit of the whole sales team.
+_MARKED_WEIGHT = 10.0
 _ROUNDS = 40
 # Deals that the delays are learned from; more change nothing but the time it takes.
 _SAMPLE = 400_000
@@ -40,8 +43,9 @@ _NEVER_MARKED = 0.02
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
     """Per step (shape T): P(progress), the lognormals of the days to progress and to be marked lost, and the share of
-    losses that are ever marked. `shift` is added to the logs of a campaign's delays; `never_marked` says that losses
-    cannot be told from waiting.
+    losses that are ever marked; `doubt` is the variance that not knowing these adds to the log of P(progress).
+
+    `shift` is added to the logs of a campaign's delays; `never_marked` says that losses cannot be told from waiting.
     """
 
     progress: Floats
@@ -51,6 +55,7 @@ class Delays:
     lost_spread: Floats
     marked: Floats
     shift: Floats
+    doubt: Floats
     never_marked: bool
 
     def shift_of(self, campaign: Ints) -> Floats:
@@ -76,6 +81,7 @@ def default_delays(steps: int, campaigns: int) -> Delays:
         lost_spread=np.full(steps, _PRIOR_SD),
         marked=np.full(steps, _MARKED_PRIOR[0] / sum(_MARKED_PRIOR)),
         shift=np.zeros(campaigns),
+        doubt=np.zeros(steps),
         never_marked=False,
     )
 
@@ -86,7 +92,8 @@ def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions
     if not funnel.timed or not len(funnel.ad):
         return start
     chosen = slice(None, None, max(len(funnel.ad) // _SAMPLE, 1))
-    pooled = _pooled(start, _counts(funnel, chosen))
+    counts = _counts(funnel, chosen)
+    pooled = _averaged(_pooled(start, counts), counts)
     shift = _shifts(pooled, funnel, chosen, campaign[funnel.ad[chosen]], campaigns, least_transitions)
     return Delays(
         progress=pooled.progress,
@@ -96,6 +103,7 @@ def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions
         lost_spread=pooled.lost_spread,
         marked=pooled.marked,
         shift=shift,
+        doubt=pooled.doubt,
         never_marked=_never_marked(funnel, chosen),
     )
 
@@ -147,7 +155,8 @@ def _pooled(start: Delays, counts: _Counts) -> Delays:
         yes, no = (counts.progressed + will).sum(1, keepdims=True), (counts.lost + fails).sum(1, keepdims=True)
         never = silent.sum(1, keepdims=True)
         progress = (yes + _PROGRESS_PRIOR[0]) / (yes + no + never + sum(_PROGRESS_PRIOR))
-        marked = (no + _MARKED_PRIOR[0]) / (no + never + sum(_MARKED_PRIOR))
+        habit = (no.sum() + _MARKED_PRIOR[0]) / ((no + never).sum() + sum(_MARKED_PRIOR))
+        marked = (no + _MARKED_WEIGHT * habit) / (no + never + _MARKED_WEIGHT)
         centre, spread = _lognormal(counts.progressed, will, mean, square, prior)
         lost_centre, lost_spread = _lognormal(counts.lost, fails, lost_mean, lost_square, prior)
     return Delays(
@@ -158,7 +167,54 @@ def _pooled(start: Delays, counts: _Counts) -> Delays:
         lost_spread=lost_spread[:, 0],
         marked=marked[:, 0],
         shift=start.shift,
+        doubt=start.doubt,
         never_marked=False,
+    )
+
+
+def _averaged(peak: Delays, counts: _Counts) -> Delays:
+    """The pooled delays at their posterior means instead of their likelihood's peak, which promises too much."""
+    seen = counts.progressed.sum(axis=1)
+    times = (counts.progressed @ MIDDLES) / np.maximum(seen, 1.0)
+    scatter = (counts.progressed * (MIDDLES - times[:, None]) ** 2).sum(axis=1) / np.maximum(seen, 1.0)
+    sure = np.minimum(seen, _SPREAD_WEIGHT)
+    usual = ((sure * peak.spread**2).sum() + _PRIOR_WEIGHT * _PRIOR_SD**2) / (sure.sum() + _PRIOR_WEIGHT)
+    # Each step's marked share in proportion to its losses, as the peak has it.
+    losses = (seen + counts.lost.sum(axis=1)) * (1 - peak.progress) + 1e-9
+    habit = float((losses * peak.marked).sum() / losses.sum())
+    marked_prior = _MARKED_WEIGHT * habit, _MARKED_WEIGHT * (1 - habit)
+    lost_by = ndtr((MIDDLES - peak.lost_log_median[:, None]) / peak.lost_spread[:, None])
+    found = [
+        cure_posterior(
+            Step(
+                logs=MIDDLES,
+                progressed=float(seen[step]),
+                lost=float(counts.lost[step].sum()),
+                times=float(times[step]),
+                scatter=float(scatter[step]),
+                waiting=counts.waiting[step],
+                chance=float(peak.progress[step]),
+                centre=float(peak.log_median[step]),
+                spread=float(peak.spread[step]),
+                marked=float(peak.marked[step]),
+                lost_by=lost_by[step],
+                prior=float(np.log(_PRIOR_MEDIANS[min(step, 2)])),
+                prior_weight=_PRIOR_WEIGHT,
+                usual=float(np.sqrt(usual)),
+                usual_weight=_SPREAD_WEIGHT,
+            ),
+            _PROGRESS_PRIOR,
+            marked_prior,
+        )
+        for step in range(len(seen))
+    ]
+    return replace(
+        peak,
+        progress=np.array([one.chance for one in found]),
+        log_median=np.array([one.centre for one in found]),
+        spread=np.array([one.spread for one in found]),
+        marked=np.array([one.marked for one in found]),
+        doubt=np.array([one.doubt for one in found]),
     )
 
 

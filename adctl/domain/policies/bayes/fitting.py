@@ -125,7 +125,7 @@ def _fit(
     delays: Delays,
 ) -> Fitted:
     leads = fit_leads(told.leads, told.exposure, told.clicks, history.campaign, parameters.campaign_leads)
-    stages = fit_stages(tallies)
+    stages = fit_stages(tallies, delays.doubt, told.clicks)
     # Until deals are won, an account that breaks even is as good a guess as any.
     value = -leads.log_rate - float(np.log(stages.chance).sum())
     return Fitted(
@@ -142,7 +142,7 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
     leads = lead_posterior(
         fitted.leads, told.leads, told.exposure, told.clicks, history.campaign, parameters.campaign_leads
     )
-    stages = stage_posterior(fitted.stages, tallies)
+    stages = stage_posterior(fitted.stages, tallies, told.clicks)
     values = value_posterior(fitted.values, told.won)
     response, spent = fitted.response, told.sums.spend
     wear, saturation = -told.wear.rate * spent, np.log(response.part(told.budget))

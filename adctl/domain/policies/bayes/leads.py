@@ -14,6 +14,9 @@ from adctl.domain.policies.protocol import Floats, Ints
 _LOG_SHAPES = np.log(2.5) + 0.8 * np.linspace(-2.0, 2.0, 11)
 _SHAPE_PRIOR = -0.5 * np.linspace(-2.0, 2.0, 11) ** 2
 _ELASTICITIES = np.linspace(-2.1, 2.1, 13)
+# The fine grid about what the coarse one found, and the least half-width that leaves no peak between two nodes.
+_FINE = np.linspace(-3.0, 3.0, 13)
+_LEAST_SD = 0.12
 _ELASTICITY_SD = 0.7
 # Clicks that an ad's click yield is shrunk by: the spread of click rates between ads is about a quarter (in logs).
 _SURE_CLICKS = 15.0
@@ -71,7 +74,9 @@ def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, s
     if len(y):
         rate = _rate(y, e, shape)[0]
         factor = _campaigns(y, e * rate, c, shape, sure_leads)[0][c]
-        shape, elasticity, variance = _grid(y, e * factor, x)
+        _, elasticity, variance = _grid(y, e * factor, x, _ELASTICITIES)
+        fine = elasticity + max(float(np.sqrt(variance)), _LEAST_SD) * _FINE
+        shape, elasticity, variance = _grid(y, e * factor, x, fine)
     rate, rate_variance = _rate(leads, exposure * np.exp(elasticity * clicks), shape)
     return LeadModel(
         log_rate=float(np.log(rate)),
@@ -136,20 +141,20 @@ def _campaigns(y: Floats, expected: Floats, campaign: Ints, shape: float, sure: 
     return factor, 1.0 / (seen * factor + sure)
 
 
-def _grid(y: Floats, e: Floats, x: Floats) -> tuple[float, float, float]:
+def _grid(y: Floats, e: Floats, x: Floats, elasticities: Floats) -> tuple[float, float, float]:
     """Posterior means of shape and elasticity and the latter's variance; the rate is fitted at each elasticity."""
     shapes = np.exp(_LOG_SHAPES)[:, None]
-    fits = np.empty((len(shapes), len(_ELASTICITIES)))
+    fits = np.empty((len(shapes), len(elasticities)))
     constant = gammaln(shapes + y).sum(axis=1) - len(y) * gammaln(shapes[:, 0])
-    for place, elasticity in enumerate(_ELASTICITIES):
+    for place, elasticity in enumerate(elasticities):
         lifted = e * np.exp(elasticity * x)
         log_mean = np.log(lifted * _rate(y, lifted, 2.5)[0])
         both = np.log(shapes + np.exp(log_mean))
         fits[:, place] = ((shapes * (np.log(shapes) - both)) + y * (log_mean - both)).sum(axis=1)
-    log_weight = fits + (constant + _SHAPE_PRIOR)[:, None] - 0.5 * (_ELASTICITIES / _ELASTICITY_SD) ** 2
+    log_weight = fits + (constant + _SHAPE_PRIOR)[:, None] - 0.5 * (elasticities / _ELASTICITY_SD) ** 2
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     shape = float(np.exp((weight.sum(axis=1) * _LOG_SHAPES).sum()))
     each = weight.sum(axis=0)
-    mean = float((each * _ELASTICITIES).sum())
-    return shape, mean, float((each * (_ELASTICITIES - mean) ** 2).sum())
+    mean = float((each * elasticities).sum())
+    return shape, mean, float((each * (elasticities - mean) ** 2).sum())

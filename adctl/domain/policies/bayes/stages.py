@@ -17,12 +17,14 @@ _LOG_SIZES = np.log(25.0) + 0.7 * np.linspace(-2.5, 2.5, 11)
 _SIZE_PRIOR = -0.5 * np.linspace(-2.5, 2.5, 11) ** 2
 # Ads that the account's numbers are learned from; more change nothing but the time it takes.
 _SAMPLE = 4_000
-_POOL_PRIOR = (0.5, 0.5)
+_POOL_PRIOR = (1.0, 1.25)
 _USUAL_SIZE = 25.0
 # The prior of the variance of an ad's quality (log odds), as strong as a standard deviation of 0.1 of that variance.
 _QUALITY_PRIOR = 0.05
 _QUALITY_WEIGHT = 100.0
 _LEAST_QUALITY = 0.005
+# The prior of what clicks tell of quality: log odds per log of the click yield.
+_CLICK_SD = 0.3
 # Chances closer to each other than this are the same: the deal's age says nothing either way.
 _SAME = 1e-12
 
@@ -45,13 +47,16 @@ class Tallies:
 class StageModel:
     """The account's P(progress) per step (shape T), the variance of its log, and how alike ads are (a Beta's size).
 
-    `quality_variance` is that of an ad's quality, which lifts or lowers the odds of all its steps together.
+    `quality_variance` is that of an ad's quality, which lifts or lowers the odds of all its steps together; an ad's
+    log click yield moves it by `click_odds`: many clicks can mean poor leads.
     """
 
     chance: Floats
     log_variance: Floats
     size: Floats
     quality_variance: float
+    click_odds: float
+    click_odds_variance: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,41 +120,48 @@ def tally(funnel: Funnel, delays: Delays, campaign: Ints) -> Tallies:
     )
 
 
-def fit_stages(tallies: Tallies) -> StageModel:
-    """Each step's chance over ads, weighted by what each ad says about the others; size and quality by likelihood."""
+def fit_stages(tallies: Tallies, doubt: Floats, clicks: Floats) -> StageModel:
+    """Each step's chance over ads, weighted by what each ad says about the others; size and quality by likelihood.
+
+    `doubt` is the variance that the delays add to the log of each chance, `clicks` (n) the log click yield.
+    """
     k, m = tallies.successes, tallies.failures
     every = max(len(k) // _SAMPLE, 1)
     size = np.full(k.shape[1], _USUAL_SIZE)
     chance, _ = _pool(k, m, size)
     some = k[::every], m[::every]
-    quality = _quality_variance(*some, chance, size)
+    slope, slope_variance = _click_odds(*some, chance, size, clicks[::every])
+    quality = _quality_variance(*some, chance, size, slope * clicks[::every])
     for _ in range(2):
-        hint = _hint(*some, chance, size, quality)
+        hint = _hint(*some, chance, size, quality, slope * clicks[::every])
         size = _sizes(*some, _lifted(chance, hint.others))
-        chance = _pool_given(k, m, size, _hint(k, m, chance, size, quality).others, chance)
+        chance = _pool_given(k, m, size, _hint(k, m, chance, size, quality, slope * clicks).others, chance)
     information = _pool(k, m, size)[1]
     return StageModel(
         chance=chance,
-        log_variance=(1 - chance) / (chance * information),
+        log_variance=(1 - chance) / (chance * information) + doubt,
         size=size,
         quality_variance=quality,
+        click_odds=slope,
+        click_odds_variance=slope_variance,
     )
 
 
-def stage_posterior(model: StageModel, tallies: Tallies) -> Stages:
-    """Beta posteriors whose prior mean is lifted by what the ad's other steps tell of its quality."""
+def stage_posterior(model: StageModel, tallies: Tallies, clicks: Floats) -> Stages:
+    """Beta posteriors whose prior mean is lifted by what clicks and the ad's other steps tell of its quality."""
     k, m = tallies.successes, tallies.failures
-    hint = _hint(k, m, model.chance, model.size, model.quality_variance)
+    hint = _hint(k, m, model.chance, model.size, model.quality_variance, model.click_odds * clicks)
     chance = _lifted(model.chance, hint.others)
     yes, no = model.size * chance + k, model.size * (1 - chance) + m
     first, first_variance = log_gamma_moments(yes)
     both, both_variance = log_gamma_moments(yes + no)
     # A change of quality moves the log of each chance by 1 − chance, as far as the ad's own deals leave it open.
     moved = ((1 - chance) * model.size / (yes + no)).sum(axis=1)
+    leaned = hint.variance / model.quality_variance * clicks
     return Stages(
         mean=first - both,
         own_variance=first_variance - both_variance,
-        quality_variance=moved**2 * hint.variance,
+        quality_variance=moved**2 * (hint.variance + leaned**2 * model.click_odds_variance),
         common_variance=float(model.log_variance.sum()),
         successes=yes,
         failures=no,
@@ -164,12 +176,16 @@ class _Hint:
     variance: Floats
 
 
-def _hint(k: Floats, m: Floats, chance: Floats, size: Floats, quality: float) -> _Hint:
-    """One Newton step from the account's chances; each step is as precise as its deals and the ad's own spread let."""
+def _hint(k: Floats, m: Floats, chance: Floats, size: Floats, quality: float, prior: Floats) -> _Hint:
+    """One Newton step from the account's chances; each step is as precise as its deals and the ad's own spread let.
+
+    `prior` (n) is the quality expected before any deal.
+    """
     seen, weight = _working(k, m, chance, size)
     said = weight * seen
     precision = weight.sum(axis=1) + 1 / quality
-    return _Hint(others=(said.sum(axis=1)[:, None] - said) / (precision[:, None] - weight), variance=1 / precision)
+    told = said.sum(axis=1) + prior / quality
+    return _Hint(others=(told[:, None] - said) / (precision[:, None] - weight), variance=1 / precision)
 
 
 def _working(k: Floats, m: Floats, chance: Floats, size: Floats) -> tuple[Floats, Floats]:
@@ -180,10 +196,21 @@ def _working(k: Floats, m: Floats, chance: Floats, size: Floats) -> tuple[Floats
     return seen, 1 / (1 / information + own)
 
 
-def _quality_variance(k: Floats, m: Floats, chance: Floats, size: Floats) -> float:
+def _click_odds(k: Floats, m: Floats, chance: Floats, size: Floats, clicks: Floats) -> tuple[float, float]:
+    """What a unit of the log click yield adds to an ad's log odds at all steps, and its variance, shrunk to none."""
+    seen, weight = _working(k, m, chance, size)
+    precision = weight.sum(axis=1)
+    quality = (weight * seen).sum(axis=1) / precision
+    sure = 1 / (1 / precision + _QUALITY_PRIOR)
+    apart = clicks - (sure * clicks).sum() / max(float(sure.sum()), 1e-300)
+    information = float((sure * apart**2).sum()) + 1 / _CLICK_SD**2
+    return float((sure * apart * quality).sum()) / information, 1 / information
+
+
+def _quality_variance(k: Floats, m: Floats, chance: Floats, size: Floats, expected: Floats) -> float:
     """What two steps of one ad have in common, over all pairs; a prior keeps it sensible while little is known."""
     seen, weight = _working(k, m, chance, size)
-    said = seen * weight
+    said = (seen - expected[:, None]) * weight
     pairs = (said.sum(axis=1) ** 2 - (said**2).sum(axis=1)) / 2
     weights = (weight.sum(axis=1) ** 2 - (weight**2).sum(axis=1)) / 2
     found = (float(pairs.sum()) + _QUALITY_PRIOR * _QUALITY_WEIGHT) / (float(weights.sum()) + _QUALITY_WEIGHT)

@@ -101,6 +101,8 @@ def test_more_deals_make_an_ad_surer() -> None:
     def spread(history: AdHistory) -> float:
         funnel = funnel_of(history)
         counted = tally(funnel, fit_delays(funnel, history.campaign, 1, 30), history.campaign)
-        return float(stage_posterior(fit_stages(counted), counted).own_variance[:, 0].mean())
+        clicks = np.zeros(funnel.ads)
+        model = fit_stages(counted, np.zeros(funnel.length), clicks)
+        return float(stage_posterior(model, counted, clicks).own_variance[:, 0].mean())
 
     assert spread(many) < spread(few) / 3

@@ -1,16 +1,36 @@
 -- Policies in force and what they decided, with the evidence.
 
+-- A model is a policy with parameters under a name. `version` and `parameter_hash` are those it last decided with.
 create table model_registry (
   account text not null references accounts,
-  name text not null,
+  name text not null check (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'),
+  policy text not null,
   version text not null,
   parameter_hash text not null,
   parameters jsonb not null,
   role text not null check (role in ('champion', 'challenger', 'retired')),
   registered_at timestamptz not null,
-  primary key (account, name, version, parameter_hash)
+  primary key (account, name)
 );
 create unique index model_registry_one_champion on model_registry (account) where role = 'champion';
+-- Decisions are known by policy, version and parameters: two models in force must differ in them.
+create unique index model_registry_one_of_a_kind on model_registry (account, policy, version, parameter_hash)
+  where role <> 'retired';
+
+-- With the unique index: whatever commits, an account that has models has exactly one champion.
+create function refuse_no_champion() returns trigger language plpgsql as $$
+declare
+  v_account text := coalesce(new.account, old.account);
+begin
+  if exists (select from model_registry m where m.account = v_account)
+     and not exists (select from model_registry m where m.account = v_account and m.role = 'champion') then
+    raise exception 'account %: models without a champion', v_account using errcode = 'check_violation';
+  end if;
+  return null;
+end
+$$;
+create constraint trigger model_registry_has_a_champion after insert or update or delete on model_registry
+  deferrable initially deferred for each row execute function refuse_no_champion();
 
 create table decisions (
   account text not null references accounts,

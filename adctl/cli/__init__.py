@@ -14,6 +14,7 @@ from adctl.cli import (
     changes,
     demo,
     loop,
+    models,
     monitoring,
     people,
     privacy,
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 loop.register(app)
+models.register(app)
 backtest.register(app)
 winners.register(app)
 people.register(app)

@@ -1,4 +1,4 @@
-"""The commands that judge policies: the back-test."""
+"""The commands that judge policies: the back-test, and whether stated chances came true."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adctl.cli.options import Json, Verbose, examples
-from adctl.cli.running import Invocation, perform_alone, progress
+from adctl.cli.options import Account, Config, Json, Maturity, Picture, Verbose, examples
+from adctl.cli.running import Invocation, Job, perform_alone, perform_reading, progress
 from adctl.errors import InputRejectedError
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ def register(app: typer.Typer) -> None:
             "adctl backtest --world fast --policy bayes --policy rules:mode=roas,window_days=14 --picture fast.svg",
         ),
     )(backtest)
+    app.command(
+        "calibration", epilog=examples("adctl calibration", "adctl calibration --maturity 45 --picture reliability.svg")
+    )(calibration)
 
 
 def backtest(
@@ -37,10 +40,7 @@ def backtest(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Runs of each world.")] = 8,
     days: Annotated[int, typer.Option("--days", min=8, max=730, help="Days of each run.")] = 60,
-    picture: Annotated[
-        Path | None,
-        typer.Option("--picture", help="Also draw reliability and value over time, as SVG.", metavar="FILE"),
-    ] = None,
+    picture: Picture = None,
     as_json: Json = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -54,6 +54,24 @@ def backtest(
         return drawn(report, picture)
 
     perform_alone(Invocation(command="backtest", as_json=as_json, verbose=verbose), work)
+
+
+def calibration(
+    maturity: Maturity = 28,
+    picture: Picture = None,
+    account: Account = None,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Show whether stated chances came true: of the verdicts with 5 to 10 % of being wrong, how many were."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.calibration import run
+
+        return drawn(run(job.engine, job.profile, maturity=maturity), picture)
+
+    perform_reading(Invocation(command="calibration", as_json=as_json, config=config, verbose=verbose), account, work)
 
 
 def drawn(report: Report, file: Path | None) -> Report:

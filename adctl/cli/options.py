@@ -32,6 +32,13 @@ AsOf = Annotated[
     datetime | None,
     typer.Option("--as-of", formats=["%Y-%m-%d"], help="The account's day, instead of today.", metavar="YYYY-MM-DD"),
 ]
+Horizon = Annotated[
+    int, typer.Option("--horizon", min=1, max=90, help="An outcome is what the money of this many days brought.")
+]
+Maturity = Annotated[
+    int, typer.Option("--maturity", min=1, max=300, help="Days after the money until its deals count.")
+]
+Picture = Annotated[Path | None, typer.Option("--picture", help="Also draw it, as SVG.", metavar="FILE")]
 
 
 def examples(*lines: str) -> str:

@@ -131,4 +131,5 @@ def _effective(settings: Settings) -> Report:
                 rows=tuple({"key": key, "value": value, "origin": origin} for key, value, origin in rows),
             ),
         ),
+        notes=("`policy` is an account's first champion; from then on adctl models says who decides.",),
     )

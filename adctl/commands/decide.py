@@ -1,34 +1,38 @@
-"""Let the champion judge every ad, and write down what it wants with the evidence."""
+"""Let the champion judge every ad and the challengers in its shadow, and write down what they want, with evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, decisions
+from adctl.adapters.store import accounts, decisions, models
 from adctl.adapters.store.decisions import DayTally
-from adctl.adapters.store.history import Unvalued, account_history
+from adctl.adapters.store.history import AccountHistory, Unvalued, account_history
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import EntityKind, Field
+from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, policy_of, renewed
 from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
+from adctl.errors import ConfigurationError
 
 # A day that was decided already shows no more of its decisions than these.
 _MOST_SHOWN = 10_000
+_Shadows = Sequence[tuple[Model, DecisionPlan]]
 _ORDER = (Verdict.KILL, Verdict.SCALE, Verdict.CUT, Verdict.WAIT, Verdict.KEEP)
 
 
 def run(
     engine: Engine,
     profile: AccountProfile,
-    policy: Policy,
+    configured: Policy,
     *,
     run_id: UUID,
     as_of: date | None = None,
@@ -37,6 +41,9 @@ def run(
 ) -> Report:
     """Decides for the account day `as_of` (today when not given). A day's first decisions stand, so a rerun is a no-op;
     `redo` replaces those that were not queued yet.
+
+    The champion of the registry decides; `configured` becomes the first champion of an account that has none. The
+    challengers decide on the same history, in shadow.
     """
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
@@ -44,14 +51,60 @@ def run(
         day = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
         if not dry_run:
             accounts.ensure(connection, profile)
-            decisions.make_champion(connection, profile.account, policy, now)
+            models.seed(connection, profile.account, configured, at=now, run_id=run_id)
+        lineup = _lineup(connection, profile, configured, now, run_id, dry_run=dry_run)
         tally = decisions.tally(connection, profile.account, day)
         if tally and not (redo or dry_run):
             standing = decisions.of_day(connection, profile.account, day, limit=_MOST_SHOWN)
-            return _standing_report(profile, policy, day, tally, standing)
+            return _standing_report(profile, lineup, day, tally, standing)
     with transaction(engine, read_only=True, snapshot=True) as connection:
         loaded = account_history(connection, profile, day)
-    plan = plan_decisions(
+    plan = _plan(profile, day, lineup.champion, loaded)
+    shadows = [(model, _plan(profile, day, policy, loaded)) for model, policy in lineup.challengers]
+    written = 0
+    if not dry_run:
+        with transaction(engine) as connection:
+            written = decisions.record(connection, profile.account, run_id, plan, now)
+            for _, theirs in shadows:
+                decisions.record(connection, profile.account, run_id, theirs, now, shadow=True)
+    return _planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=dry_run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lineup:
+    """Who decides, who decides in shadow, and what there is to say about it."""
+
+    champion: Policy
+    challengers: tuple[tuple[Model, Policy], ...]
+    notes: tuple[str, ...]
+
+
+def _lineup(
+    connection: Connection, profile: AccountProfile, configured: Policy, now: datetime, run_id: UUID, *, dry_run: bool
+) -> _Lineup:
+    """The models in force as this version of adctl knows them. A challenger that it no longer takes is left out."""
+    found = models.in_force(connection, profile.account)
+    notes = [] if is_configured(found, configured) else [NOT_CONFIGURED]
+    champion, challengers = configured, []
+    for model in found:
+        try:
+            policy = policy_of(model)
+        except ConfigurationError as error:
+            if model.role is Role.CHAMPION:
+                raise
+            notes.append(f"Challenger {model.name} did not decide: {error}.")
+            continue
+        if not dry_run:
+            models.renew(connection, profile.account, renewed(model, policy), at=now, run_id=run_id)
+        if model.role is Role.CHAMPION:
+            champion = policy
+        else:
+            challengers.append((model, policy))
+    return _Lineup(champion=champion, challengers=tuple(challengers), notes=tuple(notes))
+
+
+def _plan(profile: AccountProfile, day: date, policy: Policy, loaded: AccountHistory) -> DecisionPlan:
+    return plan_decisions(
         account=profile.account,
         day=day,
         currency=profile.currency,
@@ -60,17 +113,12 @@ def run(
         ads=loaded.ads,
         result=policy.decide(loaded.history),
     )
-    written = 0
-    if not dry_run:
-        with transaction(engine) as connection:
-            written = decisions.record(connection, profile.account, run_id, plan, now)
-    return _planned_report(profile, policy, plan, loaded.unvalued, written, dry_run=dry_run)
 
 
 def _standing_report(
-    profile: AccountProfile, policy: Policy, day: date, tally: DayTally, standing: Sequence[Decision]
+    profile: AccountProfile, lineup: _Lineup, day: date, tally: DayTally, standing: Sequence[Decision]
 ) -> Report:
-    notes = [f"{day} was decided already; --redo decides again what is not queued yet."]
+    notes = [*lineup.notes, f"{day} was decided already; --redo decides again what is not queued yet."]
     ads = [d for d in standing if d.entity_kind is EntityKind.AD]
     budgets = [d for d in standing if d.field is Field.DAILY_BUDGET]
     if tally.decisions > len(standing):
@@ -80,7 +128,7 @@ def _standing_report(
         account=profile.account,
         currency=profile.currency,
         summary=_summary(day, tally, 0, dry_run=False),
-        facts=_facts(day, policy, tally, 0),
+        facts=_facts(day, lineup.champion, tally, 0),
         tables=(
             _budget_table(budgets),
             _ad_table(len(ads), sorted(ads, key=lambda d: _ORDER.index(d.verdict)).__getitem__),
@@ -90,12 +138,19 @@ def _standing_report(
 
 
 def _planned_report(
-    profile: AccountProfile, policy: Policy, plan: DecisionPlan, unvalued: Unvalued, written: int, *, dry_run: bool
+    profile: AccountProfile,
+    lineup: _Lineup,
+    plans: tuple[DecisionPlan, _Shadows],
+    unvalued: Unvalued,
+    written: int,
+    *,
+    dry_run: bool,
 ) -> Report:
+    plan, shadows = plans
     tally = _tally(plan)
     day = plan.ads.maker.day
     left = Fact(key="unallocated", label="left over by caps", value=plan.unallocated, kind=Kind.MONEY)
-    notes = [f"{u.kind} {u.entity_id}: {u.reason}" for u in plan.unbudgeted[:5]]
+    notes = [*lineup.notes, *(f"{u.kind} {u.entity_id}: {u.reason}" for u in plan.unbudgeted[:5])]
     if len(plan.unbudgeted) > 5:
         notes.append(f"… and {len(plan.unbudgeted) - 5} more without a budget of their own to change.")
     return Report(
@@ -104,10 +159,39 @@ def _planned_report(
         currency=profile.currency,
         dry_run=dry_run,
         summary=_summary(day, tally, written, dry_run=dry_run),
-        facts=(*_facts(day, policy, tally, written), left),
-        tables=(_budget_table(plan.budgets), _ad_table(len(plan.ads), _most_urgent_first(plan.ads))),
+        facts=(*_facts(day, lineup.champion, tally, written), left),
+        tables=(
+            _budget_table(plan.budgets),
+            _ad_table(len(plan.ads), _most_urgent_first(plan.ads)),
+            *([_shadow_table(plan, shadows)] if shadows else []),
+        ),
         notes=(*notes, *_unvalued_notes(unvalued, profile.currency)),
     )
+
+
+def _shadow_table(plan: DecisionPlan, shadows: _Shadows) -> Table:
+    """What the challengers would have done, beside the champion."""
+    return Table(
+        key="challengers",
+        title="Challengers, in shadow: nothing of theirs is queued",
+        columns=(
+            Column(key="model", label="model"),
+            Column(key="policy", label="policy"),
+            *(Column(key=v.value, label=f"ads to {v.value}", kind=Kind.COUNT) for v in Verdict),
+            Column(key="agrees", label="agrees on", kind=Kind.PERCENT),
+        ),
+        rows=tuple(_shadow_row(model, theirs, plan) for model, theirs in shadows),
+    )
+
+
+def _shadow_row(model: Model, theirs: DecisionPlan, ours: DecisionPlan) -> Mapping[str, Cell]:
+    verdicts, same = _tally(theirs).verdicts, theirs.ads.verdicts.verdict == ours.ads.verdicts.verdict
+    return {
+        "model": model.name,
+        "policy": f"{model.policy} {model.version}",
+        **{v.value: verdicts.get(v, 0) for v in Verdict},
+        "agrees": float(same.mean()) if len(same) else None,
+    }
 
 
 def _tally(plan: DecisionPlan) -> DayTally:

@@ -258,7 +258,7 @@ class AccountSettings(Tokens):
     policy: Annotated[
         str,
         text(
-            "The policy that decides.",
+            "The policy that becomes the account's first champion; from then on `adctl models` says who decides.",
             pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
             wants="write the name of a policy, such as bayes",
         ),

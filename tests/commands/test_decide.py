@@ -69,7 +69,7 @@ def test_each_decision_carries_policy_evidence_and_the_number_that_decided(synce
     (champion,) = synced.rows("model_registry")
     for row in synced.rows("decisions"):
         assert (row["policy"], row["version"], row["parameter_hash"]) == (
-            champion["name"],
+            champion["policy"],
             champion["version"],
             champion["parameter_hash"],
         )
@@ -184,16 +184,6 @@ def test_an_account_without_data_decides_nothing_and_says_so(loop: Loop) -> None
     outcome = loop.command_line()("decide")
     assert outcome.code == 0
     assert "run adctl sync-meta" in outcome.out
-
-
-def test_other_parameters_are_another_champion_that_decides_anew(synced: Loop) -> None:
-    synced.decide()
-    synced.configure("[accounts.main]\n", "[accounts.main]\npolicy_parameters.kill_roas = 0.1\n")
-    report = synced.decide()
-    roles = sorted(row["role"] for row in synced.rows("model_registry"))
-    assert roles == ["champion", "retired"]
-    assert isinstance(kills := fact(report, "kill"), int)
-    assert kills < sum(row["verdict"] == "kill" for row in synced.rows("decisions"))
 
 
 @pytest.mark.parametrize("wrong", ['policy = "guess"\n', f'{BLENDED}policy_parameters.mode = "hope"\n'])

@@ -1,8 +1,7 @@
-"""Policies in force and the decisions of each day."""
+"""The decisions of each day, the champion's and those in shadow."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,48 +14,8 @@ from adctl.adapters.store.partitions import ensure_months
 from adctl.adapters.store.staging import merge_text
 from adctl.domain.decisions import Decision, DecisionPlan
 from adctl.domain.entities import EntityKind, Field
-from adctl.domain.ids import Account, AdSetId, CampaignId, digest
-from adctl.domain.policies.protocol import Policy, Verdict
-
-
-def make_champion(connection: Connection, account: Account, policy: Policy, at: datetime) -> bool:
-    """Registers the configured policy as the one champion; True when it was not before."""
-    key = {
-        "account": account,
-        "name": policy.name,
-        "version": policy.version,
-        "parameter_hash": digest(policy.parameters),
-    }
-    # Two runs at once agree on one champion: the account's row orders them.
-    connection.execute(text("select from accounts where account = :account for update"), key)
-    is_champion = connection.scalar(
-        text(
-            """
-            select exists (
-              select from model_registry
-              where account = :account and name = :name and version = :version and parameter_hash = :parameter_hash
-                and role = 'champion')
-            """
-        ),
-        key,
-    )
-    if is_champion:
-        return False
-    connection.execute(
-        text("update model_registry set role = 'retired' where account = :account and role = 'champion'"), key
-    )
-    connection.execute(
-        text(
-            """
-            insert into model_registry (account, name, version, parameter_hash, parameters, role, registered_at)
-            values (:account, :name, :version, :parameter_hash, cast(:parameters as jsonb), 'champion', :at)
-            on conflict (account, name, version, parameter_hash) do update set role = 'champion'
-            """
-        ),
-        {**key, "parameters": json.dumps(dict(policy.parameters)), "at": at},
-    )
-    return True
-
+from adctl.domain.ids import Account, AdSetId, CampaignId
+from adctl.domain.policies.protocol import Verdict
 
 _KEY = ("account", "day", "decision_id")
 _VALUES = (
@@ -86,7 +45,7 @@ def record(
 ) -> int:
     """Stores a day's decisions except those that were queued already; returns how many are new or changed.
 
-    Those of a challenger are a `shadow`: never read back as the champion's.
+    Those of a challenger are a `shadow`: compared with the champion's, and never queued.
     """
     day = plan.ads.maker.day
     ensure_months(connection, "decisions", (day,))
@@ -108,7 +67,7 @@ def record(
 _OF_DAY = text(
     """
     select d.* from decisions d
-    join model_registry m on m.account = d.account and m.name = d.policy and m.version = d.version
+    join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
       and m.parameter_hash = d.parameter_hash and m.role = 'champion'
     where d.account = :account and d.day = :day and not d.shadow
     order by d.field, cast(:limit as bigint) is not null and d.verdict = 'keep', d.entity_kind, d.entity_id
@@ -138,7 +97,7 @@ _TALLY = text(
     select d.field, d.verdict, count(*) as number, coalesce(sum(d.current_budget), 0)::bigint as before,
       coalesce(sum(d.target_budget), 0)::bigint as after
     from decisions d
-    join model_registry m on m.account = d.account and m.name = d.policy and m.version = d.version
+    join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
       and m.parameter_hash = d.parameter_hash and m.role = 'champion'
     where d.account = :account and d.day = :day and not d.shadow
     group by d.field, d.verdict
@@ -157,6 +116,20 @@ def tally(connection: Connection, account: Account, day: date) -> DayTally | Non
         budget_before=sum(row.before for row in rows),
         budget_after=sum(row.after for row in rows),
     )
+
+
+def days_decided(connection: Connection, account: Account) -> dict[tuple[str, str, str], int]:
+    """How many days each policy, version and parameter hash has decided, in shadow or not."""
+    rows = connection.execute(
+        text(
+            """
+            select policy, version, parameter_hash, count(distinct day) as days from decisions
+            where account = :account group by policy, version, parameter_hash
+            """
+        ),
+        {"account": account},
+    )
+    return {(row.policy, row.version, row.parameter_hash): row.days for row in rows}
 
 
 def newest_day(connection: Connection, account: Account) -> date | None:

@@ -44,3 +44,22 @@ def _as_written(value: Parameter, default: Parameter) -> Parameter:
     if isinstance(default, float) and type(value) is int:
         return float(value)
     return value
+
+
+def parameter(text: str) -> tuple[str, Parameter]:
+    """`key=value` as a person types it: a whole number, a number, true, false, or else a word."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigurationError(f"parameter {text!r}: no key=value", fix="write key=value, as in kill_roas=0.4")
+    return key.strip(), _value(value.strip())
+
+
+def _value(text: str) -> Parameter:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from adctl.domain.policies.catalogue import Parameter, make_policy, policy_names
+from adctl.domain.policies.catalogue import make_policy, parameter, policy_names
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.policies.rules import RulesPolicy
 from adctl.domain.simulation.baselines import EqualSplit, LeadThompson, WindowedBlended
@@ -34,22 +34,4 @@ def contender(spec: str) -> Policy:
         return _BASELINES[name]()
     if name not in policy_names():
         raise ConfigurationError(f"policy {name!r}: unknown", fix=f"use one of {', '.join(contender_names())}")
-    return make_policy(name, dict(_parameter(spec, part) for part in listed.split(",") if part))
-
-
-def _parameter(spec: str, part: str) -> tuple[str, Parameter]:
-    key, equals, value = part.partition("=")
-    if not equals:
-        raise ConfigurationError(f"policy {spec!r}: {part!r} is no key=value", fix="write name:key=value,key=value")
-    return key.strip(), _value(value.strip())
-
-
-def _value(text: str) -> Parameter:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return make_policy(name, dict(parameter(part) for part in listed.split(",") if part))

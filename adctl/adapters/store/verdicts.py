@@ -1,0 +1,68 @@
+"""What models said of ads, day by day, as columns; the champion's and the challengers' alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, text
+
+from adctl.domain.ids import Account
+from adctl.domain.said import Said, said_from_rows
+
+ModelKey = tuple[str, str, str]
+
+_SAID = text(
+    """
+    select policy, version, parameter_hash, day, entity_id, verdict = 'kill' as kill,
+      coalesce(cast(evidence ->> 'current_budget' as bigint), 0) as current,
+      coalesce(cast(evidence ->> 'budget' as bigint), 0) as wanted,
+      cast(evidence ->> 'p_wrong' as float8) as p_wrong, cast(evidence ->> 'wrong_roas' as float8) as wrong_roas,
+      coalesce(cast(evidence ->> 'wrong_above' as boolean), false) as wrong_above
+    from decisions
+    where account = :account and day between :first and :last and entity_kind = 'ad' and field = 'status'
+    order by policy, version, parameter_hash, day, entity_id
+    """
+)
+
+
+def said(connection: Connection, account: Account, first: date, last: date) -> Mapping[ModelKey, Mapping[date, Said]]:
+    """By policy, version and parameter hash, then by day, both ends included."""
+    rows = connection.execute(_SAID, {"account": account, "first": first, "last": last})
+    found: dict[ModelKey, dict[date, Said]] = {}
+    for (key, day), group in groupby(rows, key=lambda row: (tuple(row[:3]), row.day)):
+        found.setdefault(key, {})[day] = _said(list(group))
+    return found
+
+
+def _said(rows: list[Row[Any]]) -> Said:
+    return said_from_rows(
+        tuple(row.entity_id for row in rows),
+        [
+            (row.kill, row.current, row.wanted, _or_nan(row.p_wrong), _or_nan(row.wrong_roas), row.wrong_above)
+            for row in rows
+        ],
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def decided_at(connection: Connection, account: Account) -> dict[date, datetime]:
+    """When the champion decided each day, last when it was decided again."""
+    rows = connection.execute(
+        text("select day, max(decided_at) as at from decisions where account = :account and not shadow group by day"),
+        {"account": account},
+    )
+    return {row.day: row.at for row in rows}
+
+
+def first_day(connection: Connection, account: Account) -> date | None:
+    """The first day that anybody decided."""
+    value = connection.scalar(text("select min(day) from decisions where account = :account"), {"account": account})
+    assert value is None or isinstance(value, date)
+    return value

@@ -1,0 +1,96 @@
+"""Models: a policy with parameters under a name, one of them the champion, the others challengers or retired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from adctl.domain.ids import digest
+from adctl.domain.policies.catalogue import Parameter, make_policy
+from adctl.domain.policies.protocol import Policy
+from adctl.errors import ConfigurationError
+
+NOT_CONFIGURED = (
+    "adctl.toml configures another policy or other parameters than the champion's, and the champion decides: "
+    "adctl models register and adctl models promote change that."
+)
+
+
+class Role(StrEnum):
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    RETIRED = "retired"
+
+
+class Event(StrEnum):
+    """What happens to a model; kept for ever."""
+
+    SEEDED = "seeded"
+    REGISTERED = "registered"
+    RENEWED = "renewed"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """`parameters` are all of the policy's, defaults included; `version` and `parameter_hash` as it last decided."""
+
+    name: str
+    policy: str
+    version: str
+    parameter_hash: str
+    parameters: Mapping[str, Parameter]
+    role: Role
+    registered_at: datetime
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What its decisions are known by."""
+        return self.policy, self.version, self.parameter_hash
+
+    @property
+    def told(self) -> str:
+        return f"{self.name} ({self.policy} {self.version})"
+
+
+def model_of(policy: Policy, *, name: str, role: Role, at: datetime) -> Model:
+    return Model(
+        name=name,
+        policy=policy.name,
+        version=policy.version,
+        parameter_hash=digest(policy.parameters),
+        parameters=policy.parameters,
+        role=role,
+        registered_at=at,
+    )
+
+
+def policy_of(model: Model) -> Policy:
+    """The policy as this version of adctl has it. Raises ConfigurationError when it takes its parameters no more."""
+    return make_policy(model.policy, model.parameters)
+
+
+def renewed(model: Model, policy: Policy) -> Model:
+    """The model as it decides now: a newer adctl may bring another version of its policy, or new parameters."""
+    return replace(
+        model, version=policy.version, parameter_hash=digest(policy.parameters), parameters=policy.parameters
+    )
+
+
+def named(models: Sequence[Model], name: str) -> Model:
+    """The model of that name. Raises ConfigurationError for an unknown one."""
+    for model in models:
+        if model.name == name:
+            return model
+    known = ", ".join(model.name for model in models) or "none"
+    raise ConfigurationError(f"model {name!r}: unknown", fix=f"registered are {known}")
+
+
+def is_configured(models: Sequence[Model], configured: Policy) -> bool:
+    """False when another model decides than the configured policy with its parameters."""
+    key = configured.name, configured.version, digest(configured.parameters)
+    return all(model.key == key for model in models if model.role is Role.CHAMPION)

@@ -1,0 +1,177 @@
+"""Outcomes, margins and judged verdicts: figures that a person can check by hand."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from adctl.domain.judged import judged
+from adctl.domain.margins import budgets_of, compare, day_return, hindsight
+from adctl.domain.outcomes import Outcomes, outcomes, truth
+from adctl.domain.policies.protocol import AdHistory
+from adctl.domain.said import Said, said_from_rows
+
+TODAY = date(2026, 6, 30)
+NAN = float("nan")
+
+
+def day(ago: int) -> date:
+    return TODAY - timedelta(days=ago)
+
+
+def history(ads: int, rows: list[tuple[int, int, int]], deals: list[tuple[int, int, int]]) -> AdHistory:
+    """Rows of (ad, days ago, spend) and deals of (ad, days ago, value)."""
+    row, deal = np.array(rows, dtype=np.int64).reshape(-1, 3), np.array(deals, dtype=np.int64).reshape(-1, 3)
+    none = np.zeros(len(row), dtype=np.int64)
+    return AdHistory(
+        account="main",
+        day=TODAY,
+        currency="USD",
+        minor_per_major=100,
+        ad_ids=tuple("abcdefgh"[:ads]),
+        campaign=np.zeros(ads, dtype=np.int64),
+        active=np.ones(ads, dtype=np.bool_),
+        age_hours=np.full(ads, 999.0),
+        budget=np.full(ads, 1000, dtype=np.int64),
+        row_ad=row[:, 0],
+        row_days_ago=row[:, 1],
+        row_impressions=none,
+        row_clicks=none,
+        row_spend=row[:, 2],
+        row_leads=none,
+        deal_ad=deal[:, 0],
+        deal_days_ago=deal[:, 1],
+        deal_value=deal[:, 2],
+        deal_cash=np.zeros(len(deal), dtype=np.int64),
+    )
+
+
+def said(*rows: tuple[bool, int, int], p_wrong: float = NAN, bar: float = NAN, above: bool = False) -> Said:
+    """Rows of (kill, current, wanted)."""
+    return said_from_rows(tuple("abcdefgh"[: len(rows)]), [(*row, p_wrong, bar, above) for row in rows])
+
+
+def even(ads: int, ago: int, *, returns: list[float]) -> Outcomes:
+    """Each ad spent 100 on each day, and each day's money brought its return."""
+    rows = [(ad, before, 100) for ad in range(ads) for before in range(ago)]
+    deals = [(ad, before, round(100 * returns[ad])) for ad in range(ads) for before in range(ago)]
+    return outcomes(history(ads, rows, deals), days=ago)
+
+
+def test_an_outcome_is_the_money_after_the_decision_and_not_that_of_its_day() -> None:
+    found = outcomes(history(2, [(0, 10, 7), (0, 9, 100), (0, 3, 40), (0, 2, 5), (1, 9, 1)], [(0, 9, 300)]), days=30)
+    spend, value = found.after(day(10), 7)
+    assert (spend.tolist(), value.tolist()) == ([140, 1], [300, 0])
+    assert found.matured(day(10), horizon=7, maturity=3)
+    assert not found.matured(day(10), horizon=7, maturity=4)
+    assert found.first_matured_on(day(10), horizon=7, maturity=4) == day(-1)
+
+
+def test_ads_that_are_left_out_have_no_outcome() -> None:
+    found = outcomes(history(2, [(0, 3, 5), (1, 3, 5)], [(1, 3, 9)]), days=9, left_out={"b"})
+    assert found.spend[-1].tolist() == [5, 0]
+    assert found.value[-1].tolist() == [0, 0]
+
+
+def test_the_lead_is_what_the_moved_money_would_have_brought() -> None:
+    champion, challenger = (
+        said((False, 10_000, 10_000), (False, 10_000, 10_000)),
+        said((False, 10_000, 12_000), (False, 10_000, 8_000)),
+    )
+    margin = compare({day(9): champion}, {day(9): challenger}, even(2, 20, returns=[3, 1]), horizon=2, maturity=3)
+    assert margin is not None
+    assert (margin.days, margin.ads, margin.unseen) == (1, 2, 0)
+    told = [margin.ours, margin.theirs, margin.lead.mean, margin.moved]
+    assert told == pytest.approx([2.0, 2.2, 0.2, 0.1])
+
+
+def test_equal_wishes_have_no_lead_and_their_interval_holds_0() -> None:
+    one = said((False, 10_000, 12_000), (False, 10_000, 8_000))
+    margin = compare({day(9): one}, {day(9): one}, even(2, 20, returns=[3, 1]), horizon=2, maturity=3)
+    assert margin is not None
+    assert (margin.lead.mean, margin.lead.low, margin.lead.high) == (0, 0, 0)
+
+
+def test_only_days_that_both_decided_and_that_matured_count() -> None:
+    one = said((False, 10_000, 10_000), (False, 10_000, 10_000))
+    found = even(2, 40, returns=[1, 1])
+    ours, theirs = {day(ago): one for ago in (5, 9, 10, 30)}, {day(ago): one for ago in (5, 9, 30, 31)}
+    margin = compare(ours, theirs, found, horizon=4, maturity=5)
+    assert margin is not None
+    assert (margin.days, margin.first, margin.last) == (2, day(30), day(9))
+    assert compare(ours, theirs, found, horizon=4, maturity=27) is None
+    assert compare(ours, {}, found, horizon=4, maturity=5) is None
+
+
+def test_money_on_an_ad_that_then_spent_nothing_is_counted_as_unseen_and_moves_no_lead() -> None:
+    rows = [(0, ago, 100) for ago in range(20)]
+    found = outcomes(history(2, rows, [(0, ago, 200) for ago in range(20)]), days=20)
+    champion, challenger = (
+        said((False, 10_000, 12_000), (False, 10_000, 8_000)),
+        said((False, 10_000, 8_000), (False, 10_000, 12_000)),
+    )
+    margin = compare({day(9): champion}, {day(9): challenger}, found, horizon=2, maturity=3)
+    assert margin is not None
+    assert margin.lead.mean == 0
+    assert margin.unseen == pytest.approx(0.5)
+    assert day_return(found, day(9), ("a", "b"), horizon=2).seen.tolist() == [True, False]
+
+
+def test_the_interval_of_the_lead_holds_the_true_lead_as_often_as_it_says() -> None:
+    """40 ads, six days each; an ad's return is its own, with luck that all its days share."""
+    rng, held, ads, rounds = np.random.Generator(np.random.PCG64(11)), 0, 40, 120
+    wishes = rng.integers(8_000, 12_000, ads)
+    champion = said_from_rows(tuple(map(str, range(ads))), [(False, 10_000, 10_000, NAN, NAN, False)] * ads)
+    challenger = said_from_rows(champion.ad_ids, [(False, 10_000, int(wish), NAN, NAN, False) for wish in wishes])
+    mean = 1 + (wishes - 10_000) / 4_000
+    change = (budgets_of(challenger) - budgets_of(champion)) / 10_000
+    true = float((change * mean).sum() / ads)
+    for _ in range(rounds):
+        luck = mean + rng.normal(0, 0.8, ads)
+        spend = np.cumsum(np.vstack([np.zeros(ads), np.full((20, ads), 100.0)]), axis=0)
+        found = Outcomes(day=TODAY, ad_ids=champion.ad_ids, spend=spend, value=spend * luck, deals=spend)
+        days = {day(ago): champion for ago in range(10, 16)}
+        margin = compare(days, {one: challenger for one in days}, found, horizon=3, maturity=2)
+        assert margin is not None
+        held += margin.lead.low <= true <= margin.lead.high
+    assert 0.88 <= held / rounds <= 0.99
+
+
+def test_budgets_keep_the_total_obey_the_ramp_and_stop_what_is_killed() -> None:
+    wished = said((True, 10_000, 0), (False, 10_000, 90_000), (False, 20_000, 20_000))
+    assert budgets_of(wished).tolist() == [0, 12_000, 20_000]
+    assert budgets_of(said((False, 10_000, 90_000), (False, 20_000, 10_000))).tolist() == [12_000, 18_000]
+
+
+def test_hindsight_puts_the_money_where_it_returned_most_within_the_ramp() -> None:
+    wished = said((False, 10_000, 0), (False, 10_000, 0), (False, 10_000, 0))
+    assert hindsight(wished, np.array([1.0, 3.0, 2.0])).tolist() == [6_000, 12_000, 12_000]
+
+
+def test_the_truth_of_an_ad_is_the_return_on_its_mature_money() -> None:
+    found = outcomes(history(3, [(0, 9, 100), (0, 2, 900), (1, 9, 100)], [(0, 9, 50), (0, 8, 250), (0, 2, 9)]), days=30)
+    known = truth(found, maturity=5)
+    assert known.roas[:2].tolist() == [3.0, 0.0]
+    assert np.isnan(known.roas[2])
+    # two deals: Poisson 90 % from 0.3554 to 6.2958 deals of 150 each
+    ends = [known.low[0], known.high[0], known.low[1], known.high[1]]
+    assert ends == pytest.approx([0.3554 * 1.5, 6.2958 * 1.5, 0, 2.9957 * 1.5], abs=1e-3)
+
+
+def test_a_verdict_is_wrong_beyond_its_bound_on_its_own_side() -> None:
+    found = outcomes(history(2, [(0, 9, 100), (1, 9, 100)], [(0, 9, 60), (1, 9, 40)]), days=30)
+    known = truth(found, maturity=5)
+    kill = said((True, 1, 0), (True, 1, 0), p_wrong=0.07, bar=0.5, above=True)
+    scale = said((False, 1, 2), (False, 1, 2), p_wrong=0.15, bar=0.5, above=False)
+    told = judged({day(9): kill, day(8): scale}, found.ad_ids, known)
+    assert [(band.least, band.verdicts, band.wrong) for band in told.bands] == [(0.05, 2, 0.5), (0.1, 2, 0.5)]
+    assert (told.verdicts, told.wrong, told.unclear, told.silent, told.unspent) == (4, 2, 4, 0, 0)
+
+
+def test_what_stated_nothing_or_has_no_money_is_counted_apart() -> None:
+    found = outcomes(history(1, [(0, 9, 100)], []), days=30)
+    silent, unspent = said((False, 1, 1)), said((False, 1, 1), (False, 1, 1), p_wrong=0.3, bar=1.0, above=True)
+    told = judged({day(9): silent, day(8): unspent}, found.ad_ids, truth(found, maturity=5))
+    assert (told.verdicts, told.silent, told.unspent) == (1, 1, 1)

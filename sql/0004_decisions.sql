@@ -60,3 +60,17 @@ create table decisions (
   check ((field = 'status') = (current_status is not null and target_status is not null))
 ) partition by range (day);
 create index decisions_by_entity on decisions (account, entity_id, day);
+
+-- What the guards last said of each decision, so that `why` can say it later.
+create table guard_answers (
+  account text not null references accounts,
+  day date not null,
+  decision_id uuid not null,
+  answer text not null check (answer in ('pass', 'wait', 'refuse')),
+  guard text,
+  reason text,
+  until timestamptz,
+  answered_at timestamptz not null,
+  primary key (account, day, decision_id),
+  check ((answer = 'pass') = (guard is null and reason is null))
+);

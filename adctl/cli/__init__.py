@@ -21,6 +21,7 @@ from adctl.cli import (
     rejects,
     server,
     stand_ins,
+    why,
     winners,
 )
 
@@ -43,6 +44,7 @@ monitoring.register(app)
 changes.register(app)
 audit.register(app)
 rejects.register(app)
+why.register(app)
 privacy.register(app)
 server.register(app)
 demo.register(app)

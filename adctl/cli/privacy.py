@@ -1,4 +1,4 @@
-"""The commands that let personal data go, and the evidence of one deal: purge, forget, why deal."""
+"""The commands that let personal data go: purge, forget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_job, perform_reading
+from adctl.cli.running import Invocation, Job, perform_job
 from adctl.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 1024
 
-why = typer.Typer(
-    name="why", help="The evidence behind what adctl holds true.", no_args_is_help=True, rich_markup_mode=None
-)
-
 
 def register(parent: typer.Typer) -> None:
     """Adds the commands."""
-    parent.add_typer(why)
     parent.command("purge", epilog=examples("adctl purge --dry-run", "adctl purge"))(purge)
     parent.command("forget", epilog=examples("adctl forget < address.txt", "adctl forget --email -"))(forget)
 
@@ -38,25 +33,6 @@ def privacy_of(job: Job) -> PrivacyKeys | None:
     current = job.account.privacy_key or job.settings.privacy_key
     previous = job.account.privacy_key_previous or job.settings.privacy_key_previous
     return privacy_keys(current.reveal(), previous.reveal() if previous else None) if current else None
-
-
-@why.command("deal", epilog=examples("adctl why deal 7001", "adctl why deal 7001 --json"))
-def why_deal(
-    deal_id: Annotated[str, typer.Argument(help="The deal's id in the CRM.", metavar="ID")],
-    account: Account = None,
-    as_json: Json = False,
-    config: Config = None,
-    verbose: Verbose = 0,
-) -> None:
-    """Show a deal's stage moves, what it counts as, the ad it came from, and the layers that were tried."""
-
-    def work(job: Job) -> Report:
-        from adctl.commands.why_deal import run
-        from adctl.domain.ids import DealId
-
-        return run(job.engine, job.profile, DealId(deal_id))
-
-    perform_reading(Invocation(command="why deal", as_json=as_json, config=config, verbose=verbose), account, work)
 
 
 def purge(

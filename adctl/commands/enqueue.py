@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, changes, decisions, exposure, guard_context
+from adctl.adapters.store import accounts, changes, decisions, exposure, guard_answers, guard_context
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Approval, NewChange, Value
 from adctl.domain.decisions import Decision
@@ -70,6 +70,7 @@ def run(
         passed = [_change(d, a, approval) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
         added = replaced = 0
         if not dry_run and found:
+            guard_answers.record(connection, profile.account, found, answers, now)
             changes.prepare(connection)
             replaced = changes.supersede(connection, profile.account, found)
             added = changes.enqueue(connection, profile.account, run_id, passed, expire=expire)

@@ -22,11 +22,13 @@ class Kind(StrEnum):
     RATIO = "ratio"
     PERCENT = "percent"
     TIME = "time"
+    FIGURE = "figure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`key` names the value in each row and in JSON, `label` heads the column. PERCENT holds a fraction."""
+    """`key` names the value in each row and in JSON, `label` heads the column. PERCENT holds a fraction, a
+    FIGURE is shown with four digits that count."""
 
     key: str
     label: str

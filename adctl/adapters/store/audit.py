@@ -138,3 +138,40 @@ def holds_link(connection: Connection, account: Account, seq: int, hash_: str) -
             {"account": account, "seq": seq, "hash": hash_},
         )
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened to a change: `what` in a word or two, `detail` what is known of it."""
+
+    at: datetime
+    what: str
+    detail: str
+
+
+_EVENTS = text(
+    """
+    select c.created_at as at, 0 as rank, 'queued' as what,
+      concat_ws('; ', 'to ' || coalesce(c.target_budget::text, c.target_status),
+        'from ' || coalesce(c.expected_budget::text, c.expected_status),
+        case when c.wanted_budget <> c.target_budget then c.wanted_budget || ' was wanted' end,
+        (select 'held by ' || string_agg(k ->> 'guard', ', ') from jsonb_array_elements(c.clipped_by) k),
+        case when c.fuzz_ppm <> 0 then 'fuzz ' || c.fuzz_ppm || ' ppm' end) as detail
+    from pending_ad_changes c where c.account = :account and c.change_id = :change_id
+    union all
+    select a.authorised_at, 1, 'attempt ' || a.attempt,
+      concat_ws('; ', 'by ' || a.authorised_by, coalesce(a.outcome, 'no answer yet'), a.code, a.detail)
+    from change_attempts a where a.account = :account and a.change_id = :change_id
+    union all
+    select h.at, 2 + h.seq, coalesce(h.from_state, 'new') || ' to ' || h.to_state,
+      concat_ws('; ', 'by ' || h.actor, h.reason, 'read ' || h.observed, 'audit row ' || h.seq)
+    from ad_change_history h where h.account = :account and h.change_id = :change_id
+    order by at, rank
+    """
+)
+
+
+def events_of(connection: Connection, account: Account, change_id: UUID) -> tuple[Event, ...]:
+    """A change's whole life in order: queued, every attempt, every move. Budgets are minor units."""
+    rows = connection.execute(_EVENTS, {"account": account, "change_id": change_id})
+    return tuple(Event(at=row.at, what=row.what, detail=row.detail) for row in rows)

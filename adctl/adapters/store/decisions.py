@@ -132,6 +132,24 @@ def days_decided(connection: Connection, account: Account) -> dict[tuple[str, st
     return {(row.policy, row.version, row.parameter_hash): row.days for row in rows}
 
 
+_OF_ENTITY = text(
+    """
+    select d.* from decisions d
+    where d.account = :account and d.entity_id = :entity_id and not d.shadow
+      and (cast(:day as date) is null or d.day = :day)
+    order by d.day desc, d.decided_at desc limit 1
+    """
+)
+
+
+def of_entity(
+    connection: Connection, account: Account, entity_id: str, day: date | None
+) -> tuple[Decision, datetime] | None:
+    """The decision about an entity on a day, the newest one when no day is given, and when it was made."""
+    row = connection.execute(_OF_ENTITY, {"account": account, "entity_id": entity_id, "day": day}).one_or_none()
+    return None if row is None else (decision_of(row._mapping), row.decided_at)
+
+
 def newest_day(connection: Connection, account: Account) -> date | None:
     """The last day that was decided."""
     value = connection.scalar(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -207,6 +208,34 @@ def creative_of_ad(connection: Connection, account: Account, ad_id: AdId) -> Cre
         {"account": account, "ad_id": ad_id},
     ).one_or_none()
     return None if row is None else creative_from_fields(row.creative_id, row.campaign_id, row.fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An entity by its id, with what stands above it."""
+
+    kind: EntityKind
+    name: str
+    status: str
+    campaign_id: CampaignId
+    ad_set_id: AdSetId | None
+
+
+_FIND = text(
+    """
+    select 'ad' as kind, name, status, campaign_id, ad_set_id from ads where account = :account and ad_id = :id
+    union all
+    select 'ad_set', name, status, campaign_id, null from ad_sets where account = :account and ad_set_id = :id
+    union all
+    select 'campaign', name, status, campaign_id, null from campaigns where account = :account and campaign_id = :id
+    """
+)
+
+
+def find(connection: Connection, account: Account, entity_id: str) -> Found | None:
+    """The ad, ad set or campaign of that id; Meta gives no id twice."""
+    row = connection.execute(_FIND, {"account": account, "id": entity_id}).first()
+    return None if row is None else Found(**{**row._mapping, "kind": EntityKind(row.kind)})
 
 
 def creative_from_fields(creative_id: CreativeId, campaign_id: CampaignId | None, fields: dict[str, str]) -> Creative:

@@ -1,0 +1,155 @@
+"""why: what was decided about an entity, the ledger it rests on, what became of it, and why nothing was done."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store.history import account_history
+from adctl.commands import why
+from adctl.domain.policies.bayes.evidence.flips import with_spend
+from adctl.domain.policies.bayes.policy import BayesPolicy
+from adctl.domain.policies.protocol import Verdict
+from adctl.domain.report import Report
+from adctl.errors import UsageError
+from tests.builders import BLENDED, START, Loop, fact, table
+
+
+def asked(loop: Loop, entity: str, **options: Any) -> Report:
+    return why.run(loop.engine, loop.job().profile, entity, **options)
+
+
+def decided(loop: Loop, **wanted: object) -> list[dict[str, Any]]:
+    """The day's decisions that have these values."""
+    return [row for row in loop.rows("decisions") if all(row[key] == value for key, value in wanted.items())]
+
+
+@pytest.fixture
+def bayes(synced: Loop) -> Loop:
+    """An account that the default policy decides for."""
+    synced.configure(BLENDED)
+    return synced
+
+
+def test_the_ledgers_logs_add_up_to_the_posterior_and_its_factors_multiply(bayes: Loop) -> None:
+    bayes.decide()
+    for row in decided(bayes, field="status")[:6]:
+        report = asked(bayes, row["entity_id"])
+        *terms, total = table(report, "ledger").rows
+        logs = [term["log"] for term in terms if isinstance(term["log"], float)]
+        assert sum(logs) == pytest.approx(total["log"])
+        assert math.exp(sum(logs)) == pytest.approx(fact(report, "roas"), rel=1e-6)
+        assert math.prod(float(str(term["factor"])) for term in terms) == pytest.approx(total["factor"], rel=1e-6)
+        assert [term["term"] for term in terms][:3] == [
+            "leads per unit of money, the account's usual",
+            "the campaign beside the account",
+            "clicks for the money, times what clicks are worth here",
+        ]
+
+
+def test_every_part_of_the_evidence_is_told(bayes: Loop) -> None:
+    bayes.decide()
+    row = decided(bayes, field="status")[0]
+    report = asked(bayes, row["entity_id"])
+    told = {one.key for one in report.facts}
+    assert told >= {"spend", "mature_spend", "wins_expected", "wins_expected_in_days", "roas", "roas_low", "roas_high"}
+    assert told >= {"p_wrong", "loss_if_wrong", "waiting_costs", "waiting_buys", "flips_at_roas", "verdict"}
+    came = [line["came"] for line in table(report, "funnel").rows]
+    assert came == sorted(came, key=lambda count: -int(str(count)))
+    assert row["reason"] in report.summary
+    for key in ("roas", "p_wrong", "flips_at_roas"):
+        assert fact(report, key) == row["evidence"][key]
+
+
+def test_what_would_flip_a_verdict_flips_it(synced: Loop) -> None:
+    policy = BayesPolicy()
+    with transaction(synced.engine, read_only=True, snapshot=True) as connection:
+        history = account_history(connection, synced.job().profile, START).history
+    verdicts = policy.decide(history).verdicts
+    told = 0
+    for ad in [place for place, one in enumerate(verdicts) if one.verdict in (Verdict.KILL, Verdict.SCALE)][:2]:
+        found = policy.flip(history, ad)
+        if found is None:
+            continue
+        told += 1
+        spent = int(history.row_spend[history.row_ad == ad].sum())
+        nearer = found.spend + (1 if found.spend < spent else -1)
+        assert policy.decide(with_spend(history, ad, found.spend)).verdicts[ad].verdict is found.verdict
+        assert policy.decide(with_spend(history, ad, nearer)).verdicts[ad].verdict is verdicts[ad].verdict
+    assert told
+
+
+def test_a_budget_that_was_sent_is_followed_to_its_audit_rows(synced: Loop) -> None:
+    synced.decide()
+    synced.enqueue()
+    synced.advance(minutes=5)
+    synced.execute()
+    done = [row for row in synced.rows("pending_ad_changes") if row["state"] == "completed"]
+    assert done
+    report = asked(synced, done[0]["entity_id"])
+    words = [str(row["what"]) for row in table(report, "events").rows]
+    assert words[:2] == ["guards: pass", "queued"]
+    assert "attempt 1" in words
+    assert words[-1] == "executing to completed"
+    history = [row for row in synced.rows("ad_change_history") if row["change_id"] == done[0]["change_id"]]
+    details = " ".join(str(row["detail"]) for row in table(report, "events").rows)
+    assert all(f"audit row {row['seq']}" in details for row in history)
+
+
+def test_what_the_guards_held_back_says_which_and_why(synced: Loop) -> None:
+    synced.configure("min_confidence = 0.60", "min_confidence = 0.99")
+    synced.decide()
+    synced.enqueue()
+    answers = {row["decision_id"]: row for row in synced.rows("guard_answers")}
+    held = [row for row in synced.rows("decisions") if answers.get(row["decision_id"], {}).get("answer") == "refuse"]
+    assert held
+    report = asked(synced, held[0]["entity_id"])
+    answer = answers[held[0]["decision_id"]]
+    assert f"was refused ({answer['guard']}: {answer['reason']})" in report.summary
+    before = synced.digest()
+    synced.enqueue()
+    assert synced.digest()["guard_answers"] == before["guard_answers"]
+
+
+def test_an_entity_that_is_kept_says_that_nothing_was_to_be_changed(synced: Loop) -> None:
+    synced.decide()
+    kept = next(row for row in decided(synced, field="status") if row["target_status"] == row["current_status"])
+    report = asked(synced, kept["entity_id"])
+    assert "nothing was to be changed" in report.summary
+    assert table(report, "events").rows == ()
+
+
+def test_an_ad_set_below_a_campaigns_budget_names_the_campaign(synced: Loop) -> None:
+    synced.decide()
+    tree = synced.sandbox.world.tree
+    ad_set = next(one for one in tree.ad_sets if one.campaign.daily_budget is not None)
+    assert f"its campaign owns the budget: adctl why {ad_set.campaign.id}" in asked(synced, ad_set.id).summary
+    assert fact(asked(synced, ad_set.campaign.id), "verdict") in {"keep", "scale", "cut"}
+
+
+def test_the_day_chooses_the_decision(synced: Loop) -> None:
+    synced.decide()
+    synced.advance(days=1)
+    synced.decide()
+    ad = decided(synced, field="status")[0]["entity_id"]
+    days = [asked(synced, ad, day=day).summary.split(", ")[1][:10] for day in (START, START + timedelta(days=1))]
+    assert days == [START.isoformat(), (START + timedelta(days=1)).isoformat()]
+    assert asked(synced, ad).summary.startswith(f"ad {ad}, {START + timedelta(days=1)}")
+    assert "nothing was decided: no decision of 2020-01-01" in asked(synced, ad, day=START.replace(2020, 1, 1)).summary
+
+
+def test_an_unknown_entity_is_refused_and_an_account_without_decisions_says_so(synced: Loop) -> None:
+    with pytest.raises(UsageError, match="'nothing' is no ad, ad set or campaign"):
+        asked(synced, "nothing")
+    ad = synced.sandbox.world.tree.ads[0].id
+    assert "run adctl decide" in asked(synced, ad).summary
+    adctl = synced.command_line()
+    synced.decide()
+    outcome = adctl("why", ad, "--json")
+    assert (outcome.code, outcome.document["command"]) == (0, "why")
+    refused = adctl("why", "--at", START.isoformat(), "nothing")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)

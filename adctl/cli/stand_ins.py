@@ -22,7 +22,14 @@ _Port = Annotated[int, typer.Option(min=0, max=65535, help="A port of 127.0.0.1;
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("sandbox", epilog=examples("adctl sandbox", "adctl sandbox --seed 7 --start 2026-03-02"))(sandbox)
+    app.command(
+        "sandbox",
+        epilog=examples(
+            "adctl sandbox",
+            "adctl sandbox --seed 7 --start 2026-03-02 --meta-port 8001 --hubspot-port 8002",
+            "curl -X POST localhost:8001/_sandbox/advance -H 'Content-Type: application/json' -d '{\"days\": 1}'",
+        ),
+    )(sandbox)
 
 
 def sandbox(
@@ -35,7 +42,22 @@ def sandbox(
     hubspot_port: _Port = 0,
     as_json: Json = False,
 ) -> None:
-    """Serve stand-ins of Meta and HubSpot over a simulated world until Ctrl-C; prints how to point adctl at them."""
+    """Serve stand-ins of Meta and HubSpot over a simulated world until Ctrl-C; prints how to point adctl at them.
+
+    Its clock stands still. Each server is steered by JSON below /_sandbox/, without a token:
+
+    POST advance {"days": 1} or {"to": "2026-03-03T06:00:00+00:00"} moves the clock of both.
+
+    POST faults {"kind": "rate_limited", "path": "/search$", "times": 2, "skip": 1, "retry_after": 3} arms a fault for
+    the requests whose "method", "path" and "content" match; "times": null means always, "apply": true lets a write
+    happen first. GET kinds lists the kinds, GET faults what struck how often, DELETE faults disarms them.
+
+    POST edit {"id": "…", "status": "PAUSED"}, {"restate": "…", "day": "2026-03-01", "clicks": 5} (Meta) or
+    {"id": "…", "properties": {…}}, {"archive": "…"}, {"erase": "…"}, {"merge": "…", "into": "…"}, {"add_deals": 3}
+    (HubSpot) is a person at work, or the vendor.
+
+    GET log tells every request with its cost in rate-limit points, GET truth what is true of the simulated ads.
+    """
     from adctl.errors import UsageError
     from adctl.sandbox import Sandbox
 

@@ -30,6 +30,7 @@ KINDS = {
     "endless_next": "Meta lists: a `next` even on the last page, whose cursor leads to the same page again",
     "paging_lost": "HubSpot lists: a full page that names no next one",
     "partial": "HubSpot batch reads: a 207 whose first input failed inside the vendor",
+    "batch_null": "Meta: null in the place of the last call's answer in a batch",
     "person_edits": "a person's `edit` (as the control surface takes it) happens right after the answer was made",
     "usage": "Meta: usage headers at `percent` (100), access regained in `minutes` (25)",
     "report_stalls": "Meta: an asynchronous report stays at 0 %",
@@ -39,7 +40,7 @@ KINDS = {
 }
 _TRANSPORT = frozenset({"latency", "hang", "close", "trickle"})
 _VENDOR = frozenset(
-    {"empty_page", "endless_next", "paging_lost", "partial", "person_edits", "usage", "late_index"}
+    {"empty_page", "endless_next", "paging_lost", "partial", "batch_null", "person_edits", "usage", "late_index"}
     | {"report_stalls", "report_fails", "report_short"}
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 from adctl.sandbox.ad_objects import HIDDEN, Ad, AdSet, Campaign, Creative, effective_status
 from adctl.sandbox.currency import offset_of, price_level
 from adctl.sandbox.graph_activities import APPLICATION, activities, show_activity
+from adctl.sandbox.graph_batch import answer_batch
 from adctl.sandbox.graph_edits import Edits
 from adctl.sandbox.graph_errors import GraphError, bad_token, invalid, unknown_object
 from adctl.sandbox.graph_insights import InsightsQuery, parse_query, rows, show_row
@@ -92,6 +93,8 @@ class MetaServer(StandIn):
         return self._get_node(request, parts[0]) if len(parts) == 1 else self._get_edge(request, *parts)
 
     def _post(self, request: Request, parts: list[str]) -> Any:
+        if parts == [""]:
+            return answer_batch(request, self._route)
         if parts[1:] == ["insights"]:
             self._node(parts[0])
             query = parse_query(self.world, parts[0], request.params)

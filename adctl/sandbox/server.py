@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any
 
-from adctl.sandbox.faults import Fault, Faults, false_answer
+from adctl.sandbox.faults import KINDS, Fault, Faults, false_answer
 from adctl.sandbox.messages import Exchange, Reply, Request, without_secrets
 from adctl.sandbox.world import World
 
@@ -96,13 +96,15 @@ class StandIn(ABC):
             return Reply.of({"error": f"{type(error).__name__}: {error}"}, status=400)
 
     def _control(self, method: str, action: str, body: dict[str, Any]) -> Any:
+        told: dict[str, Callable[[], Any]] = {
+            "log": self._told,
+            "truth": self._truth,
+            "faults": self.faults.summaries,
+            "kinds": lambda: KINDS,
+        }
         match (method, action):
-            case ("GET", "log"):
-                return [exchange.wire() for exchange in self.log]
-            case ("GET", "truth"):
-                return self._truth()
-            case ("GET", "faults"):
-                return self.faults.summaries()
+            case ("GET", what) if what in told:
+                return told[what]()
             case ("POST", "advance"):
                 return self._advance(body)
             case ("POST", "faults"):
@@ -112,6 +114,9 @@ class StandIn(ABC):
             case ("POST", "edit"):
                 return self.edit_by_person(body)
         raise ValueError(f"no such control: {method} {action}")
+
+    def _told(self) -> list[dict[str, Any]]:
+        return [exchange.wire() for exchange in self.log]
 
     def _truth(self) -> dict[str, Any]:
         """The world's time, what is true of each ad, and what has happened in all."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from adctl.sandbox import Sandbox
+from adctl.sandbox import FAULT_KINDS, Sandbox
 
 
 def control(base: str, action: str, body: dict[str, Any] | None = None) -> Any:
@@ -51,6 +51,13 @@ def test_faults_are_armed_counted_and_cleared_from_outside(sandbox: Sandbox) -> 
     assert statuses == [502, 502]
     assert counted == [{"id": 1, "kind": "html", "hits": 2, "left": None}]
     assert control(sandbox.meta_url, "faults") == []
+
+
+def test_the_kinds_of_faults_are_told(sandbox: Sandbox) -> None:
+    kinds = control(sandbox.hubspot_url, "kinds")
+
+    assert kinds == FAULT_KINDS
+    assert all(kinds.values())
 
 
 def test_the_log_tells_what_was_received_without_secrets(sandbox: Sandbox) -> None:

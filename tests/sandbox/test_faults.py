@@ -285,3 +285,47 @@ def test_half_a_request_of_a_killed_client_is_not_processed(sandbox: Sandbox) ->
         answer = client.recv(100)
 
     assert (answer, sandbox.meta_log, ad_set.daily_budget) == (b"", [], before)
+
+
+def test_a_batch_answers_each_call_by_itself_and_a_lost_one_with_null(sandbox: Sandbox, meta: FacebookAdsApi) -> None:
+    ad = sandbox.world.tree.ads[0]
+    calls = [
+        {"method": "GET", "relative_url": f"v26.0/{ad.id}?fields=name"},
+        {"method": "GET", "relative_url": "v26.0/404"},
+        {"method": "POST", "relative_url": f"v26.0/{ad.id}", "body": "status=PAUSED"},
+    ]
+
+    def send() -> list[dict[str, Any] | None]:
+        entries: list[dict[str, Any] | None] = meta.call("POST", (), params={"batch": json.dumps(calls)}).json()
+        return entries
+
+    whole = send()
+    sandbox.meta.faults.arm("batch_null", method="POST")
+    sandbox.meta.edit_by_person({"id": ad.id, "status": "ACTIVE"})
+    lost = send()
+
+    assert [entry and entry["code"] for entry in whole] == [200, 400, 200]
+    assert whole[0] is not None
+    assert json.loads(whole[0]["body"])["name"] == ad.name
+    assert lost[2] is None
+    assert ad.status == "PAUSED"
+
+
+def test_a_batch_read_may_fail_in_part(sandbox: Sandbox, hubspot: HubSpot) -> None:
+    first, second = sandbox.world.add_deals(2)
+    sandbox.hubspot.faults.arm("partial")
+    asked = {"properties": [], "propertiesWithHistory": [], "inputs": [{"id": str(one)} for one in (first, second)]}
+
+    answer = hubspot.crm.deals.batch_api.read(batch_read_input_simple_public_object_id=asked)
+
+    assert [row.id for row in answer.results] == [str(second)]
+    assert [(one.category, one.context["ids"]) for one in answer.errors] == [("INTERNAL_ERROR", [str(first)])]
+
+
+def test_a_deal_deleted_for_good_is_in_no_list_and_no_bin(sandbox: Sandbox, hubspot: HubSpot) -> None:
+    (erased,) = sandbox.world.add_deals(1)
+    sandbox.hubspot.edit_by_person({"erase": erased})
+
+    for archived in (False, True):
+        found = hubspot.crm.deals.basic_api.get_page(limit=100, archived=archived).results
+        assert str(erased) not in {row.id for row in found}

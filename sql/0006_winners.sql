@@ -56,3 +56,41 @@ create trigger winner_events_are_append_only before update or delete on winner_e
   for each row execute function refuse_rewriting();
 create trigger winner_events_are_never_truncated before truncate on winner_events
   for each statement execute function refuse_rewriting();
+
+-- Creatives that were taken in from elsewhere, with the record that proved them. Money is minor units.
+create table added_creatives (
+  account text not null references accounts,
+  content_hash bytea not null check (octet_length(content_hash) = 16),
+  impressions bigint not null check (impressions >= 0),
+  clicks bigint not null check (clicks >= 0),
+  spend bigint not null check (spend >= 0),
+  wins bigint not null check (wins >= 0),
+  value bigint not null check (value >= 0),
+  added_at timestamptz not null,
+  primary key (account, content_hash)
+);
+
+-- Words fitted on the account's own texts: an embedder's parameters, stored so that every host embeds alike.
+create table fitted_words (
+  account text not null references accounts,
+  digest text not null,
+  -- What the fit was made of.
+  texts bytea not null check (octet_length(texts) = 16),
+  vocabulary bytea not null,
+  vectors bytea not null,
+  common bytea not null,
+  fitted_at timestamptz not null,
+  primary key (account, digest)
+);
+
+-- Whether similar creatives tell anything of new ads here, as last judged; the engine listens only where they help.
+create table neighbour_evaluations (
+  account text not null references accounts,
+  outcome text not null check (outcome in ('leads', 'clicks')),
+  model_id text not null,
+  dims integer not null check (dims > 0),
+  helps boolean not null,
+  result jsonb not null,
+  evaluated_at timestamptz not null,
+  primary key (account, outcome)
+);

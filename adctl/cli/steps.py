@@ -250,15 +250,16 @@ def reconcile(job: Job) -> Report:
 
 
 def index_winners(job: Job) -> Report:
-    from adctl.cli.wiring import creative_embedder, winner_rule
+    from adctl.cli.wiring import embedder_of, winner_rule
     from adctl.commands.index_winners import run
 
     return run(
         job.engine,
         job.profile,
-        creative_embedder(),
+        embedder_of(job),
         winner_rule(job.account),
         index_directory=job.settings.data_dir / "winners",
+        lag_days=job.account.attribution_window_days,
         dry_run=job.dry_run,
     )
 

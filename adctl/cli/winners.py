@@ -1,14 +1,15 @@
-"""The commands about winners, for people: find similar creatives, list, count. They read and never write."""
+"""The commands about winners, for people: find, list, compare, evaluate, fit, add."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adctl.cli.options import Account, Config, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_reading
+from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
+from adctl.cli.running import Invocation, Job, perform_job, perform_reading
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ def similar(
 
     def work(job: Job) -> Report:
         query = _query(ad, text, file)
-        from adctl.cli.wiring import creative_embedder
+        from adctl.cli.wiring import embedder_of
         from adctl.commands.winners_similar import run
 
         return run(
             job.engine,
             job.profile,
-            creative_embedder(),
+            embedder_of(job),
             query,
             index_directory=job.settings.data_dir / "winners",
             k=k,
@@ -90,12 +91,136 @@ def stats(account: Account = None, as_json: Json = False, config: Config = None,
     """Say how many creatives are indexed, by which model, and whether the index file is right."""
 
     def work(job: Job) -> Report:
-        from adctl.cli.wiring import creative_embedder
+        from adctl.cli.wiring import embedder_of
         from adctl.commands.winners_stats import run
 
-        return run(job.engine, job.profile, creative_embedder(), index_directory=job.settings.data_dir / "winners")
+        return run(job.engine, job.profile, embedder_of(job), index_directory=job.settings.data_dir / "winners")
 
     perform_reading(Invocation(command="winners stats", as_json=as_json, config=config, verbose=verbose), account, work)
+
+
+@app.command("dna", epilog=examples("adctl winners dna", "adctl winners dna --by ctr --json"))
+def dna(
+    by: Annotated[str, typer.Option("--by", help="Compare roas or ctr.", metavar="roas|ctr")] = "roas",
+    account: Account = None,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Rank what creatives are made of by what it brought, winners beside losers, corrected for many looks."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.winners_dna import By, run
+
+        if by not in set(By):
+            raise UsageError(f"--by {by!r} is not known", fix=f"use {' or '.join(By)}")
+        return run(job.engine, job.profile, by=By(by))
+
+    perform_reading(Invocation(command="winners dna", as_json=as_json, config=config, verbose=verbose), account, work)
+
+
+@app.command("evaluate", epilog=examples("adctl winners evaluate", "adctl winners evaluate --dry-run --json"))
+def evaluate(
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Find out by the account's past whether similar creatives tell anything of new ads; bayes listens only then."""
+
+    def work(job: Job) -> Report:
+        from adctl.cli.wiring import embedder_of
+        from adctl.commands.winners_evaluate import run
+
+        return run(job.engine, job.profile, embedder_of(job), dry_run=job.dry_run)
+
+    perform_job(
+        Invocation(command="winners evaluate", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        work,
+    )
+
+
+@app.command("fit", epilog=examples("adctl winners fit --dry-run", "adctl winners fit"))
+def fit(
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Learn which words go together from the account's own texts (2,000 at least), for winners.embedder = own-words."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.winners_fit import run
+
+        return run(job.engine, job.profile, dry_run=job.dry_run)
+
+    perform_job(
+        Invocation(command="winners fit", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        work,
+    )
+
+
+@app.command(
+    "add",
+    epilog=examples(
+        "adctl winners add old.json --impressions 90000 --clicks 2100 --spend 1200.00 --wins 31 --value 9300.00",
+        "adctl winners add old.json --dry-run",
+    ),
+)
+def add(
+    file: Annotated[Path, typer.Argument(help="The creative: JSON with headline, body, format …", metavar="FILE")],
+    impressions: Annotated[int | None, typer.Option("--impressions", min=0, help="What its ads did elsewhere.")] = None,
+    clicks: Annotated[int, typer.Option("--clicks", min=0, help="Clicks.")] = 0,
+    spend: Annotated[str, typer.Option("--spend", help="Spend, in the account's currency.", metavar="AMOUNT")] = "0",
+    wins: Annotated[int, typer.Option("--wins", min=0, help="Deals won.")] = 0,
+    value: Annotated[str, typer.Option("--value", help="What the deals were worth.", metavar="AMOUNT")] = "0",
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Take in a creative that won elsewhere; it is refused unless its record proves a winner by this account's bar."""
+
+    def work(job: Job) -> Report:
+        from adctl.adapters.creative_file import read_creative
+        from adctl.cli.steps import index_winners
+        from adctl.cli.wiring import winner_rule
+        from adctl.commands.winners_add import Proof, run
+
+        proof = None
+        if impressions is not None:
+            spent, worth = _minor(spend, job.profile.currency), _minor(value, job.profile.currency)
+            proof = Proof(impressions=impressions, clicks=clicks, spend=spent, wins=wins, value=worth)
+        report = run(
+            job.engine,
+            job.profile,
+            read_creative(file),
+            proof,
+            winner_rule(job.account),
+            lag_days=job.account.attribution_window_days,
+            dry_run=job.dry_run,
+        )
+        return report if job.dry_run else replace(report, sections=(index_winners(job),))
+
+    perform_job(
+        Invocation(command="winners add", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
+        account,
+        work,
+    )
+
+
+def _minor(amount: str, currency: str) -> int:
+    from adctl.domain.money import to_minor
+
+    try:
+        return to_minor(amount, currency)
+    except ValueError as error:
+        raise UsageError(f"{amount!r} is no amount in {currency}: {error}", fix="write it like 1200.00") from error
 
 
 def _query(ad: str | None, text: str | None, file: Path | None) -> AdId | Creative:

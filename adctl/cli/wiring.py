@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from adctl.cli.running import Job
     from adctl.domain.changes import Approval
     from adctl.domain.embedding.creative_embedder import CreativeEmbedder
+    from adctl.domain.embedding.embedder import TextEmbedder
+    from adctl.domain.embedding.hashed_text import RarityTable
     from adctl.domain.guards.limits import Limits
     from adctl.domain.policies.protocol import Policy
     from adctl.domain.ports import AdsPlatform, Crm
     from adctl.domain.winners import WinnerRule
     from adctl.settings import AccountSettings, Secret
 
+# Of the hashed text where it stands beside the account's own words.
+_HASHED_DIMS = 384
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -173,6 +177,40 @@ def creative_embedder() -> CreativeEmbedder:
     return CreativeEmbedder(text=HashedTextEmbedder(rarity=rarity), rarity=rarity)
 
 
+def embedder_of(job: Job) -> CreativeEmbedder:
+    """The embedder that the account is configured with.
+
+    Raises ConfigurationError when its own words were never fitted, or its class is no embedder.
+    """
+    from adctl.domain.embedding.creative_embedder import CreativeEmbedder
+
+    named = job.account.winners.embedder
+    shipped = creative_embedder()
+    if named == "hashed":
+        return shipped
+    if named == "own-words":
+        return CreativeEmbedder(text=_own_words(job, shipped.rarity), rarity=shipped.rarity)
+    from adctl.adapters.own_embedder import load_text_embedder
+
+    text = load_text_embedder(named, job.account.winners.embedder_directory)
+    return CreativeEmbedder(text=text, rarity=shipped.rarity)
+
+
+def _own_words(job: Job, rarity: RarityTable) -> TextEmbedder:
+    from adctl.adapters.db import transaction
+    from adctl.adapters.store import fitted_words
+    from adctl.domain.embedding.hashed_text import HashedTextEmbedder
+    from adctl.domain.embedding.own_words import OwnWordsEmbedder
+
+    with transaction(job.engine, read_only=True) as connection:
+        fitted = fitted_words.newest(connection, job.profile.account)
+    if fitted is None:
+        raise ConfigurationError(
+            f"accounts.{job.account.name}.winners.embedder: own-words were never fitted", fix="run adctl winners fit"
+        )
+    return OwnWordsEmbedder(hashed=HashedTextEmbedder(rarity=rarity, dims=_HASHED_DIMS), words=fitted)
+
+
 def winner_rule(account: AccountSettings) -> WinnerRule:
     """The account's bar for winners. Raises ConfigurationError for one that nothing or everything would pass."""
     from adctl.domain.winners import WinnerRule
@@ -181,7 +219,7 @@ def winner_rule(account: AccountSettings) -> WinnerRule:
     try:
         return WinnerRule(
             target_roas=float(configured.target_roas),
-            target_cost_per_win=0,
+            target_cost_per_win=configured.target_cost_per_win,
             minimum_spend=configured.min_spend,
             qualify_at=float(configured.min_probability),
             demote_below=float(configured.demote_probability),

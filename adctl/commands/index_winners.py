@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, deals, embeddings, history, revenue, winners
+from adctl.adapters.store import accounts, added_creatives, embeddings, winner_figures, winners
 from adctl.adapters.store.embeddings import Content
 from adctl.adapters.winner_index import build_index, index_path, read_index, write_index
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.creatives import creative_attributes, creative_text
-from adctl.domain.deals import Outcome
 from adctl.domain.embedding.embedder import Embedder
 from adctl.domain.embedding.index_stamp import IndexFault, IndexProblem, index_stamp
-from adctl.domain.ids import AdId
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.domain.revenue import revenue_book
-from adctl.domain.winner_plan import AdFigures, Judged, account_prior, judge_contents, pooled_records, retired
+from adctl.domain.winner_plan import Judged, account_prior, judge_contents, pooled_records, retired, stranger_prior
 from adctl.domain.winners import WinnerRule, WinnerState
-
-# A win is tied to a click of the last seven days unless the account says otherwise; younger spend is not judged yet.
-ATTRIBUTION_LAG_DAYS = 7
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,7 +55,7 @@ def run(
     rule: WinnerRule,
     *,
     index_directory: Path,
-    lag_days: int = ATTRIBUTION_LAG_DAYS,
+    lag_days: int = winner_figures.ATTRIBUTION_LAG_DAYS,
     dry_run: bool = False,
 ) -> Report:
     """Embeds what the model lacks, moves winners in and out, and writes the index file when it differs.
@@ -98,12 +91,15 @@ def _plan(
     shown = {content: entry for content, entry in found.items() if _shows_something(entry)}
     known = embeddings.embedded(connection, profile.account, embedder.model_id)
     have = frozenset(known.values())
-    figures, win_values = _figures(connection, profile, now, lag_days)
+    figures, win_values = winner_figures.mature(connection, profile, now, lag_days)
+    added = added_creatives.figures(connection, profile.account)
     content_of = {ad_id: content for content, entry in shown.items() for ad_id in entry.ad_ids}
+    content_of |= {figure.ad_id: content for content, figure in added.items()}
     previous = winners.states(connection, profile.account)
-    judged = judge_contents(
-        rule, pooled_records(figures, content_of, shown, rule), account_prior(figures, win_values), previous
-    )
+    records = pooled_records((*figures, *added.values()), content_of, shown, rule)
+    # What was added happened elsewhere and tells nothing of this account's usual return, unless that is all there is.
+    prior = account_prior(figures, win_values) or stranger_prior(records.values(), rule.target_roas)
+    judged = judge_contents(rule, records, prior, previous)
     return _Plan(
         now=now,
         contents=shown,
@@ -117,42 +113,6 @@ def _plan(
 
 def _shows_something(content: Content) -> bool:
     return bool(creative_text(content.creative) or creative_attributes(content.creative))
-
-
-def _figures(
-    connection: Connection, profile: AccountProfile, now: datetime, lag_days: int
-) -> tuple[tuple[AdFigures, ...], list[int]]:
-    """What each ad did and brought up to the last judged day, and the worth of each win."""
-    zone = ZoneInfo(profile.timezone)
-    last_day = now.astimezone(zone).date() - timedelta(days=lag_days)
-    lead_before = datetime.combine(last_day + timedelta(days=1), time(), zone)
-    figures = {f.ad_id: f for f in winners.ad_figures(connection, profile.account, until=last_day)}
-    win_values: list[int] = []
-    for ad_id, value, won in _yields(connection, profile, now, lead_before):
-        before = figures.get(ad_id, AdFigures(ad_id=ad_id))
-        figures[ad_id] = replace(before, wins=before.wins + won, value=before.value + value)
-        win_values += [value] * won
-    return tuple(figures.values()), win_values
-
-
-def _yields(
-    connection: Connection, profile: AccountProfile, now: datetime, lead_before: datetime
-) -> list[tuple[AdId, int, bool]]:
-    """Ad, synthetic revenue, and whether it is a win, of everything credited.
-
-    A value that a bulk file reports stands instead of the ad's deals, and as one win: how many it was is not known.
-    """
-    reported = history.reported_values(connection, profile.account)
-    credited = winners.credited_deals(connection, profile.account, until=lead_before)
-    live = {d.deal_id: d for d in deals.live(connection, profile.account) if d.deal_id in credited}
-    values = revenue.stage_values(connection, profile.account)
-    lines = [(ad_id, value, value > 0) for ad_id, value in sorted(reported.items())]
-    for entry in revenue_book(live.values(), values, at=now, currency=profile.currency).revenues:
-        ad_id, deal = credited[entry.deal_id], live[entry.deal_id]
-        stage = values.at(deal.pipeline, deal.stage, now)
-        if ad_id not in reported:
-            lines.append((ad_id, entry.value, stage is not None and stage.outcome is Outcome.WON))
-    return lines
 
 
 def _refresh(engine: Engine, profile: AccountProfile, embedder: Embedder, directory: Path) -> IndexProblem | None:

@@ -82,6 +82,20 @@ def account_prior(figures: Sequence[AdFigures], win_values: Sequence[int]) -> Ro
     )
 
 
+def stranger_prior(records: Iterable[CreativeRecord], target_roas: float) -> RoasPrior | None:
+    """Where an account has won nothing yet: one win at the target's cost, worth what the records' wins were worth.
+
+    None when no record has a win; then nothing is known at all.
+    """
+    known = [record for record in records if record.wins > 0 and record.value > 0]
+    if not known:
+        return None
+    worth = sum(record.value for record in known) / sum(record.wins for record in known)
+    return RoasPrior(
+        wins=1.0, spend=worth / target_roas, win_value=worth, value_weight=_PRIOR_VALUE_WEIGHT, value_variation=0.0
+    )
+
+
 def _likeliest_weight(figures: Sequence[AdFigures], rate: float) -> float:
     spent = [f for f in figures if f.spend]
     wins = np.array([f.wins for f in spent])[:, np.newaxis]

@@ -226,6 +226,20 @@ class WinnersSettings:
     )
     min_impressions: Annotated[int, whole("Impressions before a creative is judged.", 0, 1_000_000_000)] = 1000
     min_spend: Annotated[int, money("Spend before a creative is judged.", preset="50")]
+    target_cost_per_win: Annotated[
+        int, money("What a win may cost; three times that must be spent before a creative wins.", preset="0")
+    ]
+    embedder: Annotated[
+        str,
+        text(
+            "How creatives are compared: hashed (ships with adctl), own-words (after adctl winners fit), module:Class.",
+            pattern=r"hashed|own-words|[A-Za-z_][\w.]*:[A-Za-z_]\w*",
+            wants='write "hashed", "own-words" or "module:Class"',
+        ),
+    ] = "hashed"
+    embedder_directory: Annotated[
+        Path | None, path("The local model that a module:Class is made with.", example='"models/mini"')
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ class Shown:
     spend: int = 100_00
     wins: int = 1
     day: date = LONG_AGO
+    campaign: str = "k1"
+    clicks: int = 50
 
 
 def creative(number: str, headline: str, **fields: str) -> Creative:
@@ -81,7 +83,7 @@ def _ad(shown: Shown) -> Ad:
     return Ad(
         ad_id=AdId(shown.ad_id),
         ad_set_id=AdSetId("s1"),
-        campaign_id=CampaignId("k1"),
+        campaign_id=CampaignId(shown.campaign),
         name=f"Ad {shown.ad_id}",
         status="ACTIVE",
         effective_status="ACTIVE",
@@ -94,11 +96,11 @@ def insight_of(shown: Shown) -> Insight:
     return Insight(
         ad_id=AdId(shown.ad_id),
         ad_set_id=AdSetId("s1"),
-        campaign_id=CampaignId("k1"),
+        campaign_id=CampaignId(shown.campaign),
         first_day=shown.day,
         day=shown.day,
         impressions=5000,
-        clicks=50,
+        clicks=shown.clicks,
         link_clicks=40,
         spend=shown.spend,
         leads=0,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from sqlalchemy import Connection, text
 
-from adctl.adapters.store import accounts, deals, entities, fatigue, revenue
+from adctl.adapters.store import accounts, deals, entities, fatigue, neighbours, revenue
 from adctl.adapters.store.daily_rows import DailyRows, daily_rows, first_days_ago
 from adctl.adapters.store.deal_columns import DealColumns, crm_stages, deal_columns, stages_moved_to
 from adctl.adapters.store.packed import NEVER, days_before
@@ -100,7 +100,8 @@ def account_history(
         stages=funnel.stages,
         deal_entered=funnel.entered,
         deal_lost=funnel.lost,
-        fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day),
+        fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day, known_at),
+        kin=neighbours.kin(connection, profile.account, ads.ad_ids, day, known_at),
     )
     return AccountHistory(owned=owned, ads=ads, history=history, unvalued=unvalued)
 

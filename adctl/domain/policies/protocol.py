@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adctl.domain.fatigue import Fatigue
+from adctl.domain.neighbours import Kin
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -43,6 +44,7 @@ class AdHistory:
     days before the end of `day` the deal first reached that stage or a later one, NaN where it never did;
     `deal_lost` (k,) the same for being marked lost.
     `fatigue` tells which ads wear out by their click rate and frequency; None where nobody looked.
+    `kin` is what similar, older ads say of each ad's leads and clicks; None where that does not help.
     """
 
     account: str
@@ -68,6 +70,7 @@ class AdHistory:
     deal_entered: Floats = field(default_factory=lambda: np.empty((0, 0)))
     deal_lost: Floats = field(default_factory=lambda: np.empty(0))
     fatigue: Fatigue | None = None
+    kin: Kin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

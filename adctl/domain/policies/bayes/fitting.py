@@ -18,7 +18,7 @@ from adctl.domain.policies.bayes.exposure import (
     wear_of,
 )
 from adctl.domain.policies.bayes.funnel import Funnel, funnel_of
-from adctl.domain.policies.bayes.leads import LeadModel, Leads, click_yield, fit_leads, lead_posterior
+from adctl.domain.policies.bayes.leads import LeadModel, Leads, Neighbours, click_yield, fit_leads, lead_posterior
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.posterior import Posterior, posterior
 from adctl.domain.policies.bayes.rows import Rows, Sums, rows_of, sums_of
@@ -140,7 +140,13 @@ def _fit(
 
 def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: Tallies, fitted: Fitted) -> View:
     leads = lead_posterior(
-        fitted.leads, told.leads, told.exposure, told.clicks, history.campaign, parameters.campaign_leads
+        fitted.leads,
+        told.leads,
+        told.exposure,
+        told.clicks,
+        history.campaign,
+        parameters.campaign_leads,
+        _neighbours(history, told),
     )
     stages = stage_posterior(fitted.stages, tallies, told.clicks)
     values = value_posterior(fitted.values, told.won)
@@ -169,6 +175,12 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
             leads.common_variance + stages.common_variance + values.common_variance,
         ),
     )
+
+
+def _neighbours(history: AdHistory, told: Told) -> Neighbours | None:
+    if history.kin is None:
+        return None
+    return Neighbours(leads=history.kin.leads, clicks=click_yield(told.sums.clicks, told.exposure, history.kin.clicks))
 
 
 def next_sd(view: View, cycle_days: float) -> Floats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
+from adctl.domain.neighbours import Counts
 from adctl.domain.policies.bayes.special import log_gamma_moments
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
@@ -49,15 +50,21 @@ class Leads:
     campaign: Floats
     clicks: Floats
     own: Floats
+    neighbours: Floats
     shape: Floats
 
 
-def click_yield(clicks: Floats, exposure: Floats) -> Floats:
-    """Log of clicks per effective unit of spend (click rate over price) relative to the account's, shrunk to 0."""
+def click_yield(clicks: Floats, exposure: Floats, kin: Counts | None = None) -> Floats:
+    """Log of clicks per effective unit of spend (click rate over price) relative to the account's, shrunk to 0.
+
+    What similar, older ads say of an ad's clicks (`kin`) counts beside its own.
+    """
     total = exposure.sum()
     if total <= 0 or clicks.sum() <= 0:
         return np.zeros(len(clicks))
     usual = float(clicks.sum() / total)
+    if kin is not None:
+        return np.log((clicks + kin.events + _SURE_CLICKS) / (exposure * usual + kin.expected + _SURE_CLICKS))
     return np.log((clicks + _SURE_CLICKS) / (exposure * usual + _SURE_CLICKS))
 
 
@@ -88,32 +95,64 @@ def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, s
 
 
 def lead_posterior(
-    model: LeadModel, leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, sure_leads: float
+    model: LeadModel,
+    leads: Floats,
+    exposure: Floats,
+    clicks: Floats,
+    campaign: Ints,
+    sure_leads: float,
+    kin: Neighbours | None = None,
 ) -> Leads:
-    """Each ad's Gamma posterior; the campaign's factor counts an ad as much as it says about the others."""
+    """Each ad's Gamma posterior; the campaign's factor counts an ad as much as it says about the others.
+
+    What neighbours say stands beside the prior as leads that came and leads that the account would have expected; their
+    part of the mean is what it gains by them, and fades as the ad's own leads come.
+    """
     lifted = model.elasticity * clicks
     expected = exposure * np.exp(model.log_rate + lifted)
     factor, uncertain = _campaigns(leads, expected, campaign, model.shape, sure_leads)
     log_factor = np.log(factor)[campaign]
     expected *= factor[campaign]
-    shape = model.shape + leads
-    digamma, trigamma = log_gamma_moments(shape)
-    # What the ad's own count adds to its prior mean: posterior mean of its Gamma factor of mean 1.
-    own = digamma - np.log(model.shape + expected)
-    pull = model.shape / (model.shape + expected)
+    own, shape, pull = _own(model.shape, leads, expected)
+    neighbours = np.zeros(len(leads))
+    if kin is not None:
+        more = model.elasticity * (kin.clicks - clicks)
+        expected = expected * np.exp(more)
+        # Counted in the account's usual rate, which the campaign and the clicks have moved.
+        beside = Counts(events=kin.leads.events, expected=kin.leads.expected * np.exp(log_factor + lifted + more))
+        informed, shape, pull = _own(model.shape, leads, expected, beside)
+        neighbours = informed - own + more
+        clicks = kin.clicks
     prior_variance = uncertain[campaign] + model.elasticity_variance * clicks**2
     return Leads(
         count=leads,
         exposure=exposure,
-        mean=model.log_rate + log_factor + lifted + own,
-        own_variance=trigamma + pull**2 * prior_variance,
+        mean=model.log_rate + log_factor + lifted + own + neighbours,
+        own_variance=log_gamma_moments(shape)[1] + pull**2 * prior_variance,
         common_variance=model.log_rate_variance,
         account=model.log_rate,
         campaign=log_factor,
         clicks=lifted,
         own=own,
+        neighbours=neighbours,
         shape=shape,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """What similar, older ads say: leads beside the prior, and the log click yield with their clicks counted in."""
+
+    leads: Counts
+    clicks: Floats
+
+
+def _own(prior: float, leads: Floats, expected: Floats, beside: Counts | None = None) -> tuple[Floats, Floats, Floats]:
+    """What an ad's own count adds to its prior mean (the log mean of its Gamma factor), the shape, the prior's pull."""
+    shape, rate = prior + leads, prior + expected
+    if beside is not None:
+        shape, rate = shape + beside.events, rate + beside.expected
+    return log_gamma_moments(shape)[0] - np.log(rate), shape, prior / rate
 
 
 def _rate(y: Floats, e: Floats, shape: float) -> tuple[float, float]:

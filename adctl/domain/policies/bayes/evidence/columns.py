@@ -42,7 +42,8 @@ def evidence_columns(
         "flips_at_roas": judgement.flips_at,
         "marginal_roas": shares.level,
         **(history.fatigue.evidence() if history.fatigue else {}),
-        **ledger_columns(view),
+        **_kin(history),
+        **ledger_columns(view, with_kin=history.kin is not None),
     }
 
 
@@ -64,6 +65,13 @@ def _seen(history: AdHistory, view: View, money: float) -> dict[str, Column]:
         columns[f"passed_{step}"] = tallies.progressed[:, place]
         columns[f"waiting_{step}"] = tallies.waiting[:, place]
     return columns
+
+
+def _kin(history: AdHistory) -> dict[str, Column]:
+    """Pseudo-counts of similar ads, whatever their weight makes of them."""
+    if history.kin is None:
+        return {}
+    return {"kin_leads": history.kin.leads.events, "kin_usual": history.kin.leads.expected}
 
 
 def _expected(view: View) -> dict[str, Column]:

@@ -16,6 +16,7 @@ _LABELS = {
     "campaign": "the campaign beside the account",
     "clicks": "clicks for the money, times what clicks are worth here",
     "own_leads": "the ad's own leads",
+    "neighbours": "what similar, older ads of other campaigns brought",
     "value": "value of a won deal",
     "wear": "wear by what was spent",
     "saturation": "saturation at today's budget",
@@ -33,7 +34,7 @@ class LedgerLine:
     evidence: str
 
 
-def ledger_columns(view: View) -> dict[str, Floats]:
+def ledger_columns(view: View, *, with_kin: bool = False) -> dict[str, Floats]:
     """The terms of all ads as evidence columns; together they sum to log `roas`."""
     n = len(view.wear)
     columns = {
@@ -42,6 +43,8 @@ def ledger_columns(view: View) -> dict[str, Floats]:
         "clicks": view.leads.clicks,
         "own_leads": view.leads.own,
     }
+    if with_kin:
+        columns["neighbours"] = view.leads.neighbours
     for place, step in enumerate(view.fitted.steps):
         columns[_STEP + step] = view.stages.mean[:, place]
     columns |= {"value": view.values.mean, "wear": view.wear, "saturation": view.saturation}
@@ -71,6 +74,8 @@ def _said(key: str, evidence: Evidence) -> str:
     match name:
         case "own_leads":
             return f"{evidence.get('deals')} leads where {evidence.get('leads_usual')} would be usual"
+        case "neighbours":
+            return f"{evidence.get('kin_leads')} leads where {evidence.get('kin_usual')} would be usual"
         case "clicks":
             return f"{evidence.get('clicks')} clicks, elasticity {evidence.get('elasticity')}"
         case "value":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -79,7 +79,7 @@ def themed(ads: int = 240, *, told: bool = True) -> list[Shown]:
     return found
 
 
-def rows(report: Report, key: str) -> tuple[Mapping[str, Cell], ...]:
+def rows(report: Report, key: str) -> Sequence[Mapping[str, Cell]]:
     return table(report, key).rows
 
 

@@ -157,18 +157,27 @@ def store(
     )
 
 
-def kin(connection: Connection, account: Account, ads: Sequence[AdId], day: date) -> Kin | None:
+_HELPING = text(
+    """
+    select outcome, model_id, dims, result from neighbour_evaluations
+    where account = :account and helps and (cast(:known_at as timestamptz) is null or evaluated_at <= :known_at)
+    order by outcome
+    """
+)
+
+
+def kin(
+    connection: Connection, account: Account, ads: Sequence[str], day: date, known_at: datetime | None = None
+) -> Kin | None:
     """What neighbours say of each of `ads` on `day`, by the outcomes where they were found to help; None without any.
 
-    Only ads of the last four weeks are spoken for: what is older speaks for itself.
+    Only ads of the last four weeks are spoken for: what is older speaks for itself. With `known_at`, by verdicts that
+    stood at that time; the figures of the older ads are those of now, complete since a week.
     """
-    rows = connection.execute(
-        text("select outcome, model_id, dims, result from neighbour_evaluations where account = :account and helps"),
-        {"account": account},
-    ).all()
+    rows = connection.execute(_HELPING, {"account": account, "known_at": known_at}).all()
     if not rows or not ads:
         return None
-    place = {ad_id: at for at, ad_id in enumerate(ads)}
+    place = {AdId(ad_id): at for at, ad_id in enumerate(ads)}
     found = {outcome: no_counts(len(ads)) for outcome in Outcome}
     for row in rows:
         known = embedded_ads(connection, account, row.model_id, row.dims, day)

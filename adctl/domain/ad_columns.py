@@ -44,3 +44,12 @@ class AdColumns:
     def owner(self, owned: Ownership) -> Ints:
         """Each ad's owner of a budget as an index of the ownership's, -1 for none."""
         return np.array([owned.owner_of.get(one, -1) for one in self.ad_set_ids], dtype=np.int64)[self.ad_set]
+
+    def shared(self, owned: Ownership, running: Flags) -> Flags:
+        """Which running ads are fed from a budget that feeds another running ad, too."""
+        owner = self.owner(owned)
+        fed = running & (owner >= 0)
+        members = np.bincount(owner[fed], minlength=len(owned.owners))
+        shared = np.zeros(len(self), dtype=np.bool_)
+        shared[fed] = members[owner[fed]] > 1
+        return shared

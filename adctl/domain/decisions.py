@@ -32,6 +32,8 @@ from adctl.domain.policies.protocol import (
 
 PAUSED = "PAUSED"
 _KILL = VERDICTS.index(Verdict.KILL)
+# An ad that is cut has no money to speak of left, or cannot be given less beside those that share its budget.
+_PAUSING = (_KILL, VERDICTS.index(Verdict.CUT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ class AdDecisions(Sequence[Decision]):
             yield UUID(bytes=one.digest())
 
     def target(self, ad: int) -> str:
-        return PAUSED if self.verdicts.verdict[ad] == _KILL else self.ads.status[ad]
+        return PAUSED if self.verdicts.verdict[ad] in _PAUSING else self.ads.status[ad]
 
     @property
     def evidence(self) -> dict[str, EvidenceColumn]:
@@ -203,7 +205,7 @@ class _Shares:
 
     verdicts: VerdictColumns
     ads: Ints
-    killed: Ints
+    paused: Ints
     before: Ints
     after: Ints
     confidence: Floats
@@ -217,8 +219,7 @@ def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shar
     owner, owners = ads.owner(owned), len(owned.owners)
     fed = np.flatnonzero((owner >= 0) & (verdicts.current_budget > 0))
     owner, before = owner[fed], verdicts.current_budget[fed]
-    killed = verdicts.verdict[fed] == _KILL
-    after = np.where(killed, 0, verdicts.budget[fed])
+    after = np.where(verdicts.verdict[fed] == _KILL, 0, verdicts.budget[fed])
 
     def total(values: Ints | Floats | Flags) -> Floats:
         return np.asarray(np.bincount(owner, weights=values, minlength=owners), dtype=np.float64)
@@ -230,7 +231,7 @@ def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shar
     return _Shares(
         verdicts=verdicts,
         ads=np.bincount(owner, minlength=owners),
-        killed=whole(killed),
+        paused=whole(np.isin(verdicts.verdict[fed], _PAUSING)),
         before=shared,
         after=whole(after),
         # The mean over the owner's money: what a hundred rests on matters a hundred times what one rests on.
@@ -261,10 +262,10 @@ def _first(owner: Ints, key: Ints, fed: Ints, owners: int) -> Ints:
 
 
 def _budget(maker: Maker, owner: Owner, shares: _Shares, place: int) -> Decision:
-    ads, killed, before = int(shares.ads[place]), int(shares.killed[place]), int(shares.before[place])
+    ads, paused, before = int(shares.ads[place]), int(shares.paused[place]), int(shares.before[place])
     if ads and before != owner.daily_budget:
         raise ValueError(f"{owner.kind} {owner.entity_id}: shares of {before} in a budget of {owner.daily_budget}")
-    target = int(shares.after[place]) if ads > killed else owner.daily_budget
+    target = int(shares.after[place]) if ads > paused else owner.daily_budget
     return Decision(
         decision_id=maker.decision_id(owner.kind, owner.entity_id, Field.DAILY_BUDGET),
         account=maker.account,
@@ -281,7 +282,7 @@ def _budget(maker: Maker, owner: Owner, shares: _Shares, place: int) -> Decision
         reason=_budget_reason(maker, owner.daily_budget, target, shares, place),
         evidence={
             "ads": ads,
-            "ads_to_be_paused": killed,
+            "ads_to_be_paused": paused,
             "shares_before": before,
             "shares_after": int(shares.after[place]),
             "spend": int(shares.spend[place]),
@@ -301,15 +302,15 @@ def _direction(current: int, target: int) -> Verdict:
 
 def _budget_reason(maker: Maker, current: int, target: int, shares: _Shares, place: int) -> str:
     """The sentence that names the ad whose share moved most."""
-    ads, killed = int(shares.ads[place]), int(shares.killed[place])
-    alive = ads - killed
+    ads, paused = int(shares.ads[place]), int(shares.paused[place])
+    alive = ads - paused
     if not ads:
         return "no active ads"
     if not alive:
         return f"all {ads} active ads are to be paused; the budget stops with them"
     count = f"{alive} active ad{'s' if alive > 1 else ''}"
-    if killed:
-        count += f", {killed} to be paused"
+    if paused:
+        count += f", {paused} to be paused"
     if target == current:
         return f"{count}: the shares sum to what the budget is"
     most = shares.verdicts[int((shares.most_up if target > current else shares.most_down)[place])]

@@ -155,7 +155,7 @@ def test_sketch_defect_an_unknown_budget_is_not_taken_for_100() -> None:
     ]
 
 
-def test_only_a_kill_pauses_an_ad() -> None:
+def test_only_a_kill_or_a_cut_pauses_an_ad() -> None:
     owned = ownership([a_campaign()], [an_ad_set(daily=1_000)])
     verdicts = [Verdict.KEEP, Verdict.SCALE, Verdict.CUT, Verdict.WAIT, Verdict.KILL]
     ads = [an_ad(verdict.value) for verdict in verdicts]
@@ -165,7 +165,7 @@ def test_only_a_kill_pauses_an_ad() -> None:
     assert [(row.entity_id, row.current, row.target) for row in statuses(decided)] == [
         ("keep", "ACTIVE", "ACTIVE"),
         ("scale", "ACTIVE", "ACTIVE"),
-        ("cut", "ACTIVE", "ACTIVE"),
+        ("cut", "ACTIVE", "PAUSED"),
         ("wait", "ACTIVE", "ACTIVE"),
         ("kill", "ACTIVE", "PAUSED"),
     ]

@@ -100,6 +100,7 @@ def account_history(
         stages=funnel.stages,
         deal_entered=funnel.entered,
         deal_lost=funnel.lost,
+        shared=ads.shared(owned, running),
         fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day, known_at),
         kin=neighbours.kin(connection, profile.account, ads.ad_ids, day, known_at),
     )

@@ -43,6 +43,8 @@ class AdHistory:
     Funnel (S stages): `stages` names them in the CRM's order, the last one is won. `deal_entered` (k, S) is how many
     days before the end of `day` the deal first reached that stage or a later one, NaN where it never did;
     `deal_lost` (k,) the same for being marked lost.
+    `shared` (n) says which ads have a budget's owner in common with other active ads: only a pause takes money from
+    such an ad alone; shape 0 where nobody shares.
     `fatigue` tells which ads wear out by their click rate and frequency; None where nobody looked.
     `kin` is what similar, older ads say of each ad's leads and clicks; None where that does not help.
     """
@@ -69,6 +71,7 @@ class AdHistory:
     stages: tuple[str, ...] = ()
     deal_entered: Floats = field(default_factory=lambda: np.empty((0, 0)))
     deal_lost: Floats = field(default_factory=lambda: np.empty(0))
+    shared: Flags = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     fatigue: Fatigue | None = None
     kin: Kin | None = None
 

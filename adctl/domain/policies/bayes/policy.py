@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -57,9 +57,14 @@ class BayesPolicy(BayesParameters):
         room = self._room(view)
         shares = share_out(history, self, self._seed, view.posterior, room, killed)
         minimum = int(np.ceil(self.platform_minimum * history.minor_per_major))
-        judgement = judge(view.posterior, standing, self, killed, history.budget, shares.budget, minimum)
         moved = rightly_moved(view.posterior, room, history.budget, shares, history.minor_per_major)
-        columns = evidence_columns(history, view, judgement, shares, self, standing.next_sd)
+        standing = replace(standing, starved=standing.starved | self._held_up(history, moved))
+        judgement = judge(view.posterior, standing, self, killed, history.budget, shares.budget, minimum)
+        columns = {
+            **evidence_columns(history, view, judgement, shares, self, standing.next_sd),
+            "p_moves_right": moved,
+            "shares_its_budget": history.shared if len(history.shared) else False,
+        }
 
         def sentence(ad: int) -> str:
             return reason(history, self, verdicts.evidence_of(ad), ad, VERDICTS[int(judgement.verdict[ad])])
@@ -107,6 +112,13 @@ class BayesPolicy(BayesParameters):
             budget=view.told.budget,
             next_sd=next_sd(view, self.cycle_days),
         )
+
+    def _held_up(self, history: AdHistory, moved: Floats) -> Flags:
+        """Ads that surely should have less, but share their owner's budget: the platform, not we, splits that, and to
+        lower it would starve their siblings."""
+        if not len(history.shared):
+            return np.zeros(len(moved), dtype=np.bool_)
+        return np.asarray(history.shared & (moved >= self.kill_certainty), dtype=np.bool_)
 
     def _refused(self, view: View) -> Flags:
         """Ads that the e-process does not let be killed; none while the gate is off."""

@@ -22,6 +22,9 @@ def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, 
             return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
         case Verdict.SCALE:
             return f"P(ROAS > {parameters.scale_roas:g}) = {scale:.3f} and its budget binds; {said}"
+        case Verdict.CUT if evidence.get("shares_its_budget"):
+            moves = _number(evidence, "p_moves_right")
+            return f"P(its money earns more elsewhere) = {moves:.3f}, and its budget feeds other ads; {said}"
         case Verdict.CUT:
             minimum = f"{parameters.platform_minimum:g} a day for {parameters.cut_days} days"
             return f"its share has stayed below {minimum}; {said}"

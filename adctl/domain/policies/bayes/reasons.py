@@ -22,17 +22,20 @@ def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, 
             return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
         case Verdict.SCALE:
             return f"P(ROAS > {parameters.scale_roas:g}) = {scale:.3f} and its budget binds; {said}"
-        case Verdict.CUT if evidence.get("shares_its_budget"):
-            moves = _number(evidence, "p_moves_right")
-            return f"P(its money earns more elsewhere) = {moves:.3f}, and its budget feeds other ads; {said}"
         case Verdict.CUT:
-            minimum = f"{parameters.platform_minimum:g} a day for {parameters.cut_days} days"
-            return f"its share has stayed below {minimum}; {said}"
+            return f"{_cut(parameters, evidence)}; {said}"
         case Verdict.WAIT:
             costs, buys = (show(round(_number(evidence, f"waiting_{w}")), history.currency) for w in ("costs", "buys"))
             return f"waiting {parameters.cycle_days:g} d costs {costs} and buys {buys}; {said}"
         case Verdict.KEEP:
             return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
+
+
+def _cut(parameters: BayesParameters, evidence: Evidence) -> str:
+    if evidence.get("shares_its_budget"):
+        moves = _number(evidence, "p_moves_right")
+        return f"P(its money earns more elsewhere) = {moves:.3f}, and its budget feeds other ads"
+    return f"its share has stayed below {parameters.platform_minimum:g} a day for {parameters.cut_days} days"
 
 
 def _zone(history: AdHistory, parameters: BayesParameters, evidence: Evidence, ad: int) -> str:

@@ -18,8 +18,9 @@ _CODE = {verdict: code for code, verdict in enumerate(VERDICTS)}
 class Standing:
     """What, beside the posterior, a verdict rests on; shape n. Money is major units a day.
 
-    `protected` ads are in the ignorance zone; `starved` ones have spent less than the platform's minimum for days,
-    or should and cannot, for their budget feeds others; `next_sd` is the posterior's spread expected after one more cycle at today's budget.
+    `protected` ads are in the ignorance zone; `starved` ones have spent less than the platform's minimum for days, or
+    should and cannot, for their budget feeds others; `next_sd` is the posterior's spread expected after one more cycle
+    at today's budget.
     """
 
     active: Flags

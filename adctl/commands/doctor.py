@@ -187,13 +187,29 @@ def meta(profile: AccountProfile, platform: AdsPlatform) -> Iterator[Check]:
         yield crit(subject, "; ".join(differing), f"correct accounts.{profile.account} in adctl.toml")
     else:
         yield ok(subject, f"{profile.meta_ad_account} answers: {found.name}, {found.currency}, {found.timezone}")
+    yield from _meta_rights(f"{profile.account}: Meta's permissions", platform.permissions())
+
+
+def _meta_rights(subject: str, granted: frozenset[str]) -> Iterator[Check]:
+    """Nothing where Meta does not tell; the right to change ads includes the right to read them."""
+    if "ads_management" in granted:
+        yield ok(subject, "ads_management")
+    elif "ads_read" in granted:
+        yield warn(
+            subject, "ads_read alone: no change can be sent", "grant the token ads_management on this ad account"
+        )
+    elif granted:
+        told = f"neither ads_read nor ads_management among {', '.join(sorted(granted))}"
+        yield crit(subject, told, "grant the token ads_read and ads_management on this ad account")
 
 
 def hubspot(profile: AccountProfile, crm: Crm) -> Iterator[Check]:
-    """Reached and the token accepted, shown by reading the pipelines."""
+    """Reached and the token accepted, shown by reading the pipelines and one of each thing that a sync reads."""
     stages = crm.stages()
     pipelines = {stage.pipeline for stage in stages}
     yield ok(f"{profile.account}: HubSpot", f"answers: {len(stages)} stages in {len(pipelines)} pipelines")
+    crm.try_reading()
+    yield ok(f"{profile.account}: HubSpot's scopes", "deals, their contacts and what ties them can be read")
 
 
 def _report(checks: Sequence[Check]) -> Report:

@@ -88,6 +88,9 @@ class MetaServer(StandIn):
             return self._post(request, parts)
         if parts == [""]:
             return self._by_ids(request)
+        if parts == ["me", "permissions"]:
+            granted = ("ads_management", "ads_read", "business_management")
+            return page(request, granted, lambda name: {"permission": name, "status": "granted"}, self.url)
         if parts == ["me"]:
             return {"id": "122100000000001", "name": "Sandbox system user"}
         return self._get_node(request, parts[0]) if len(parts) == 1 else self._get_edge(request, *parts)

@@ -114,9 +114,9 @@ def meta_checks(sandbox: Sandbox, profile: AccountProfile) -> list[Check]:
 
 def test_meta_must_count_money_and_days_as_configured(sandbox: Sandbox) -> None:
     fitting = replace(MAIN, currency="EUR", timezone="Europe/Berlin")
-    (well,) = meta_checks(sandbox, fitting)
-    (other,) = meta_checks(sandbox, replace(fitting, currency="USD", timezone="UTC"))
-    assert well.grade is Grade.OK
+    well, rights = meta_checks(sandbox, fitting)
+    other, _ = meta_checks(sandbox, replace(fitting, currency="USD", timezone="UTC"))
+    assert (well.grade, rights.grade, rights.finding) == (Grade.OK, Grade.OK, "ads_management")
     assert other.grade is Grade.CRIT
     assert "currency is EUR at Meta but USD here" in other.finding
     assert "timezone is Europe/Berlin at Meta but UTC here" in other.finding
@@ -124,8 +124,37 @@ def test_meta_must_count_money_and_days_as_configured(sandbox: Sandbox) -> None:
 
 def test_hubspot_answers_with_its_pipelines(sandbox: Sandbox) -> None:
     with HubSpotCrm(token=sandbox.hubspot_token, currency="EUR", base_url=sandbox.hubspot_url) as crm:
-        (found,) = doctor.hubspot(MAIN, crm)
+        found, scopes = doctor.hubspot(MAIN, crm)
     assert (found.grade, found.finding) == (Grade.OK, "answers: 12 stages in 2 pipelines")
+    assert scopes.grade is Grade.OK
+
+
+@pytest.mark.parametrize(
+    ("granted", "grades"),
+    [
+        (["ads_management"], [Grade.OK]),
+        (["ads_read", "email"], [Grade.WARN]),
+        (["email"], [Grade.CRIT]),
+        ([], []),
+    ],
+)
+def test_the_tokens_permissions_at_meta_are_graded(sandbox: Sandbox, granted: list[str], grades: list[Grade]) -> None:
+    rows = [{"permission": name, "status": "granted"} for name in granted]
+    declined = {"permission": "ads_management", "status": "declined"}
+    sandbox.meta.faults.arm("status", path="/me/permissions", status=200, body={"data": [*rows, declined]})
+    checks = meta_checks(sandbox, replace(MAIN, currency="EUR", timezone="Europe/Berlin"))
+    assert [one.grade for one in checks[1:]] == grades
+
+
+@pytest.mark.parametrize("path", ["objects/deals$", "contacts/batch/read", "associations/"])
+def test_a_scope_that_hubspots_token_lacks_is_named(sandbox: Sandbox, path: str) -> None:
+    words = "This app hasn't been granted all required scopes"
+    sandbox.hubspot.faults.arm("status", path=path, status=403, body={"message": words, "category": "MISSING_SCOPES"})
+    with HubSpotCrm(token=sandbox.hubspot_token, currency="EUR", base_url=sandbox.hubspot_url) as crm:
+        checks = doctor.hubspot(MAIN, crm)
+        assert next(checks).grade is Grade.OK
+        with pytest.raises(DeniedError, match="required scopes"):
+            next(checks)
 
 
 def probe(subject: str, *found: Check | Exception) -> Probe:

@@ -16,6 +16,7 @@ from adctl.adapters.hubspot.records import (
     DEAL_HISTORY,
     DEAL_PROPERTIES,
     WINNER_PROPERTIES,
+    Link,
     deal_of,
     found_or_missing,
     merged_into,
@@ -110,6 +111,11 @@ class HubSpotCrm:
     def deals_of_contacts(self, ids: Sequence[ContactId]) -> Sequence[DealId]:
         return deals_behind(self._session, list(dict.fromkeys(ids)))
 
+    def try_reading(self) -> None:
+        self._list_page(archived=False, after="")
+        links = links_by_deal(self._session, ["1"])
+        DealContacts(self._session, links or {"1": [Link(contact_id=ContactId("1"), primary=False)]})
+
     def _modified(self, since: datetime, last: int) -> Iterator[DealPage]:
         wanted = _filter("hs_lastmodifieddate", "GTE", str(milliseconds(since)))
         pages = self._searched(wanted, ["hs_object_id"], last)
@@ -153,7 +159,7 @@ class HubSpotCrm:
             found: list[Row] = []
             ended = False
             for _ in range(_LIST_PAGES):
-                body = self._list_page(archived, after)
+                body = self._list_page(archived=archived, after=after)
                 found += [row for row in rows(body) if record_id(row) not in without]
                 before, after = after, next_after(body) or after
                 if ended := next_after(body) is None:
@@ -170,13 +176,13 @@ class HubSpotCrm:
         """The cursor of an earlier run, or the beginning when HubSpot does not know it any more."""
         try:
             if after:
-                self._list_page(archived, after)
+                self._list_page(archived=archived, after=after)
         except RefusedError as error:
             self._complain(f"the walk begins again: {error.what}")
             return ""
         return after
 
-    def _list_page(self, archived: bool, after: str) -> Body:
+    def _list_page(self, *, archived: bool, after: str) -> Body:
         body = self._session.call(
             self._session.deals.get_page,
             limit=_WITH_HISTORY,

@@ -156,6 +156,14 @@ class MetaPlatform:
             for row in page:
                 yield insights.insight_of(row, self._currency)
 
+    def permissions(self) -> frozenset[str]:
+        try:
+            pages = list(self._graph.pages(("me", "permissions"), {}, limit=100))
+        except ConfigurationError:
+            # Not every kind of token may ask.
+            return frozenset()
+        return frozenset(text(row, "permission") for page in pages for row in page if row.get("status") == "granted")
+
     def minimum_budgets(self) -> dict[str, int]:
         for page in self._graph.pages((self._edge_root, "minimum_budgets"), {"fields": _MINIMA_FIELDS}, limit=200):
             for row in page:

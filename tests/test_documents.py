@@ -179,17 +179,21 @@ def _run_ci(folder: Path, readme: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_ci_runs_the_line_of_the_readme_that_names_pytest(tmp_path: Path) -> None:
-    # The real README with the work taken out of its line: what is left tells where and how it ran.
-    line = next(line for line in _fenced() if "pytest" in line)
-    assert line == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
-    done = _run_ci(tmp_path, _README.replace(line, 'echo "pytest in $PWD, CI=$CI" && ! read -r anything'))
+def test_ci_runs_the_lines_of_the_readme_that_name_the_tests_and_the_proofs(tmp_path: Path) -> None:
+    # The real README with the work taken out of its lines: what is left tells where, how and in which order they ran.
+    tests = next(line for line in _fenced() if "pytest" in line)
+    assert tests == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
+    proofs = ".venv/bin/python -m tests.chaos"
+    readme = _README.replace(tests, 'echo "pytest in $PWD, CI=$CI" && ! read -r anything')
+    done = _run_ci(tmp_path, readme.replace(proofs, 'echo "tests.chaos in $PWD"'))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == f"pytest in {tmp_path}, CI=true"
+    assert done.stdout.splitlines()[1::2] == [f"pytest in {tmp_path}, CI=true", f"tests.chaos in {tmp_path}"]
 
 
-def test_ci_fails_with_its_line_and_without_one(tmp_path: Path) -> None:
-    assert _run_ci(tmp_path, "```sh\n(exit 5) && echo pytest\n```\n").returncode == 5
+def test_ci_fails_with_its_lines_and_without_one(tmp_path: Path) -> None:
+    proofs = "```sh\necho tests.chaos; (exit 6)\n```\n"
+    assert _run_ci(tmp_path, "```sh\n(exit 5) && echo pytest\n```\n" + proofs).returncode == 5
+    assert _run_ci(tmp_path, "```sh\necho pytest\n```\n" + proofs).returncode == 6
     lost = _run_ci(tmp_path, "Run pytest.\n")
     assert (lost.returncode, lost.stdout) == (1, "")
     assert "README.md" in lost.stderr

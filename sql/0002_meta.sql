@@ -76,4 +76,3 @@ create table insights (
   read_at timestamptz not null,
   primary key (account, ad_id, day)
 ) partition by range (day);
-create index insights_by_day on insights (account, day);

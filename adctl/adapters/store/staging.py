@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection
 
 from adctl.adapters.db import driver
@@ -51,7 +52,7 @@ def merge(
 
     `stamps` (when a thing was read) are written only along with a difference, so the same rows again write nothing.
     A key that stands twice in `rows` counts once, the later row winning. `journal` is a table of the same columns that
-    every written row is added to in the same statement. Rows are streamed: memory does not grow with their number.
+    every written row is added to; it needs stamps. Rows are streamed: memory does not grow with their number.
     """
     raw = driver(connection)
     one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal)
@@ -146,49 +147,67 @@ def _types(raw: Raw, one: _Merge) -> list[str]:
 
 
 def _write(raw: Raw, one: _Merge, source: sql.Composed) -> int:
-    """Writes what is new or differs. What is as it was is found by reading alone, and not even locked."""
-    statement = sql.SQL(
+    """Writes what is new or differs, and the journal of it. Raises UniqueViolation when others always come first."""
+    for last_try in (False, False, True):
+        try:
+            with raw.transaction():
+                written = raw.execute(_merging(one, source)).rowcount
+            break
+        except UniqueViolation:
+            # Somebody committed one of the new keys meanwhile: by now it is seen, and compared like any other.
+            if last_try:
+                raise
+    if written and one.journal is not None:
+        raw.execute(_journalling(one, source, one.journal))
+    return written
+
+
+def _merging(one: _Merge, source: sql.Composed) -> sql.Composed:
+    """What is as it was is found by reading alone, and not even locked.
+
+    `insert … on conflict` marks every row as tentative and confirms it after the index agrees, which costs half as much
+    again as the insert itself; `merge` has looked already.
+    """
+    return sql.SQL(
         """
-        insert into {table} as t ({columns})
-        select {from_staged} from ({source}) s left join {table} o on {same_key}
-        where o.{first_key} is null or ({old}) is distinct from ({staged})
-        on conflict ({key}) do update set {updates} where ({current}) is distinct from ({new})
+        merge into {table} t using ({source}) s on {same_key}
+        when matched and ({stored}) is distinct from ({staged}) then update set {updates}
+        when not matched then insert ({columns}) values ({all_staged})
         """
     ).format(
         table=sql.Identifier(one.table),
-        columns=_names(one.columns),
-        from_staged=_names(one.columns, "s"),
         source=source,
-        same_key=sql.SQL(" and ").join(sql.SQL("o.{0} = s.{0}").format(sql.Identifier(name)) for name in one.key),
-        first_key=sql.Identifier(one.key[0]),
-        old=_names(one.values, "o"),
+        same_key=_equal(one.key),
+        stored=_names(one.values, "t"),
         staged=_names(one.values, "s"),
-        key=_names(one.key),
         updates=sql.SQL(", ").join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in (*one.values, *one.stamps)
+            sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in (*one.values, *one.stamps)
         ),
-        current=_names(one.values, "t"),
-        new=_names(one.values, "excluded"),
+        columns=_names(one.columns),
+        all_staged=_names(one.columns, "s"),
     )
-    if one.journal is None:
-        return raw.execute(statement).rowcount
-    written = raw.execute(
-        sql.SQL(
-            """
-            with written as ({statement} returning {returned}),
-            noted as (insert into {journal} ({columns}) select {columns} from written on conflict do nothing)
-            select count(*) from written
-            """
-        ).format(
-            statement=statement,
-            returned=_names(one.columns, "t"),
-            journal=sql.Identifier(one.journal),
-            columns=_names(one.columns),
-        )
-    ).fetchone()
-    assert written is not None
-    assert isinstance(written[0], int)
-    return written[0]
+
+
+def _journalling(one: _Merge, source: sql.Composed, journal: str) -> sql.Composed:
+    """The rows written just now are those that carry the stamps of this load."""
+    return sql.SQL(
+        """
+        insert into {journal} ({columns})
+        select {stored} from {table} t join ({source}) s on {same_key} and {same_stamps} on conflict do nothing
+        """
+    ).format(
+        journal=sql.Identifier(journal),
+        columns=_names(one.columns),
+        stored=_names(one.columns, "t"),
+        table=sql.Identifier(one.table),
+        source=source,
+        same_key=_equal(one.key),
+        same_stamps=_equal(one.stamps),
+    )
+
+
+def _equal(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" and ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in columns)
 
 
 def _names(columns: Sequence[str], table: str = "") -> sql.Composed:

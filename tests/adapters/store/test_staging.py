@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -105,3 +107,30 @@ def test_rows_in_any_order_are_all_written(ready: Engine) -> None:
     given = list(rows("deals", 300))
     assert load(ready, given[::-1]) == 300
     assert load(ready, given[150:] + given[:150]) == 0
+
+
+def test_rows_that_another_load_commits_meanwhile_are_compared_like_any_other(ready: Engine) -> None:
+    given = list(rows("deals", 20))
+    theirs = [changed(row, 4, 1) for row in given[:10]]
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(ready) as connection:
+            merge(connection, "deals", KEYS["deals"], VALUES["deals"], theirs, stamps=STAMPS["deals"])
+            ours = pool.submit(load, ready, given)
+            wait_until_blocked(ready)
+        assert ours.result(60) == 20
+    with transaction(ready, read_only=True) as connection:
+        stored = connection.execute(text("select deal_id, amount from deals"))
+        assert {row.deal_id: row.amount for row in stored} == {row[1]: row[4] for row in given}
+
+
+def wait_until_blocked(engine: Engine) -> None:
+    """Until one session of this database waits for another's transaction."""
+    for _ in range(600):
+        with transaction(engine, read_only=True) as connection:
+            waiting = (
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            if connection.scalar(text(waiting)):
+                return
+        time.sleep(0.05)
+    raise AssertionError("nothing waits")

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+# A refusal quotes what is in a file, which may be a megabyte in one cell.
+_MOST_REASON, _MOST_COLUMN = 400, 100
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, without its middle where it is too long."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 4 :]}"
+
 
 class AdctlError(Exception):
     """An expected failure: `what` names the thing, `fix` says what to do about it.
@@ -40,14 +48,15 @@ class InputRejectedError(AdctlError):
         column: str = "",
         fix: str = "",
     ) -> None:
+        reason, title = _cut(what, _MOST_REASON), _cut(column, _MOST_COLUMN)
         place = source
         place += f", line {line}" if line is not None else ""
-        place += f", column {column!r}" if column else ""
-        super().__init__(f"{place}: {what}" if place else what, fix=fix)
-        self.reason = what
+        place += f", column {title!r}" if title else ""
+        super().__init__(f"{place}: {reason}" if place else reason, fix=fix)
+        self.reason = reason
         self.source = source
         self.line = line
-        self.column = column
+        self.column = title
 
 
 class UnavailableError(AdctlError):

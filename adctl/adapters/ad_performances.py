@@ -6,14 +6,14 @@ import re
 
 from adctl.adapters.physical_lines import BadTextError, Limits, Source, open_rewindable, read_text
 from adctl.adapters.strict_json import JsonNumber, Located, parse_json
-from adctl.domain.ids import AdId
+from adctl.domain.cells import LOST_DIGITS_FIX
+from adctl.domain.ids import AdId, has_lost_digits, is_meta_id
 from adctl.domain.money import offset
 from adctl.domain.numerals import NumeralStyle, minor_units
 from adctl.errors import InputRejectedError
 
 _KEY = "ad_performances"
 _PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-_META_ID = re.compile(r"\d{1,32}", re.ASCII)
 _AS_IN_JSON = NumeralStyle(decimal=".")
 # A JSON text stands in memory as a whole; a million ads fit in this.
 _LIMITS = Limits(file_bytes=64 << 20)
@@ -50,8 +50,10 @@ def _performances(found: Located, source: str) -> dict[str, Located]:
 
 
 def _ad_id(ad: str, at: Located, source: str) -> AdId:
-    if not _META_ID.fullmatch(ad):
-        raise InputRejectedError(f"{ad!r} is not an id of Meta (digits)", source=source, line=at.line, column=ad)
+    if not is_meta_id(ad):
+        lost = has_lost_digits(ad)
+        what, fix = ("has lost digits of the id", LOST_DIGITS_FIX) if lost else ("is not an id of Meta (digits)", "")
+        raise InputRejectedError(f"{ad!r} {what}", source=source, line=at.line, column=ad, fix=fix)
     return AdId(ad)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from itertools import pairwise
@@ -14,7 +14,7 @@ from adctl.adapters.records import open_records
 from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
 from adctl.domain.columns import Row, RowSource, fold, resolve_columns
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
-from adctl.domain.ids import AdId, AdSetId, CampaignId
+from adctl.domain.ids import AdId, AdSetId, CampaignId, is_meta_id
 from adctl.domain.insights import Insight
 from adctl.domain.rejects import KeptRows, Quarantine
 from adctl.errors import InputRejectedError
@@ -22,12 +22,12 @@ from adctl.errors import InputRejectedError
 _WINDOW = re.compile(r"(\d{1,2})-day (click|engaged-view|view)", re.ASCII)
 _WINDOW_KINDS = {"click": "click", "view": "view", "engaged-view": "ev"}
 _TOTAL_NAME = re.compile(r"|(grand )?totals?|results from \d+ .*", re.IGNORECASE | re.ASCII)
-_META_ID = re.compile(r"\d{1,32}", re.ASCII)
 # What a breakdown column shows in a row that is not broken down.
 _UNDIVIDED = frozenset({"", "all", "total"})
 _COUNTS = ("impressions", "clicks", "link_clicks", "leads", "purchases", "results")
 _MONEY = ("spend", "purchase_value")
 _DATES = ("date", "starts", "ends")
+_NAMED = ("ad_id", "ad_set_id", "campaign_id", "ad_name", "ad_set_name", "campaign_name")
 
 
 def read_ads_export(
@@ -94,8 +94,11 @@ class _Reader:
         self._summary: Row | None = None
         self._rows_before_summary = 0
         self._rows = 0
+        self._is_kept = False
 
     def read(self, table: RowSource) -> AdsExport:
+        # Rows that were set aside one by one come without the total of their file.
+        self._is_kept = table.habits is not None
         for row in self._cells.good_rows(table, self._quarantine):
             self._reject_row_behind_summary()
             if self._is_summary(row):
@@ -103,10 +106,10 @@ class _Reader:
             else:
                 self._take(row)
         self._check_stated(table)
+        total_checked = self._check_summary()
         self._leave_out_broken_sums(table)
         insights = tuple(placed.insight for placed in self._placed.values())
         totals = _sum(insights, self._rows)
-        self._check_summary(totals)
         self._refuse_rounded_ids()
         self._refuse_overlaps()
         if not insights:
@@ -120,15 +123,15 @@ class _Reader:
             breakdowns=self._breakdowns,
             totals=totals,
             dated=any(field in self._has for field in _DATES),
-            total_checked=self._summary is not None and not self._quarantine.rows,
+            total_checked=total_checked,
             notes=table.notes,
         )
 
     def _is_summary(self, row: Row) -> bool:
         """A row that belongs to no ad, ad set or campaign and is named as a total or not at all."""
-        texts = [self._cells.text(row, field) for field in ("ad_id", "ad_set_id", "campaign_id")]
-        names = [self._cells.text(row, field) for field in ("ad_name", "ad_set_name", "campaign_name")]
-        return all(_TOTAL_NAME.fullmatch(text) for text in (*texts, *names)) and self._summary is None
+        if self._summary is not None or self._is_kept:
+            return False
+        return all(_TOTAL_NAME.fullmatch(row.cells.get(self._has.get(field, ""), "").strip()) for field in _NAMED)
 
     def _reject_row_behind_summary(self) -> None:
         """A total stands above all rows or below them; between them it is a row that lost its id."""
@@ -176,7 +179,7 @@ class _Reader:
             return
         rejected = {row.number for row in self._quarantine.rows}
         ads = {row.cells.get(self._has["ad_id"], "").strip() for row in self._quarantine.rows}
-        if not all(row.whole for row in self._quarantine.rows) or not all(_META_ID.fullmatch(ad) for ad in ads):
+        if not all(row.whole for row in self._quarantine.rows) or not all(map(is_meta_id, ads)):
             first = self._quarantine.rows[0]
             what = f"a bad row of a file in parts, of which ad is not known: {first.reason}"
             raise InputRejectedError(what, source=table.name, line=first.line, column=first.column)
@@ -276,21 +279,44 @@ class _Reader:
                 title = next(self._has[field] for field in ("date", "starts") if field in self._has)
                 raise InputRejectedError(what, source=self._cells.source, line=other.line, column=title)
 
-    def _check_summary(self, totals: AdsTotals) -> None:
-        """The file's own total must be the sum of its rows, figure by figure where it states one."""
+    def _check_summary(self) -> bool:
+        """True when the file's own total is the sum of its rows, those set aside included, in every figure it states.
+
+        A row without any name is a total only when it proves so; otherwise it is a row that lost its id.
+        """
         row = self._summary
         if row is None:
-            return
-        for field in fields(AdsTotals):
-            if field.name not in self._has or self._cells.is_nothing(row, field.name):
-                continue
-            read = self._cells.spend if field.name in _MONEY else self._cells.count
-            stated, found = read(row, field.name), getattr(totals, field.name)
-            # Rows that were set aside are missing from the sum, never more than that.
-            if stated != found and not (self._quarantine.rows and found < stated):
-                unit = " minor units" if field.name in _MONEY else ""
-                what = f"the total row states {stated}{unit}, the rows add up to {found}{unit}"
-                raise self._cells.refused(row, field.name, what, fix="the file is not whole: export it again")
+            return False
+        is_named = any(row.cells.get(self._has.get(field, ""), "").strip() for field in _NAMED)
+        try:
+            checked = [self._adds_up(row, field, found) for field, found in self._figures(row)]
+            if not is_named and not any(checked):
+                raise self._cells.refused(row, "ad_id", "the id is empty", fix=ID_FIX.format("Ad ID"))
+        except InputRejectedError as error:
+            if is_named:
+                raise
+            self._quarantine.reject(row, error)
+            return False
+        return all(checked)
+
+    def _figures(self, row: Row) -> Iterator[tuple[str, int]]:
+        """Each figure that the total row states, with what the good rows add up to."""
+        totals = _sum(tuple(placed.insight for placed in self._placed.values()), self._rows)
+        for name in (field.name for field in fields(AdsTotals)):
+            if name in self._has and not self._cells.is_nothing(row, name):
+                yield name, getattr(totals, name)
+
+    def _adds_up(self, row: Row, field: str, found: int) -> bool:
+        """False when that cannot be known, since rows that were set aside cannot be read in that column."""
+        read = self._cells.spend if field in _MONEY else self._cells.count
+        stated, aside = read(row, field), self._quarantine.sum_of(self._has[field], lambda bad: read(bad, field))
+        if aside is None and found <= stated:
+            return False
+        if aside is not None and stated == found + aside:
+            return True
+        unit = " minor units" if field in _MONEY else ""
+        what = f"the total row states {stated}{unit}, the rows add up to {found + (aside or 0)}{unit}"
+        raise self._cells.refused(row, field, what, fix="the file is not whole: export it again")
 
     def _refuse_rounded_ids(self) -> None:
         """Excel keeps 15 digits of a number and writes zeros behind them: such ids name other ads or none."""

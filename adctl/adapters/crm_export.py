@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from adctl.adapters.physical_lines import Limits, Source
 from adctl.adapters.records import open_records
-from adctl.domain.cells import Cells, cells_of
+from adctl.domain.cells import NOTHING, Cells, cells_of
 from adctl.domain.columns import Field, Row, RowSource, resolve_columns
 from adctl.domain.deals import Deal, Outcome, StageMove
 from adctl.domain.exports import CrmExport, CrmTotals, StageNames, StageTotal
@@ -177,7 +177,7 @@ class CrmReading:
         summary: Row | None = None
         for row in self.cells.good_rows(self.table, self.quarantine):
             if summary is not None:
-                self._reject(summary, self.cells.refused(summary, "deal_id", "the id is empty", fix=_RECORD_ID_FIX))
+                self._reject_nameless(summary)
                 summary = None
             if self._is_summary(row):
                 summary = row
@@ -185,7 +185,7 @@ class CrmReading:
             try:
                 record = self._record(row)
             except InputRejectedError as error:
-                self._reject(row, error)
+                self.quarantine.reject(row, error)
             else:
                 self.rows += 1
                 yield record
@@ -203,37 +203,58 @@ class CrmReading:
         told = "The file's own total equals the sum of its rows."
         return (*self.table.notes, told) if self.total_checked else self.table.notes
 
-    def _reject(self, row: Row, error: InputRejectedError) -> None:
-        self.quarantine.reject(row, error)
+    def _reject_nameless(self, row: Row) -> None:
+        self.quarantine.reject(row, self.cells.refused(row, "deal_id", "the id is empty", fix=_RECORD_ID_FIX))
 
     def _is_summary(self, row: Row) -> bool:
-        """A row that is no deal: named a total or not at all, in no stage, and with an amount."""
-        text = self.cells.text
+        """A row that is no deal: named a total or not at all, of no stage and no time, and with an amount."""
+        columns = self.cells.mapping.columns
+        if row.cells[columns["stage"]].strip() or self.table.habits is not None:
+            # Rows that were set aside one by one come without the total of their file.
+            return False
         return (
-            not text(row, "stage")
-            and _TOTAL_NAME.fullmatch(text(row, "deal_id")) is not None
-            and not self.cells.is_nothing(row, "amount")
+            _TOTAL_NAME.fullmatch(row.cells[columns["deal_id"]].strip()) is not None
+            and row.cells[columns["amount"]].strip() not in NOTHING
+            and not any(row.cells[columns[field]].strip() for field in _DATES if field in columns)
         )
 
     def _check_totals(self, summary: Row | None) -> None:
-        """What the file says of itself must be so; rows set aside are missing from the sum."""
+        """What the file says of itself must be so."""
         read = self.rows + len(self.quarantine.rows)
-        if self.table.total is not None and self.table.total != read:
+        if self.table.total is not None and self.table.total not in (read, read + (summary is not None)):
             what = f"the file says that it has {self.table.total} records, it has {read}"
-            raise InputRejectedError(what, source=self.table.name, line=1, fix=_TOTAL_FIX)
+            raise InputRejectedError(what, source=self.table.name, line=1, column="total", fix=_TOTAL_FIX)
         if summary is None:
             return
+        is_named = any(_TOTAL_NAME.fullmatch(cell.strip()) for cell in summary.cells.values() if cell.strip())
+        try:
+            self.total_checked = self._adds_up(summary)
+            if not (is_named or self.total_checked):
+                raise self.cells.refused(summary, "deal_id", "the id is empty", fix=_RECORD_ID_FIX)
+        except InputRejectedError as error:
+            if is_named:
+                raise
+            # Without a name it may as well be a deal that lost its id.
+            self.quarantine.reject(summary, error)
+
+    def _adds_up(self, summary: Row) -> bool:
+        """Whether the total is the sum of all rows; False when rows that were set aside have no readable amount."""
         stated = self.cells.money(summary, "amount")
-        if not self.quarantine.rows and stated != self._amounts:
-            what = f"the total row states {stated} minor units, the rows add up to {self._amounts}"
+        aside = self.quarantine.sum_of(
+            self.cells.mapping.columns["amount"], lambda row: self.cells.money(row, "amount") or 0
+        )
+        if aside is None:
+            return False
+        if stated != self._amounts + aside or self.rows + len(self.quarantine.rows) == 0:
+            what = f"the total row states {stated} minor units, the rows add up to {self._amounts + aside}"
             raise self.cells.refused(summary, "amount", what, fix=_TOTAL_FIX)
-        self.total_checked = not self.quarantine.rows
+        return True
 
     def _record(self, row: Row) -> CrmRecord:
         deal_id = DealId(self.cells.crm_id(row, "deal_id"))
         self.cells.check_currency(row, "currency")
         stage = self._stage(row)
-        pipeline = self.cells.text(row, "pipeline") or self.names.pipeline
+        pipeline = self.cells.word(row, "pipeline") or self.names.pipeline
         outcome = self.names.outcome(stage)
         times = self._times(row, outcome)
         deal = Deal(
@@ -273,7 +294,7 @@ class CrmReading:
         return next(row.line for row in rows if self.cells.text(row, "deal_id") == deal_id)
 
     def _stage(self, row: Row) -> str:
-        stage = self.cells.text(row, "stage")
+        stage = self.cells.word(row, "stage")
         if not stage:
             raise self.cells.refused(row, "stage", "the stage is empty")
         return stage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from adctl.domain.columns import UNREADABLE, ColumnMapping, Habits, Row, RowSource
 from adctl.domain.dates import DateCell, DateOrder, DateOrderLearner, parse_day, parse_moment
+from adctl.domain.ids import has_lost_digits, is_meta_id
 from adctl.domain.money import offset
 from adctl.domain.numerals import PLAIN, NumberCell, NumeralLearner, NumeralStyle, minor_units, whole_number
 from adctl.domain.rejects import Quarantine
@@ -18,10 +20,23 @@ from adctl.errors import InputRejectedError
 T = TypeVar("T")
 
 # A dash is how report tables show "nothing happened". N/A means "not known", which is not zero, and is refused.
-_NOTHING = frozenset({"", "-", "–", "—"})
+NOTHING = frozenset({"", "-", "–", "—"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}", re.ASCII)
-_EXCEL_ID = re.compile(r"\d+(?:[.,]\d+)?[eE]\+\d+", re.ASCII)
-_META_ID = re.compile(r"\d{1,32}", re.ASCII)
+# What stands in the place of an id where there is none: a line of sums, or a program's word for nothing.
+_NO_ID = re.compile(
+    r"(?:sub|grand)?[-_]?totals?|totale?|totaux|sums?|suma|soma|(?:zwischen|gesamt)?summe|gesamt|average|avg|mean|median"
+    r"|count|min|max|null|none|nil|nan|na|inf|infinity|undefined|unknown|empty|true|false",
+    re.ASCII | re.IGNORECASE,
+)
+_EXCEL_ID = re.compile(r"\d+(?:[.,]\d*)?[eE]\+\d+|\d(?:[.,]\d*)?[eE]\d{1,3}", re.ASCII)
+# White space that a cell may hold; every other control character is a sign of another encoding or of damage.
+_LAYOUT = frozenset("\t\n\r")
+# They show nothing, so that two texts look alike and are not; U+FFFD stands for what an earlier program could not read.
+_UNSEEN = frozenset("\u00ad\u200b\u200e\u200f\u2060\ufeff\ufffd\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# What a spreadsheet would calculate, and what it shows when it cannot.
+_FORMULA = re.compile(
+    r"[=+@].*|#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NULL!|NUM!|ERROR!|SPILL!|CALC!)|#{3,}", re.ASCII | re.DOTALL
+)
 _ANSWERS = {
     "": None,
     **dict.fromkeys(("true", "1", "yes", "y", "t", "granted"), True),
@@ -66,37 +81,55 @@ class Cells:
         if title is None:
             return ""
         text = row.cells[title]
+        if not text.isprintable():
+            self._refuse_control(row, field, text)
+        return " ".join(text.split())
+
+    def word(self, row: Row, field: str) -> str:
+        """As `text`, for what is compared with other texts: nothing invisible and no formula."""
+        text = self.text(row, field)
+        unseen = next((char for char in text if char in _UNSEEN), "")
+        if unseen:
+            raise self.refused(row, field, f"the invisible or unreadable character U+{ord(unseen):04X} in {text!r}")
+        if _FORMULA.fullmatch(text):
+            raise self.refused(row, field, f"{text!r} is a formula or an error of a spreadsheet")
+        return text
+
+    def _refuse_control(self, row: Row, field: str, text: str) -> None:
         if text.startswith(UNREADABLE):
             raise self.refused(row, field, f"{text[1:]} where a value is expected")
-        return " ".join(text.split())
+        control = next((char for char in text if unicodedata.category(char) == "Cc" and char not in _LAYOUT), "")
+        if control:
+            raise self.refused(row, field, f"the control character U+{ord(control):04X}")
 
     def is_nothing(self, row: Row, field: str) -> bool:
         """Whether the cell is empty or a dash."""
-        return self.text(row, field) in _NOTHING
+        return self.text(row, field) in NOTHING
 
     def meta_id(self, row: Row, field: str) -> str:
         """Digits; never empty."""
         text = self.text(row, field)
-        if _META_ID.fullmatch(text):
+        if is_meta_id(text):
             return text
-        raise self._bad_id(row, field, text, "not an id of Meta (digits)")
+        what = "not an id of Meta (digits)"
+        raise self._bad_id(row, field, text, f"{what}: none begins with 0" if text.startswith("0") else what)
 
     def crm_id(self, row: Row, field: str) -> str:
-        """Up to 64 ASCII letters, digits, `_`, `:` or `-`; never empty."""
+        """Up to 64 ASCII letters, digits, `_`, `:` or `-`; no word that stands for a sum or for nothing."""
         text = self.text(row, field)
-        if _ID.fullmatch(text) and not _EXCEL_ID.fullmatch(text):
+        if _ID.fullmatch(text) and not _EXCEL_ID.fullmatch(text) and not _NO_ID.fullmatch(text):
             return text
         raise self._bad_id(row, field, text, "not an id (letters, digits, _ : -)")
 
     def count(self, row: Row, field: str) -> int:
         """A count; an empty cell or a dash is 0."""
         text = self.text(row, field)
-        return 0 if text in _NOTHING else self._parsed(row, field, lambda: whole_number(text, self.numerals))
+        return 0 if text in NOTHING else self._parsed(row, field, lambda: whole_number(text, self.numerals))
 
     def money(self, row: Row, field: str) -> int | None:
         """Minor units, possibly negative; None for an empty cell or a dash."""
         text = self.text(row, field)
-        if text in _NOTHING:
+        if text in NOTHING:
             return None
         return self._parsed(row, field, lambda: minor_units(text, self.numerals, self.currency))
 
@@ -141,7 +174,7 @@ class Cells:
     def _bad_id(self, row: Row, field: str, text: str, what: str) -> InputRejectedError:
         if not text:
             return self.refused(row, field, "the id is empty")
-        if _EXCEL_ID.fullmatch(text):
+        if has_lost_digits(text):
             return self.refused(row, field, f"{text!r} has lost digits of the id", fix=LOST_DIGITS_FIX)
         return self.refused(row, field, f"{text!r} is {what}")
 

@@ -93,8 +93,12 @@ class ColumnMapping:
 
 
 def fold(title: str) -> str:
-    """The form in which titles are compared: compatibility characters, case, white space and underscores folded."""
-    return " ".join(unicodedata.normalize("NFKC", title).casefold().replace("_", " ").split())
+    """The form in which titles are compared: compatibility characters, case, white space and underscores folded.
+
+    What shows nothing (zero-width and direction marks, a byte order mark) is left out.
+    """
+    seen = title if title.isprintable() else "".join(c for c in title if unicodedata.category(c) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", seen).casefold().replace("_", " ").split())
 
 
 def resolve_columns(
@@ -135,7 +139,7 @@ def _titles_by_fold(header: Sequence[str], source: str) -> dict[str, str]:
     for position, title in enumerate(header, start=1):
         folded = fold(title)
         if not folded:
-            raise InputRejectedError(f"column {position} of the header has no name", source=source, line=1)
+            raise InputRejectedError("the column has no name", source=source, line=1, column=f"#{position}")
         if folded in titles:
             earlier = list(header).index(titles[folded]) + 1
             what = f"columns {earlier} ({titles[folded]!r}) and {position} ({title!r}) have the same name"

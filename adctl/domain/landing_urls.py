@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from adctl.domain.ids import AdId
+from adctl.domain.ids import AdId, is_meta_id
 
-_META_ID = re.compile(r"\d{1,32}", re.ASCII)
-_CLICK_ID = re.compile(r"[A-Za-z0-9_.-]{8,512}", re.ASCII)
+# A word is no id: `undefined` and `not_provided` are what scripts write when there was none.
+_CLICK_ID = re.compile(r"(?=.*[0-9]|.*[a-z].*[A-Z]|.*[A-Z].*[a-z])[A-Za-z0-9_.-]{8,512}", re.ASCII)
 _LONGEST = 8192
 # What Meta fills in when the ad is clicked; `ad_id` is read too where utm_content holds something else.
 _NAMES_ITS_AD = re.compile(r"(?:^|[?&])(?:utm_content|ad_id)=\{\{\s*ad\.id\s*\}\}(?=$|[&#])", re.IGNORECASE)
@@ -37,7 +37,7 @@ def landing_keys(url: str) -> LandingKeys:
 
 def ad_id_in(text: str) -> AdId | None:
     """The text as an ad id, None when it is something else (`utm_content` is free text)."""
-    return AdId(text) if _META_ID.fullmatch(text) else None
+    return AdId(text) if is_meta_id(text) else None
 
 
 def click_id_in(text: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -95,6 +95,18 @@ class Quarantine:
                 whole=row.fault is None,
             )
         )
+
+    def sum_of(self, column: str, read: Callable[[Row], int]) -> int | None:
+        """What the rows set aside add up to in a column, None when one of them cannot be read there."""
+        total = 0
+        for row in self.rows:
+            if not row.whole or column not in row.cells:
+                return None
+            try:
+                total += read(Row(line=row.line, cells=row.cells, number=row.number))
+            except InputRejectedError:
+                return None
+        return total
 
     def know(self, mapping: ColumnMapping, habits: Habits) -> None:
         """What the file's columns mean and how it writes, for the rows that are kept."""

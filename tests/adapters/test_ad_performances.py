@@ -55,7 +55,7 @@ def test_an_unknown_currency_is_a_fault_of_the_configuration() -> None:
         ('{"ad_performances": {"7": null}}', 1, "7", "the value is not a number"),
         ('{"ad_performances": {"7": true}}', 1, "7", "the value is not a number"),
         ('{"ad_performances": {"7": {"v": 1}}}', 1, "7", "the value is not a number"),
-        ('{"ad_performances": {"1.2E+17": 1}}', 1, "1.2E+17", "not an id of Meta"),
+        ('{"ad_performances": {"1.2E+17": 1}}', 1, "1.2E+17", "has lost digits"),
         ('{"ad_performances": {"": 1}}', 1, "", "not an id of Meta"),
         ('{"ad_performances": {"7": 01}}', 1, "", "not JSON: '01"),
         ('{"ad_performances": {"7": 1.}}', 1, "", "not JSON"),

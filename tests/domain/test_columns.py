@@ -56,7 +56,7 @@ def test_a_repeated_title_is_refused_naming_both_columns() -> None:
 
 
 def test_a_column_without_a_name_is_refused() -> None:
-    with pytest.raises(InputRejectedError, match="column 2 of the header has no name"):
+    with pytest.raises(InputRejectedError, match="column '#2': the column has no name"):
         resolved("Ad ID", " ", "Spent")
 
 

@@ -30,7 +30,8 @@ def read_ad_performances(source: Source, currency: str) -> tuple[tuple[AdId, int
         try:
             text = read_text(stream, name=name, limits=_LIMITS)
         except BadTextError as error:
-            raise InputRejectedError(error.what, source=name, line=error.line) from None
+            column = f"character {len(error.before) + 1}"
+            raise InputRejectedError(error.what, source=name, line=error.line, column=column) from None
     performances = _performances(parse_json(text, source=name), name)
     return tuple((_ad_id(ad, at, name), _value(ad, at, currency, name)) for ad, at in performances.items())
 

@@ -13,7 +13,9 @@ from adctl.adapters.physical_lines import BadTextError, Limits, Line, Source, op
 from adctl.domain.columns import Habits, Row
 from adctl.errors import InputRejectedError
 
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+# How programs tell Excel the delimiter: a line before the header that belongs to no table.
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _LIMITS = Limits()
 _NO_LINE_END = "the file does not end with a line break: make sure that it is whole"
@@ -31,7 +33,8 @@ class _Record:
 
 
 class DelimitedTable:
-    """A table with a header on line 1. Delimiter: comma, semicolon or tab, whichever the header has most.
+    """A table with a header on line 1. Delimiter: comma, semicolon, tab or pipe, whichever the header has most, or
+    what a line `sep=;` above the header says.
 
     Quotes as in RFC 4180 and nothing else; every row has the header's number of cells; empty lines and empty rows
     only at the end. `rows()` may be walked more than once; it raises InputRejectedError at the first fault, so nothing
@@ -51,6 +54,7 @@ class DelimitedTable:
         self._start = stream.tell()
         self._limits = limits
         self._delimiter = ""
+        self._header_line = 1
         self._read_header()
 
     def rows(self, *, tolerant: bool = False) -> Iterator[Row]:
@@ -60,21 +64,32 @@ class DelimitedTable:
             raise self._refused(error.what, error.line, self._column_of(error.before)) from None
 
     def _read_header(self) -> None:
-        try:
-            first = next(self._lines(), None)
-        except BadTextError as error:
-            raise self._refused(error.what, error.line, 0) from None
-        if first is None:
-            raise self._refused("the file is empty", 1, None)
-        text = first.text.removesuffix("\r")
+        lines = self._lines()
+        text = self._title_line(lines)
+        said = _SEPARATOR_LINE.fullmatch(text)
+        if said:
+            self._header_line = 2
+            text = self._title_line(lines)
+        line = self._header_line
         if not text.strip():
-            raise self._refused("the line is empty, the column names are expected here", 1, None)
-        self._delimiter = self._sniffed(text)
+            raise self._refused("the line is empty, the column names are expected here", line, 0)
+        self._delimiter = said[1] if said else self._sniffed(text)
         if text.count('"') % 2:
-            raise self._refused("a quote of the header is not closed on its line", 1, None)
-        self.header = tuple(title.strip() for title in self._split(text, 1))
+            column = self._column_of(text)
+            raise self._refused("a quote of the header is not closed on its line", line, column)
+        self.header = tuple(title.strip() for title in self._split(text, line))
         if len(self.header) > self._limits.columns:
-            raise self._refused(f"more than {self._limits.columns:,} columns", 1, None)
+            raise self._refused(f"more than {self._limits.columns:,} columns", line, self._limits.columns)
+
+    def _title_line(self, lines: Iterator[Line]) -> str:
+        try:
+            found = next(lines, None)
+        except BadTextError as error:
+            raise self._refused(error.what, error.line, self._column_of(error.before)) from None
+        if found is None:
+            what = "the file is empty" if self._header_line == 1 else "the file ends before its column names"
+            raise self._refused(what, self._header_line, 0)
+        return found.text.removesuffix("\r")
 
     def _lines(self) -> Iterator[Line]:
         self._stream.seek(self._start)
@@ -86,10 +101,10 @@ class DelimitedTable:
         most = max(counts.values())
         best = [delimiter for delimiter, count in counts.items() if count == most]
         if most == 0:
-            raise self._refused("no comma, semicolon or tab: this is not the header of a table", 1, None)
+            raise self._refused("no comma, semicolon, tab or pipe: this is not the header of a table", 1, 0)
         if len(best) > 1:
             names = " and ".join(_DELIMITERS[delimiter] for delimiter in best)
-            raise self._refused(f"{names} occur equally often: cannot tell which one separates the columns", 1, None)
+            raise self._refused(f"{names} occur equally often: cannot tell which one separates the columns", 1, 0)
         return best[0]
 
     def _rows(self, tolerant: bool) -> Iterator[Row]:
@@ -100,13 +115,13 @@ class DelimitedTable:
                 blank = blank or record.line
                 continue
             if blank is not None:
-                raise self._refused("an empty row within the table (are there two tables in the file?)", blank, None)
+                raise self._refused("an empty row within the table (are there two tables in the file?)", blank, 0)
             count += 1
             if count > self._limits.rows:
-                raise self._refused(f"more than {self._limits.rows:,} rows", record.line, None)
+                raise self._refused(f"more than {self._limits.rows:,} rows", record.line, 0)
             yield self._row(record, count, tolerant)
         if count == 0:
-            raise self._refused("no rows under the header", 1, None)
+            raise self._refused("no rows under the header", self._header_line, 0)
 
     def _row(self, record: _Record, number: int, tolerant: bool) -> Row:
         fault = record.fault or self._misfit(record)
@@ -134,7 +149,8 @@ class DelimitedTable:
 
     def _records(self, tolerant: bool) -> Iterator[_Record]:
         lines = self._lines()
-        next(lines)
+        for _ in range(self._header_line):
+            next(lines)
         for line in lines:
             gathered = [line] if line.text.count('"') % 2 == 0 else self._gathered(line, lines)
             last = gathered[-1]
@@ -215,9 +231,8 @@ class DelimitedTable:
         unquoted = _QUOTED.sub("", before).partition('"')[0]
         return unquoted.count(self._delimiter) if self._delimiter else 0
 
-    def _refused(self, what: str, line: int, column: int | None, *, fix: str = "") -> InputRejectedError:
-        title = "" if column is None else self._title(column)
-        return InputRejectedError(what, source=self.name, line=line, column=title, fix=fix)
+    def _refused(self, what: str, line: int, column: int, *, fix: str = "") -> InputRejectedError:
+        return InputRejectedError(what, source=self.name, line=line, column=self._title(column), fix=fix)
 
     def _title(self, column: int) -> str:
         return self.header[column] if column < len(self.header) else f"#{column + 1}"
@@ -225,13 +240,14 @@ class DelimitedTable:
 
 def _cell_pattern(delimiter: str) -> re.Pattern[str]:
     # Possessive repeats: a cell of a megabyte costs one pass.
-    return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"\r\n{delimiter}]*+))(?={delimiter}|\Z)')
+    mark = re.escape(delimiter)
+    return re.compile(rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"\r\n{mark}]*+))(?={mark}|\Z)')
 
 
 _CELL = {delimiter: _cell_pattern(delimiter) for delimiter in _DELIMITERS}
 
 
-_RECORD = {mark: re.compile(rf"(?:{cell.pattern}{mark})*+{cell.pattern}") for mark, cell in _CELL.items()}
+_RECORD = {mark: re.compile(rf"(?:{cell.pattern}{re.escape(mark)})*+{cell.pattern}") for mark, cell in _CELL.items()}
 
 
 def _quote_fault(start: str) -> str:

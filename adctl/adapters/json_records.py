@@ -97,7 +97,9 @@ class JsonRecords:
             try:
                 cells = _cells(found.value)
             except _FaultError as fault:
-                error = InputRejectedError(fault.what, source=self.name, line=found.line, column=fault.column)
+                error = InputRejectedError(
+                    fault.what, source=self.name, line=found.line, column=fault.column or f"record {found.number}"
+                )
                 if not tolerant:
                     raise error from None
                 yield Row(line=found.line, cells={}, number=found.number, fault=error)
@@ -112,7 +114,7 @@ class JsonRecords:
                 continue
             if len(self._titles) > self._limits.columns:
                 what = f"more than {self._limits.columns:,} columns"
-                raise InputRejectedError(what, source=self.name, line=found.line)
+                raise InputRejectedError(what, source=self.name, line=found.line, column=f"record {found.number}")
         if not self._titles:
             # Every record has a fault: the walk names the first.
             next(self.rows())
@@ -125,7 +127,8 @@ class JsonRecords:
         try:
             for number, (line, value) in enumerate(self._records(text, tolerant), start=1):
                 if number > self._limits.rows:
-                    raise InputRejectedError(f"more than {self._limits.rows:,} rows", source=self.name, line=line)
+                    what = f"more than {self._limits.rows:,} rows"
+                    raise InputRejectedError(what, source=self.name, line=line, column=f"record {number}")
                 yield _Found(number, line, value)
         except BadTextError as error:
             column = f"character {len(error.before) + 1}"
@@ -133,7 +136,7 @@ class JsonRecords:
         except MalformedError as error:
             refuse(error, self.name)
         if number == 0:
-            raise InputRejectedError("no records in it", source=self.name, line=1)
+            raise InputRejectedError("no records in it", source=self.name, line=1, column="record 1")
 
     def _records(self, text: JsonText, tolerant: bool) -> Iterator[tuple[int, object]]:
         if text.take("["):

@@ -132,9 +132,8 @@ class JsonText:
 
     def _read_on(self) -> None:
         if len(self._text) - self._at > self._limits.record_chars:
-            raise InputRejectedError(
-                f"a value is longer than {self._limits.record_chars:,} characters", source=self._name, line=self.line
-            )
+            what = f"a value is longer than {self._limits.record_chars:,} characters"
+            raise InputRejectedError(what, source=self._name, line=self.line, column=self._column(self._at))
         found = next(self._chunks, None)
         self._ended = found is None
         more, fault = found or ("", "")

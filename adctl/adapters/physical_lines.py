@@ -19,6 +19,7 @@ _CHUNK = 1 << 16
 _IN_MEMORY = 16 << 20
 _UTF8_FIX = "save it as UTF-8"
 _PACK_FIX = "pack or transfer the file again"
+_FIRST = "character 1"
 _NUL = f"a NUL byte ({_UTF8_FIX})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OTHER_FORMATS = (
@@ -151,10 +152,10 @@ def _decoder(stream: Rewindable, name: str) -> codecs.IncrementalDecoder:
     try:
         head = stream.read(6)
     except DamagedError as error:
-        raise InputRejectedError(str(error), source=name, line=1, fix=_PACK_FIX) from None
+        raise InputRejectedError(str(error), source=name, line=1, column=_FIRST, fix=_PACK_FIX) from None
     for magic, what, fix in _OTHER_FORMATS:
         if head.startswith(magic):
-            raise InputRejectedError(f"this is {what}, not a text file", source=name, line=1, fix=fix)
+            raise InputRejectedError(f"this is {what}, not a text file", source=name, line=1, column=_FIRST, fix=fix)
     mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if head.startswith(m)), (b"", "utf-8"))
     stream.seek(start + len(mark))
     return codecs.getincrementaldecoder(encoding)()
@@ -174,7 +175,8 @@ def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tu
             return
         size += len(chunk)
         if size > limits.file_bytes:
-            raise InputRejectedError(f"more than {limits.file_bytes:,} bytes", source=name)
+            yield "", f"more than {limits.file_bytes:,} bytes"
+            return
         yield _decode(decoder, chunk)
         if not chunk:
             return
@@ -205,6 +207,8 @@ def _line(number: int, text: str, *, ended: bool, name: str, limits: Limits) -> 
 
 def _refuse_long(number: int, text: str, name: str, limits: Limits) -> None:
     if len(text) > limits.record_chars:
-        raise InputRejectedError(
-            f"the line is longer than {limits.record_chars:,} characters", source=name, line=number
+        what, column = (
+            f"the line is longer than {limits.record_chars:,} characters",
+            f"character {limits.record_chars + 1}",
         )
+        raise InputRejectedError(what, source=name, line=number, column=column)

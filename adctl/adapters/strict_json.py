@@ -50,14 +50,15 @@ class _Parser:
     def __init__(self, text: str, source: str, first_line: int) -> None:
         self._text = text
         self._source = source
-        self._at = 0
+        self._at = self._begin = 0
         self.line = first_line
         self.kind = ""
         self.token = ""
         self._next()
 
     def refuse(self, what: str, *, column: str = "") -> NoReturn:
-        raise InputRejectedError(what, source=self._source, line=self.line, column=column)
+        place = column or f"character {self._begin - self._text.rfind(chr(10), 0, self._begin)}"
+        raise InputRejectedError(what, source=self._source, line=self.line, column=place)
 
     def value(self, depth: int) -> Located:
         kind, token, line = self.kind, self.token, self.line
@@ -76,12 +77,14 @@ class _Parser:
     def _next(self) -> None:
         match = _TOKEN.match(self._text, self._at)
         if match is None:
-            skipped = len(self._text[self._at :]) - len(self._text[self._at :].lstrip(" \t\r\n"))
-            self.line += self._text.count("\n", self._at, self._at + skipped)
-            self.refuse(f"not JSON: {self._text[self._at + skipped :][:12]!r}")
+            rest = self._text[self._at :].lstrip(" \t\r\n")
+            self._begin = len(self._text) - len(rest)
+            self.line += self._text.count("\n", self._at, self._begin)
+            self.refuse(f"not JSON: {rest[:12]!r}")
         self.line += self._text.count("\n", self._at, match.end())
         self._at = match.end()
         self.kind = match.lastgroup or ""
+        self._begin = match.start(self.kind)
         self.token = match[self.kind]
 
     def _take(self, mark: str) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from adctl.adapters.crm_intake import Files
 from adctl.adapters.db import open_engine, transaction
-from adctl.adapters.physical_lines import Source
+from adctl.adapters.opened_files import Source
 from adctl.adapters.store import accounts, changes
 from adctl.cli import steps
 from adctl.cli.running import Job

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from adctl.adapters.physical_lines import BadTextError, Limits, Source, open_rewindable, read_text
+from adctl.adapters.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.physical_lines import BadTextError, read_text
 from adctl.adapters.strict_json import JsonNumber, Located, parse_json
 from adctl.domain.cells import LOST_DIGITS_FIX
 from adctl.domain.ids import AdId, has_lost_digits, is_meta_id
@@ -16,23 +18,25 @@ _KEY = "ad_performances"
 _PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _AS_IN_JSON = NumeralStyle(decimal=".")
 # A JSON text stands in memory as a whole; a million ads fit in this.
-_LIMITS = Limits(file_bytes=64 << 20)
+_MOST_BYTES = 64 << 20
+_LIMITS = Limits()
 
 
-def read_ad_performances(source: Source, currency: str) -> tuple[tuple[AdId, int], ...]:
+def read_ad_performances(source: Source, currency: str, limits: Limits = _LIMITS) -> tuple[tuple[AdId, int], ...]:
     """(ad id, value in minor units) in the file's order; values are totals so far, not additions, and never negative.
 
     A value is a JSON number or a text with one, in major units without exponent. Raises InputRejectedError with the
     line and, as column, the ad id; UsageError when the file cannot be opened.
     """
     offset(currency)
-    with open_rewindable(source) as (name, stream):
+    bounds = replace(limits, file_bytes=min(limits.file_bytes, _MOST_BYTES))
+    with open_rewindable(source, bounds) as (name, stream):
         try:
-            text = read_text(stream, name=name, limits=_LIMITS)
+            text = read_text(stream, name=name, limits=bounds)
         except BadTextError as error:
             column = f"character {len(error.before) + 1}"
             raise InputRejectedError(error.what, source=name, line=error.line, column=column) from None
-    performances = _performances(parse_json(text, source=name), name)
+    performances = _performances(parse_json(text, source=name, deepest=limits.depth), name)
     return tuple((_ad_id(ad, at, name), _value(ad, at, currency, name)) for ad, at in performances.items())
 
 

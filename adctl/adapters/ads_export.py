@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from adctl.adapters.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
-from adctl.adapters.physical_lines import Limits, Source
+from adctl.adapters.opened_files import Limits, Source
 from adctl.adapters.records import open_records
 from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
 from adctl.domain.columns import Row, RowSource, fold, resolve_columns

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from adctl.adapters.physical_lines import BadTextError, Limits, Source, open_rewindable, read_text
+from adctl.adapters.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.physical_lines import BadTextError, read_text
 from adctl.adapters.store.entities import creative_from_fields
 from adctl.adapters.strict_json import JsonNumber, Located, parse_json
 from adctl.domain.creatives import Creative

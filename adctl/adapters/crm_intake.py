@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from adctl.adapters.ad_performances import read_ad_performances
 from adctl.adapters.crm_export import CrmRecord, open_crm_export
-from adctl.adapters.physical_lines import Source, rereadable
+from adctl.adapters.opened_files import Limits, Source, rereadable
 from adctl.adapters.records import holds_performances
 from adctl.adapters.sightings import Kind, open_sightings
 from adctl.adapters.store import attributions, deals, matching, rejects, runs
@@ -45,6 +45,7 @@ class Files:
     conversions: Source | KeptRows | None = None
     privacy: PrivacyKeys | None = None
     max_rejects: int = 0
+    limits: Limits = field(default_factory=Limits)
     run_id: UUID | None = None
 
 
@@ -73,12 +74,12 @@ class Intake:
 
     def read_deals(self) -> None:
         """Reads the main file, whole. Raises InputRejectedError and what the readers raise."""
-        file = self.files.deals
+        file, limits = self.files.deals, self.files.limits
         if file is None:
             return
-        if file.is_performances or (not isinstance(file.source, KeptRows) and holds_performances(file.source)):
+        if file.is_performances or (not isinstance(file.source, KeptRows) and holds_performances(file.source, limits)):
             assert not isinstance(file.source, KeptRows)
-            self.performances = dict(read_ad_performances(file.source, self.profile.currency))
+            self.performances = dict(read_ad_performances(file.source, self.profile.currency, limits))
             self.accepted["performances"] = len(self.performances)
             return
         quarantine = self._quarantine("crm")
@@ -89,6 +90,7 @@ class Intake:
             zone=ZoneInfo(self.profile.timezone),
             stage_names=file.stage_names or StageNames(),
             overrides=file.columns,
+            limits=limits,
             quarantine=quarantine,
         ) as reading:
             records = [self._noted(record) for record in reading.records()]
@@ -149,6 +151,7 @@ class Intake:
             as_of=self.now,
             zone=ZoneInfo(self.profile.timezone),
             privacy=privacy,
+            limits=self.files.limits,
             quarantine=self._quarantine(kind),
         ) as reading:
             if connection is None:
@@ -188,7 +191,7 @@ def opened(files: Files) -> Iterator[Files]:
         def again(source: Source | KeptRows | None) -> Source | KeptRows | None:
             if source is None or isinstance(source, KeptRows):
                 return source
-            return stack.enter_context(rereadable(source))
+            return stack.enter_context(rereadable(source, files.limits))
 
         main = files.deals and again(files.deals.source)
         yield replace(

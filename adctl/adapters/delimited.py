@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from adctl.adapters.gunzipped import Rewindable
-from adctl.adapters.physical_lines import BadTextError, Limits, Line, Source, open_rewindable, read_lines
+from adctl.adapters.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.physical_lines import BadTextError, Line, read_lines
 from adctl.domain.columns import Habits, Row
 from adctl.errors import InputRejectedError
 
@@ -257,5 +258,5 @@ def _quote_fault(start: str) -> str:
 @contextmanager
 def open_table(source: Source, *, limits: Limits = _LIMITS) -> Iterator[DelimitedTable]:
     """The table in a file or a binary stream, header already read. Raises InputRejectedError, UsageError."""
-    with open_rewindable(source) as (name, stream):
+    with open_rewindable(source, limits) as (name, stream):
         yield DelimitedTable(name, stream, limits)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from adctl.adapters.gunzipped import Rewindable
 from adctl.adapters.json_text import JsonText, MalformedError, refuse
-from adctl.adapters.physical_lines import BadTextError, Limits
+from adctl.adapters.opened_files import Limits
+from adctl.adapters.physical_lines import BadTextError
 from adctl.domain.columns import UNREADABLE, Habits, Row
 from adctl.errors import InputRejectedError
 

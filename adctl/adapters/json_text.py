@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from adctl.adapters.gunzipped import Rewindable
-from adctl.adapters.physical_lines import BadTextError, Limits, read_chunks
+from adctl.adapters.opened_files import Limits
+from adctl.adapters.physical_lines import BadTextError, read_chunks
 from adctl.errors import InputRejectedError
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
@@ -62,10 +63,11 @@ class JsonText:
                 if self._is_final(error):
                     raise self._malformed(error) from None
             except RecursionError:
-                raise self._fault("nested too deeply", self._at) from None
+                raise self._fault(f"nested deeper than {self._limits.depth} levels", self._at) from None
             else:
                 # A number at the very end of what was read may go on.
                 if end < len(self._text) or self._ended:
+                    self._refuse_deep(found, end)
                     self._move(end)
                     return found
             self._read_on()
@@ -143,6 +145,11 @@ class JsonText:
             before = self._text[self._text.rfind("\n") + 1 :]
             raise BadTextError(fault, self.line + self._text.count("\n"), before)
 
+    def _refuse_deep(self, found: object, end: int) -> None:
+        marks = self._text.count("[", self._at, end) + self._text.count("{", self._at, end)
+        if marks > self._limits.depth and _depth(found) > self._limits.depth:
+            raise self._fault(f"nested deeper than {self._limits.depth} levels", self._at)
+
     def _is_final(self, error: json.JSONDecodeError) -> bool:
         cut = error.msg.startswith("Unterminated") or error.pos + _MARGIN > len(self._text)
         return self._ended or not cut
@@ -163,6 +170,18 @@ class JsonText:
         # The line may have begun in a part that is no longer here; its start is then negative.
         start = self._text.rfind("\n", 0, at) + 1 or self._line_start
         return f"character {at - start + 1}"
+
+
+def _depth(value: object) -> int:
+    """How many objects and lists stand around the innermost value."""
+    level, depth = [value], 0
+    while level := [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]:
+        depth += 1
+    return depth
+
+
+def _inside(value: dict[str, object] | list[object]) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def refuse(error: MalformedError, source: str) -> NoReturn:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, cast
 
-from adctl.adapters.gunzipped import DamagedError, Gunzipped, Rewindable, is_gzip
-from adctl.errors import InputRejectedError, UsageError
-
-Source = Path | BinaryIO
+from adctl.adapters.gunzipped import DamagedError, Rewindable
+from adctl.adapters.opened_files import Limits
+from adctl.errors import InputRejectedError
 
 _CHUNK = 1 << 16
-_IN_MEMORY = 16 << 20
 _UTF8_FIX = "save it as UTF-8"
 _PACK_FIX = "pack or transfer the file again"
 _FIRST = "character 1"
@@ -31,17 +26,6 @@ _OTHER_FORMATS = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"),
     (b"%PDF", "a PDF", "export as CSV"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a file may hold; beyond it the file is refused, before it fills the memory."""
-
-    file_bytes: int = 1 << 30
-    record_chars: int = 1 << 20
-    field_chars: int = 1 << 16
-    columns: int = 1_000
-    rows: int = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,59 +45,6 @@ class BadTextError(Exception):
         self.what = what
         self.line = line
         self.before = before
-
-
-@contextmanager
-def open_rewindable(source: Source) -> Iterator[tuple[str, Rewindable]]:
-    """The file's name for messages and its bytes, unpacked if they are gzip, which can be read again from the start.
-
-    A pipe is copied to a temporary file. Raises UsageError when there is no such file to read.
-    """
-    with open_packed(source) as (name, stream):
-        yield name, Gunzipped(stream) if is_gzip(stream) else stream
-
-
-@contextmanager
-def open_packed(source: Source) -> Iterator[tuple[str, Rewindable]]:
-    """As `open_rewindable`, with the bytes as they are. A stream is left at the position that it was given at."""
-    if not isinstance(source, Path):
-        with _rewindable(source, "standard input") as stream:
-            start = stream.tell()
-            yield "standard input", stream
-            stream.seek(start)
-        return
-    try:
-        opened = source.open("rb")
-    except OSError as error:
-        raise UsageError(f"{source}: {error.strerror or error}") from error
-    with opened, _rewindable(opened, str(source)) as stream:
-        yield str(source), stream
-
-
-@contextmanager
-def rereadable(source: Source) -> Iterator[Source]:
-    """The source itself when it can be opened more than once, else a copy of what comes out of the pipe."""
-    if isinstance(source, Path) and not source.is_fifo():
-        yield source
-        return
-    with open_packed(source) as (_, stream):
-        yield cast("BinaryIO", stream)
-
-
-@contextmanager
-def _rewindable(stream: BinaryIO, name: str) -> Iterator[Rewindable]:
-    if stream.seekable():
-        yield stream
-        return
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
-        copied = 0
-        while chunk := stream.read(_CHUNK):
-            copied += len(chunk)
-            if copied > Limits().file_bytes:
-                raise InputRejectedError(f"more than {Limits().file_bytes:,} bytes", source=name)
-            spool.write(chunk)
-        spool.seek(0)
-        yield cast("BinaryIO", spool)
 
 
 def read_lines(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[Line]:
@@ -166,7 +97,7 @@ def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tu
 
     Raises InputRejectedError as `read_lines` does.
     """
-    decoder, size = _decoder(stream, name), 0
+    decoder, size, until = _decoder(stream, name), 0, time.monotonic() + limits.seconds
     while True:
         try:
             chunk = stream.read(_CHUNK)
@@ -176,6 +107,9 @@ def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tu
         size += len(chunk)
         if size > limits.file_bytes:
             yield "", f"more than {limits.file_bytes:,} bytes"
+            return
+        if time.monotonic() > until:
+            yield "", f"reading takes more than {limits.seconds} seconds"
             return
         yield _decode(decoder, chunk)
         if not chunk:

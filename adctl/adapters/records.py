@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from adctl.adapters.delimited import DelimitedTable
 from adctl.adapters.gunzipped import DamagedError, Rewindable
 from adctl.adapters.json_records import JsonList, JsonRecords, first_key, is_list
-from adctl.adapters.physical_lines import Limits, Source, open_packed, open_rewindable
+from adctl.adapters.opened_files import Limits, Source, open_packed, open_rewindable
 from adctl.domain.columns import RowSource
 from adctl.domain.rejects import KeptRows
 
@@ -25,7 +25,7 @@ def open_records(source: Source | KeptRows, *, limits: Limits = _LIMITS) -> Iter
     if isinstance(source, KeptRows):
         yield source
         return
-    with open_rewindable(source) as (name, stream):
+    with open_rewindable(source, limits) as (name, stream):
         yield _table(name, stream, limits)
 
 
@@ -36,10 +36,10 @@ def _table(name: str, stream: Rewindable, limits: Limits) -> RowSource:
     return kind(name, stream, limits)
 
 
-def holds_performances(source: Source) -> bool:
+def holds_performances(source: Source, limits: Limits = _LIMITS) -> bool:
     """Whether the file is the bulk shape `{"ad_performances": {…}}`; the position stays. Raises UsageError."""
     with open_rewindable(source) as (name, stream):
-        return _is_json(stream) and first_key(name, stream, _LIMITS) == _PERFORMANCES
+        return _is_json(stream) and first_key(name, stream, limits) == _PERFORMANCES
 
 
 def digest(source: Source) -> bytes:

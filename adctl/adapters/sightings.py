@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
-from adctl.adapters.physical_lines import Limits, Source
+from adctl.adapters.opened_files import Limits, Source
 from adctl.adapters.records import open_records
 from adctl.domain.cells import Cells, cells_of
 from adctl.domain.columns import ColumnMapping, Field, Row, RowSource, fold, resolve_columns

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from adctl.adapters.gunzipped import DamagedError, Rewindable
-from adctl.adapters.physical_lines import Source, open_rewindable
+from adctl.adapters.opened_files import Source, open_rewindable
 from adctl.errors import InputRejectedError
 
 _CHUNK = 1 << 20

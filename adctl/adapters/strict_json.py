@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from adctl.adapters.opened_files import Limits
 from adctl.errors import InputRejectedError
 
 _TOKEN = re.compile(
@@ -17,7 +18,6 @@ _TOKEN = re.compile(
     r"|(?P<mark>[\[\]{}:,])"
     r"|(?P<end>\Z))"
 )
-_DEEPEST = 32
 
 
 class JsonNumber(str):
@@ -35,10 +35,10 @@ class Located:
     line: int
 
 
-def parse_json(text: str, *, source: str, first_line: int = 1) -> Located:
+def parse_json(text: str, *, source: str, deepest: int = Limits().depth) -> Located:
     """The one value that `text` holds. Raises InputRejectedError with the line of the first fault."""
-    parser = _Parser(text, source, first_line)
-    found = parser.value(_DEEPEST)
+    parser = _Parser(text, source, deepest)
+    found = parser.value(deepest)
     if parser.kind != "end":
         parser.refuse("something behind the end of the value")
     return found
@@ -47,11 +47,12 @@ def parse_json(text: str, *, source: str, first_line: int = 1) -> Located:
 class _Parser:
     """Looks one token ahead: `kind` and `token` are the next one, `line` where it ends."""
 
-    def __init__(self, text: str, source: str, first_line: int) -> None:
+    def __init__(self, text: str, source: str, deepest: int) -> None:
         self._text = text
         self._source = source
         self._at = self._begin = 0
-        self.line = first_line
+        self._deepest = deepest
+        self.line = 1
         self.kind = ""
         self.token = ""
         self._next()
@@ -63,7 +64,7 @@ class _Parser:
     def value(self, depth: int) -> Located:
         kind, token, line = self.kind, self.token, self.line
         if depth == 0:
-            self.refuse(f"nested deeper than {_DEEPEST} levels")
+            self.refuse(f"nested deeper than {self._deepest} levels")
         if token == "{" and kind == "mark":
             return Located(self._object(depth), line)
         if token == "[" and kind == "mark":

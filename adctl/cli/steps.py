@@ -18,13 +18,13 @@ from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:
     from adctl.adapters.crm_intake import CrmFile, Files
-    from adctl.adapters.physical_lines import Source
+    from adctl.adapters.opened_files import Limits, Source
     from adctl.adapters.store.rejects import Reject
     from adctl.cli.running import Job
     from adctl.domain.exports import StageNames
     from adctl.domain.rejects import KeptRows
     from adctl.domain.report import Report
-    from adctl.settings import AccountSettings
+    from adctl.settings import AccountSettings, Settings
 
 
 def sync_meta(job: Job, *, days: int = 28) -> Report:
@@ -72,6 +72,7 @@ def ingest_ads(job: Job, file: Path, *, as_of: date | None = None, max_rejects: 
         as_of=as_of,
         columns=job.account.columns.ads,
         max_rejects=max_rejects,
+        limits=_limits(job.settings),
         run_id=job.run_id,
         dry_run=job.dry_run,
     )
@@ -95,6 +96,7 @@ def ingest_crm(
         clicks=None if clicks is None else _source(clicks),
         conversions=None if conversions is None else _source(conversions),
         max_rejects=max_rejects,
+        limits=_limits(job.settings),
         run_id=job.run_id,
     )
     return _take_in(job, files)
@@ -273,6 +275,21 @@ def _text(file: Path) -> str:
 
 def _source(file: Path) -> Source:
     return sys.stdin.buffer if str(file) == "-" else file
+
+
+def _limits(settings: Settings) -> Limits:
+    from adctl.adapters.opened_files import Limits
+
+    given = settings.input
+    return Limits(
+        file_bytes=given.max_megabytes << 20,
+        record_chars=given.max_record_chars,
+        field_chars=given.max_field_chars,
+        columns=given.max_columns,
+        rows=given.max_rows,
+        depth=given.max_depth,
+        seconds=given.max_seconds,
+    )
 
 
 def _stage_names(account: AccountSettings) -> StageNames:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from adctl.adapters.ads_export import read_ads_export
 from adctl.adapters.db import transaction
-from adctl.adapters.physical_lines import Source, rereadable
+from adctl.adapters.opened_files import Limits, Source, rereadable
 from adctl.adapters.store import accounts, entities, insights, rejects, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.entities import Ad, AdSet, Campaign
@@ -34,6 +34,7 @@ def run(
     as_of: date | None = None,
     columns: Mapping[str, str] | None = None,
     max_rejects: int = 0,
+    limits: Limits | None = None,
     run_id: UUID | None = None,
     dry_run: bool = False,
 ) -> Report:
@@ -43,13 +44,20 @@ def run(
     are set aside, and the exit code is 3. Raises InputRejectedError naming line and column with nothing written, also
     when the file covers days that are stored otherwise.
     """
-    quarantine = Quarantine(max_rejects)
+    quarantine, bounds = Quarantine(max_rejects), limits or Limits()
     with transaction(engine, read_only=dry_run) as connection:
         now = accounts.now(connection)
         accounts.check_pinned(connection, profile)
     today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
-    with nullcontext(source) if isinstance(source, KeptRows) else rereadable(source) as file:
-        export = read_ads_export(file, currency=profile.currency, as_of=today, overrides=columns, quarantine=quarantine)
+    with nullcontext(source) if isinstance(source, KeptRows) else rereadable(source, bounds) as file:
+        export = read_ads_export(
+            file,
+            currency=profile.currency,
+            as_of=today,
+            overrides=columns,
+            limits=bounds,
+            quarantine=quarantine,
+        )
         with transaction(engine, read_only=dry_run) as connection:
             _refuse_counting_twice(connection, profile, export)
             written = 0 if dry_run else _store(connection, profile, export)

@@ -100,6 +100,19 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """What a file may hold; beyond it the file is refused before it fills memory or time."""
+
+    max_megabytes: Annotated[int, whole("Size of a file, unpacked.", 1, 1_000_000)] = 1024
+    max_rows: Annotated[int, whole("Rows of a file.", 1, 100_000_000)] = 2_000_000
+    max_columns: Annotated[int, whole("Columns of a file.", 1, 100_000)] = 1_000
+    max_field_chars: Annotated[int, whole("Characters of one cell.", 1, 100_000_000)] = 65_536
+    max_record_chars: Annotated[int, whole("Characters of one row or JSON value.", 1, 100_000_000)] = 1_048_576
+    max_depth: Annotated[int, whole("Objects and lists around a value in JSON.", 1, 200)] = 32
+    max_seconds: Annotated[int, whole("Seconds that a file may take to arrive, or to be read once.", 1, 86_400)] = 1_800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """How log lines look."""
 
@@ -324,6 +337,7 @@ class Settings(Tokens):
         bool, flag("Let the base URLs above be plain http on other hosts: tokens then travel in the clear.")
     ] = False
     http: Annotated[HttpSettings, Section(says="Time limits of requests.")] = HttpSettings()
+    input: Annotated[InputSettings, Section(says="What a file may hold.")] = InputSettings()
     log: Annotated[LogSettings, Section(says="Log lines.")] = LogSettings()
     accounts: Mapping[str, AccountSettings] = field(default_factory=lambda: MappingProxyType({}))
     config_file: Path | None = None

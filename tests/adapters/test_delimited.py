@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adctl.adapters.delimited import open_table
-from adctl.adapters.physical_lines import Limits
+from adctl.adapters.opened_files import Limits
 from adctl.errors import InputRejectedError, UsageError
 
 WHOLE = Limits()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adctl.adapters.physical_lines import Limits, rereadable
+from adctl.adapters.opened_files import Limits, rereadable
 from adctl.adapters.records import digest, holds_performances, open_records
 from adctl.errors import InputRejectedError
 
@@ -99,8 +99,8 @@ def test_numbers_keep_their_digits() -> None:
         (b'{"a": 1}\n{"a": "\xed\xa0\x80"}', 2, "character 8", "surrogate"),
         (b'{"a": 1}\n{"a": "\xff"}', 2, "character 8", "0xff"),
         (b'{"a": 1}\n{"a": 01}', 2, "character 8", "not JSON"),
-        (b"[" * 100_000, 1, "character 2", "nested too deeply"),
-        (b'{"a":' * 100_000, 1, "character 1", "nested too deeply"),
+        (b"[" * 100_000, 1, "character 2", "nested deeper than 32 levels"),
+        (b'{"a":' * 100_000, 1, "character 1", "nested deeper than 32 levels"),
         (b'{"results": [{"a": 1}], "deals": [{"a": 1}]}', 1, "deals", "which one is meant"),
         (b'{"results": [{"a": 1}], "results": []}', 1, "results", "there already"),
         (gzip.compress(gzip.compress(b'{"a": 1}')), 1, "", "inside a gzip"),

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from adctl.adapters.physical_lines import Source
+from adctl.adapters.opened_files import Source
 from adctl.adapters.records import digest
 from adctl.domain.columns import Habits
 from adctl.domain.dates import DateOrder

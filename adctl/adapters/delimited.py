@@ -19,6 +19,8 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _LIMITS = Limits()
+# What a line takes besides its characters, so that a record of line breaks alone ends as well.
+_LINE_COST = 64
 _NO_LINE_END = "the file does not end with a line break: make sure that it is whole"
 
 
@@ -180,7 +182,7 @@ class DelimitedTable:
         gathered, size = [first], len(first.text)
         for line in lines:
             gathered.append(line)
-            size += len(line.text)
+            size += len(line.text) + _LINE_COST
             if line.text.count('"') % 2:
                 return gathered
             if size > self._limits.record_chars:

@@ -446,32 +446,39 @@ create function entity_lock_key(p_account text, p_kind text, p_id text) returns 
   select hashtextextended('adctl.entity.' || p_account || '/' || p_kind || '/' || p_id, 0)
 $$;
 
--- Claims the next due change of an account, or nothing. The session lock on the entity is taken in the same statement:
--- it is how others see that the owner lives, and PostgreSQL frees it when the owner dies. The caller releases it.
-create function claim_pending_ad_change(p_account text, p_worker text) returns setof pending_ad_changes
-language plpgsql as $$
+-- Claims the next due changes of an account, up to a number. The session lock on the entity is taken in the same
+-- statement: it is how others see that the owner lives, and PostgreSQL frees it when the owner dies. The caller releases
+-- it. The commit need not reach the disk: a claim that a crash of the server undoes was followed by nothing, for what is
+-- sent is first written down by a commit that does, and that one takes the claim along.
+create function claim_pending_ad_change(p_account text, p_worker text, p_limit integer default 1)
+returns setof pending_ad_changes language plpgsql as $$
 declare
-  v_change pending_ad_changes;
-  v_busy uuid[] := '{}';
+  v_left integer := p_limit;
+  v_free uuid[];
+  v_busy uuid[];
+  v_passed uuid[] := '{}';
 begin
-  perform set_config('adctl.actor', 'execute', true);
-  loop
-    select c.* into v_change from pending_ad_changes c
-    where c.account = p_account and c.state = 'pending' and c.change_id <> all (v_busy)
-      and c.earliest_execute_at <= adctl_now() and c.expires_at > adctl_now()
-    order by c.earliest_execute_at, c.change_id
-    limit 1 for update skip locked;
-    if not found then
-      return;
-    end if;
-    if pg_try_advisory_lock(entity_lock_key(v_change.account, v_change.entity_kind, v_change.entity_id)) then
-      return query
-        update pending_ad_changes c set state = 'claimed', state_reason = null, claimed_by = p_worker,
-          claimed_at = adctl_now()
-        where c.account = v_change.account and c.change_id = v_change.change_id returning c.*;
-      return;
-    end if;
-    v_busy := v_busy || v_change.change_id;
+  perform set_config('adctl.actor', 'execute', true), set_config('synchronous_commit', 'off', true);
+  while v_left > 0 loop
+    with due as materialized (
+      select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
+      where c.account = p_account and c.state = 'pending' and c.change_id <> all (v_passed)
+        and c.earliest_execute_at <= adctl_now() and c.expires_at > adctl_now()
+      order by c.earliest_execute_at, c.change_id
+      limit v_left for update skip locked
+    ), tried as materialized (
+      select d.change_id, pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id)) as free from due d
+    )
+    select coalesce(array_agg(t.change_id) filter (where t.free), '{}'),
+      coalesce(array_agg(t.change_id) filter (where not t.free), '{}')
+      into v_free, v_busy from tried t;
+    return query
+      update pending_ad_changes c set state = 'claimed', state_reason = null, claimed_by = p_worker,
+        claimed_at = adctl_now()
+      where c.account = p_account and c.change_id = any (v_free) returning c.*;
+    exit when v_busy = '{}';
+    v_left := v_left - cardinality(v_free);
+    v_passed := v_passed || v_busy;
   end loop;
 end
 $$;

@@ -1,0 +1,266 @@
+"""Measures the queue against procrastinate and pgqueuer: jobs that do nothing, claimed and finished, on one PostgreSQL.
+
+`python -m tests.bench.claims [--seconds 4] [--workers 1 4 8] [--history 1000000]` with the extra `bench`. Each figure comes
+from a fresh copy of a database with 10,000 pending jobs: as many processes as there are workers claim and finish through
+each library's own calls for so many seconds. adctl writes two links of its audit for each job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import procrastinate
+import psycopg
+from pgqueuer.db import PsycopgDriver
+from pgqueuer.queries import EntrypointExecutionParameter, Queries
+from procrastinate.jobs import Job, Status
+from sqlalchemy import text
+
+from adctl.adapters import migrations
+from adctl.adapters.db import open_engine, transaction
+from adctl.adapters.store import accounts, attempts, changes
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.changes import State
+from adctl.domain.ids import Account
+from tests.adapters.store.driver import LIMITS
+from tests.conftest import Server, serving
+
+PENDING = 10_000
+ACCOUNT = Account("main")
+_BATCH = 50
+_PENDING = """
+    insert into pending_ad_changes (account, change_id, decision_id, run_id, entity_kind, entity_id, campaign_id,
+      ad_set_id, field, expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,
+      state, observed_budget, updated_at)
+    select 'main', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'ad_set', :prefix || n, 'c' || n % 400,
+      :prefix || n, 'daily_budget', 10000, 11000, 'a benchmark', 0, adctl_now(), adctl_now() + interval '1 day',
+      adctl_now(), :state, case when :state = 'completed' then 11000 end, adctl_now()
+    from generate_series(1, :count) n
+"""
+# Four links of the audit to each finished change, as execute leaves them; their hashes are not what is measured.
+_HISTORY = """
+    insert into ad_change_history
+    select account, row_number() over (), updated_at, change_id, 'pending', s.state, 'execute', entity_kind, entity_id,
+      field, '10000', '11000', '11000', 1, 'a benchmark wants it', sha256(change_id::text::bytea),
+      sha256(entity_id::bytea)
+    from pending_ad_changes, unnest(array['pending', 'claimed', 'executing', 'completed']) as s (state)
+"""
+_FINISH = """
+    update pending_ad_changes
+    set state = 'completed', state_reason = 'was there already', observed_budget = target_budget
+    where account = 'main' and change_id = any (%s)
+"""
+_RELEASE = """
+    select pg_advisory_unlock(entity_lock_key('main', 'ad_set', e.id)) from unnest(%s::text[]) as e (id)
+"""
+
+
+def prepare_adctl(url: str, history: int) -> None:
+    """A migrated database with its backlog, beside `history` finished changes."""
+    engine = open_engine(url)
+    migrations.migrate(engine, migrations.available())
+    profile = AccountProfile(
+        account=ACCOUNT, meta_ad_account="act_1", hubspot_portal="", currency="USD", timezone="UTC"
+    )
+    with transaction(engine) as connection:
+        accounts.ensure(connection, profile)
+        attempts.sync_limits(connection, ACCOUNT, LIMITS)
+        changes.prepare(connection)
+        connection.execute(text("set local session_replication_role = replica"))
+        if history:
+            connection.execute(text(_PENDING), {"prefix": "h", "state": "completed", "count": history})
+            connection.execute(text(_HISTORY))
+        connection.execute(text(_PENDING), {"prefix": "s", "state": "pending", "count": PENDING})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("vacuum (analyze)"))
+    engine.dispose()
+
+
+def prepare_procrastinate(url: str, _: int) -> None:
+    async def fill() -> None:
+        app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
+        async with app.open_async():
+            await app.schema_manager.apply_schema_async()
+            jobs = [
+                Job(id=None, queue="default", lock=None, queueing_lock=None, task_name="noop", task_kwargs={"n": n})
+                for n in range(PENDING)
+            ]
+            await app.job_manager.batch_defer_jobs_async(jobs)
+
+    asyncio.run(fill())
+    _analyze(url)
+
+
+def prepare_pgqueuer(url: str, _: int) -> None:
+    async def fill() -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            queries = Queries(PsycopgDriver(connection))
+            await queries.install()
+            await queries.enqueue(["noop"] * PENDING, [b"{}"] * PENDING, [0] * PENDING)
+
+    asyncio.run(fill())
+    _analyze(url)
+
+
+def _analyze(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("vacuum (analyze)")
+
+
+@dataclass(slots=True, kw_only=True)
+class Stopwatch:
+    """True until the time is over; the first question waits until all workers are ready."""
+
+    seconds: float
+    ready: Any
+    started: float = 0.0
+
+    def __call__(self) -> bool:
+        if not self.started:
+            self.ready.wait()
+            self.started = time.perf_counter()
+        return time.perf_counter() - self.started < self.seconds
+
+
+def adctl_one(url: str, goes_on: Stopwatch) -> int:
+    """As `execute` does it: a claim, a move, the lock given back."""
+    engine, done = open_engine(url), 0
+    with engine.connect() as session:
+        while goes_on():
+            with session.begin():
+                change = changes.claim(session, ACCOUNT, "bench")
+            if change is None:
+                break
+            with session.begin():
+                changes.move(
+                    session,
+                    change,
+                    come_from=State.CLAIMED,
+                    to=State.COMPLETED,
+                    actor="execute",
+                    reason="was there already",
+                    observed=change.target,
+                )
+            with session.begin():
+                changes.release(session, change)
+            done += 1
+    return done
+
+
+def adctl_batch(url: str, goes_on: Stopwatch) -> int:
+    done = 0
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("select set_config('adctl.actor', 'execute', false)")
+        while goes_on():
+            rows = session.execute(
+                "select change_id, entity_id from claim_pending_ad_change('main', 'bench', %s)", [_BATCH]
+            ).fetchall()
+            if not rows:
+                break
+            session.execute(_FINISH, [[row[0] for row in rows]])
+            session.execute(_RELEASE, [[row[1] for row in rows]])
+            done += len(rows)
+    return done
+
+
+def procrastinate_one(url: str, goes_on: Stopwatch) -> int:
+    async def run() -> int:
+        done = 0
+        app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, min_size=1, max_size=1))
+        async with app.open_async():
+            worker = await app.job_manager.register_worker()
+            while goes_on() and (job := await app.job_manager.fetch_job(None, worker)) is not None:
+                await app.job_manager.finish_job(job, Status.SUCCEEDED, delete_job=False)
+                done += 1
+        return done
+
+    return asyncio.run(run())
+
+
+def pgqueuer(batch: int, url: str, goes_on: Stopwatch) -> int:
+    asked: Any = {"noop": EntrypointExecutionParameter(concurrency_limit=0)}
+
+    async def run() -> int:
+        done = 0
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            queries, me = Queries(PsycopgDriver(connection)), uuid4()
+            while goes_on() and (jobs := await queries.dequeue(batch, asked, me, None, timedelta(seconds=30))):
+                await queries.log_jobs([(job, "successful", None) for job in jobs])
+                done += len(jobs)
+        return done
+
+    return asyncio.run(run())
+
+
+CONTENDERS: dict[str, tuple[Callable[[str, int], None], Callable[[str, Stopwatch], int]]] = {
+    "adctl": (prepare_adctl, adctl_one),
+    "procrastinate": (prepare_procrastinate, procrastinate_one),
+    "pgqueuer, batch 1": (prepare_pgqueuer, partial(pgqueuer, 1)),
+    "adctl, batch 50": (prepare_adctl, adctl_batch),
+    "pgqueuer, batch 50": (prepare_pgqueuer, partial(pgqueuer, _BATCH)),
+}
+
+
+def work(name: str, url: str, goes_on: Stopwatch, results: Any) -> None:
+    done = CONTENDERS[name][1](url, goes_on)
+    results.put((done, time.perf_counter() - goes_on.started))
+
+
+def rate(name: str, url: str, workers: int, seconds: float) -> float:
+    """Jobs a second of all workers together."""
+    spawn = multiprocessing.get_context("spawn")
+    ready, results = spawn.Barrier(workers), spawn.Queue()
+    goes_on = Stopwatch(seconds=seconds, ready=ready)
+    crew = [spawn.Process(target=work, args=(name, url, goes_on, results)) for _ in range(workers)]
+    for one in crew:
+        one.start()
+    ended = [results.get(timeout=120) for _ in crew]
+    for one in crew:
+        one.join()
+    return float(sum(done for done, _ in ended)) / float(max(taken for _, taken in ended))
+
+
+def measure(server: Server, asked: argparse.Namespace) -> None:
+    """Prints the table, contender beside contender."""
+    columns = [(name, 0) for name in CONTENDERS] + [(name, asked.history) for name in CONTENDERS if "adctl" in name]
+    for number, (name, history) in enumerate(columns):
+        server.create(f"bench_template_{number}")
+        CONTENDERS[name][0](server.url(f"bench_template_{number}"), history)
+    for workers in asked.workers:
+        for number, (name, history) in enumerate(columns):
+            server.create("bench", f"bench_template_{number}")
+            figure = rate(name, server.url("bench"), workers, asked.seconds)
+            server.drop("bench")
+            beside = f" beside {history:,} finished" if history else ""
+            sys.stdout.write(f"{workers} workers  {figure:8.0f} jobs/s  {name}{beside}\n")
+            sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.claims", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--history", type=int, default=1_000_000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
+        with psycopg.connect(server.admin) as connection:
+            names = [f"{name} {version(name)}" for name in ("procrastinate", "pgqueuer", "psycopg")]
+            sys.stdout.write(f"PostgreSQL {connection.info.server_version}, {', '.join(names)}\n")
+        measure(server, asked)
+
+
+if __name__ == "__main__":
+    main()

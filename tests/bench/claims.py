@@ -1,7 +1,7 @@
 """Measures the queue against procrastinate and pgqueuer: jobs that do nothing, claimed and finished, on one PostgreSQL.
 
-`python -m tests.bench.claims [--seconds 4] [--workers 1 4 8] [--history 1000000]` with the extra `bench`. Each figure comes
-from a fresh copy of a database with 10,000 pending jobs: as many processes as there are workers claim and finish through
+`python -m tests.bench.claims [--seconds 4] [--workers 1 4 8] [--history 1000000]` with the extra `bench`. Each figure
+is of a fresh copy of a database with 10,000 pending jobs: as many processes as there are workers claim and finish by
 each library's own calls for so many seconds. adctl writes two links of its audit for each job.
 """
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.chaos.crowd import crowd, halted_crowd
 from tests.chaos.scenarios import clock_jumps, late_riser, restarted_server
 
@@ -22,11 +20,9 @@ def test_a_server_that_crashes_amid_the_sending_loses_nothing(tmp_path: Path) ->
     restarted_server("", tmp_path, seed=0, changes=24)
 
 
-@pytest.mark.parametrize("loses_session", [False, True])
-def test_a_worker_that_wakes_up_too_late_sends_nothing(loses_session: bool, database_url: str, tmp_path: Path) -> None:
-    late_riser(database_url, tmp_path, loses_session=loses_session)
+def test_a_worker_that_wakes_up_too_late_sends_nothing(database_url: str, tmp_path: Path) -> None:
+    late_riser(database_url, tmp_path, loses_session=True)
 
 
-@pytest.mark.parametrize("days", [-2, 2])
-def test_a_clock_that_jumps_by_two_days_sends_nothing_twice(days: int, database_url: str, tmp_path: Path) -> None:
-    clock_jumps(database_url, tmp_path, days=days, kill="S")
+def test_a_clock_that_jumps_back_by_two_days_sends_nothing_twice(database_url: str, tmp_path: Path) -> None:
+    clock_jumps(database_url, tmp_path, days=-2, kill="S")

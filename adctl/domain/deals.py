@@ -64,8 +64,8 @@ class Deal:
 class Contact:
     """The attribution properties of a contact and nothing that names the person.
 
-    `first_url_ad_id` is the ad id found in the first landing URL, `click_id` the fbclid found there or in the
-    contact's own property.
+    `first_url_ad_id` is the ad id found in the first landing URL, else in a form's `utm_content`, `click_id`
+    the fbclid found there or in the contact's own property.
     """
 
     contact_id: ContactId

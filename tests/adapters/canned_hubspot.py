@@ -44,8 +44,14 @@ def version(value: str, at: str) -> dict[str, object]:
     return {"value": value, "timestamp": at, "sourceType": "CRM_UI"}
 
 
-def contact(number: int, url: str | None = None, click: str | None = None, created: str = CREATED) -> dict[str, object]:
-    properties = {"hs_analytics_first_url": url, "hs_facebook_click_id": click}
+def contact(
+    number: int,
+    url: str | None = None,
+    click: str | None = None,
+    created: str = CREATED,
+    content: str | None = None,
+) -> dict[str, object]:
+    properties = {"hs_analytics_first_url": url, "hs_facebook_click_id": click, "utm_content": content}
     return {"id": str(number), "properties": properties, "createdAt": created, "archived": False}
 
 

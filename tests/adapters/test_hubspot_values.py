@@ -244,3 +244,20 @@ def test_the_contacts_own_click_id_comes_before_the_urls() -> None:
         [page] = crm.deals_modified_since(SINCE)
     [person] = page.contacts
     assert (person.click_id, person.first_url_ad_id) == ("its-own-id", "9")
+
+
+@pytest.mark.parametrize(
+    ("url", "written", "found"),
+    [
+        ("https://x/?utm_content=9", "31", "9"),
+        ("https://x/", "31", "31"),
+        ("https://x/", "spring sale", None),
+    ],
+)
+def test_a_hidden_field_of_a_form_names_the_ad_where_the_first_page_did_not(
+    url: str, written: str, found: str | None
+) -> None:
+    person = contact(2, url=url, content=written)
+    with hubspot(portal([deal(1)], contacts=[person], links=lambda _asked: [linked(1, 2)])) as (crm, _server):
+        [page] = crm.deals_modified_since(SINCE)
+    assert [one.first_url_ad_id for one in page.contacts] == [found]

@@ -11,7 +11,7 @@ from typing import Final
 from adctl.adapters.hubspot.properties import Row, amount, instant, landing_keys_of, text
 from adctl.domain.deals import Contact, Deal, Outcome, Stage, StageMove
 from adctl.domain.ids import ContactId, DealId
-from adctl.domain.landing_urls import click_id_in
+from adctl.domain.landing_urls import ad_id_in, click_id_in
 from adctl.errors import UnavailableError
 
 # No name, no e-mail: what is not asked for cannot leak.
@@ -26,7 +26,9 @@ DEAL_PROPERTIES: Final = (
 )
 WINNER_PROPERTIES: Final = (*DEAL_PROPERTIES, "hs_merged_object_ids")
 DEAL_HISTORY: Final = ("dealstage", "pipeline", "amount", "closedate")
-CONTACT_PROPERTIES: Final = ("createdate", "hs_analytics_first_url", "hs_facebook_click_id")
+# `utm_content` is no property of HubSpot's own: portals make it for a hidden field of their forms. Where there is none,
+# asking for it is ignored.
+CONTACT_PROPERTIES: Final = ("createdate", "hs_analytics_first_url", "hs_facebook_click_id", "utm_content")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,7 @@ def contact_of(row: Row) -> Contact:
     return Contact(
         contact_id=ContactId(record_id(row)),
         created_at=created_at,
-        first_url_ad_id=keys.ad_id,
+        first_url_ad_id=keys.ad_id or ad_id_in(text(properties.get("utm_content"))),
         click_id=click_id_in(text(properties.get("hs_facebook_click_id"))) or keys.click_id,
     )
 

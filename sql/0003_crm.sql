@@ -47,6 +47,8 @@ create table stage_moves (
   at timestamptz not null,
   pipeline text not null,
   stage text not null,
+  -- When it became known: a move may be read long after it was made.
+  read_at timestamptz not null default adctl_now(),
   primary key (account, deal_id, at, pipeline, stage)
 ) partition by range (at);
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adctl.cli.options import Account, Config, Json, Maturity, Picture, Verbose, examples
+from adctl.cli.options import Account, Config, Horizon, Json, Maturity, Picture, Verbose, examples
 from adctl.cli.running import Invocation, Job, perform_alone, perform_reading, progress
-from adctl.errors import InputRejectedError
+from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:
     from adctl.domain.report import Report
+
+_SHORTEST = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +22,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         "backtest",
         epilog=examples(
+            "adctl backtest",
+            "adctl backtest --policy bayes --policy blended --days 90 --picture replay.svg",
             "adctl backtest --world base --seeds 8",
             "adctl backtest --world all --seeds 30 --json",
             "adctl backtest --world fast --policy bayes --policy rules:mode=roas,window_days=14 --picture fast.svg",
@@ -32,28 +36,52 @@ def register(app: typer.Typer) -> None:
 
 def backtest(
     worlds: Annotated[
-        list[str], typer.Option("--world", help="A simulated world, repeatable; all for every one.", metavar="WORLD")
-    ],
+        list[str] | None,
+        typer.Option("--world", help="A simulated world, repeatable; all for every one.", metavar="WORLD"),
+    ] = None,
     policies: Annotated[
         list[str] | None,
         typer.Option("--policy", help="A policy, name:key=value,…; the first is compared.", metavar="POLICY"),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Runs of each world.")] = 8,
-    days: Annotated[int, typer.Option("--days", min=8, max=730, help="Days of each run.")] = 60,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=730, help="Days: 60 of a world, all there are of an account.")
+    ] = None,
+    horizon: Horizon = 7,
+    maturity: Maturity = 28,
     picture: Picture = None,
+    account: Account = None,
     as_json: Json = False,
+    config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Let policies meet in simulated worlds against an oracle, on all cores."""
+    """Replay policies on the account's history as it was known on each day, or let them meet in simulated worlds.
 
-    def work() -> Report:
+    In a world (--world) they meet an oracle that knows the truth. Runs on all cores.
+    """
+    invocation = Invocation(command="backtest", as_json=as_json, config=config, verbose=verbose)
+
+    def in_worlds() -> Report:
         from adctl.commands.backtest_worlds import POLICIES, run
 
+        if days is not None and days < _SHORTEST:
+            raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
         with progress() as step:
-            report = run(worlds, policies or POLICIES, seeds=seeds, days=days, progress=step)
+            report = run(worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step)
         return drawn(report, picture)
 
-    perform_alone(Invocation(command="backtest", as_json=as_json, verbose=verbose), work)
+    def on_history(job: Job) -> Report:
+        from adctl.cli.wiring import policy_of
+        from adctl.commands.backtest_history import Replay, run
+
+        wanted = Replay(horizon=horizon, maturity=maturity, days=days)
+        with progress() as step:
+            report = run(job.engine, job.profile, policy_of(job.account), policies or (), wanted, progress=step)
+        return drawn(report, picture)
+
+    if worlds:
+        perform_alone(invocation, in_worlds)
+    perform_reading(invocation, account, on_history)
 
 
 def calibration(

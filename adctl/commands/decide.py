@@ -64,9 +64,9 @@ def run(
     written = 0
     if not dry_run:
         with transaction(engine) as connection:
-            written = decisions.record(connection, profile.account, run_id, plan, now)
+            written = decisions.record(connection, profile.account, run_id, plan, loaded.at)
             for _, theirs in shadows:
-                decisions.record(connection, profile.account, run_id, theirs, now, shadow=True)
+                decisions.record(connection, profile.account, run_id, theirs, loaded.at, shadow=True)
     return _planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=dry_run)
 
 

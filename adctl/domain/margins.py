@@ -57,6 +57,18 @@ def day_return(found: Outcomes, decided: date, ad_ids: Sequence[str], *, horizon
     return DayReturn(returns=returns, seen=seen)
 
 
+def worth(budgets: Ints, said: Said, told: DayReturn) -> float:
+    """What budgets bring on a day, minor units. What the ramp keeps from being spent is neutral: it counts at the mean
+    return of the money in force."""
+    left = float(said.current.sum() - budgets.sum())
+    return float((budgets * told.returns).sum()) + left * usual_return(said, told)
+
+
+def usual_return(said: Said, told: DayReturn) -> float:
+    """The mean return of the budgets in force."""
+    return float((said.current * told.returns).sum() / said.current.sum())
+
+
 def budgets_of(said: Said) -> Ints:
     """What the day's money becomes by the model's wishes: the same total, raised by the ramp at most, kills stopped."""
     executor = Executor(total=int(said.current.sum()))
@@ -66,13 +78,14 @@ def budgets_of(said: Said) -> Ints:
     return executor.next_budgets(said.current, wish, running, np.zeros(len(running), dtype=np.bool_))
 
 
-def hindsight(said: Said, returns: Floats) -> Ints:
+def hindsight(said: Said, told: DayReturn) -> Ints:
     """The best budgets under the same executor for one who had known the returns: noise is foresight here, so nobody
-    can be expected to come near."""
+    can be expected to come near. Money that would return less than the mean is better left, as `worth` counts it."""
     executor = Executor(total=int(said.current.sum()))
     ramped = said.current * (executor.ramp.numerator + executor.ramp.denominator) // executor.ramp.denominator
-    upper = np.where(said.current > 0, np.maximum(ramped, executor.floor), 0).astype(np.int64)
-    order = np.argsort(-returns, kind="stable")
+    wanted = (said.current > 0) & (told.returns >= usual_return(said, told))
+    upper = np.where(wanted, np.maximum(ramped, executor.floor), 0).astype(np.int64)
+    order = np.argsort(-told.returns, kind="stable")
     before = np.cumsum(upper[order]) - upper[order]
     best = np.zeros(len(upper), dtype=np.int64)
     best[order] = np.clip(executor.total - before, 0, upper[order])
@@ -104,13 +117,13 @@ def compare(
         if not one.current.sum():
             continue
         told = day_return(found, day, one.ad_ids, horizon=horizon)
-        money, change = budgets_of(one).astype(np.float64), budgets_of(other) - budgets_of(one)
+        budgets = budgets_of(one)
+        change = budgets_of(other) - budgets
         where = np.array([place.get(ad_id, -1) for ad_id in one.ad_ids], dtype=np.int64)
-        usual = float((money * told.returns).sum() / money.sum())
-        np.add.at(gained, where, change * (told.returns - usual))
+        np.add.at(gained, where, change * (told.returns - usual_return(one, told)))
         touched[where] |= one.current > 0
-        ours += usual * float(money.sum())
-        total += float(money.sum())
+        ours += worth(budgets, one, told)
+        total += float(one.current.sum())
         moved += float(np.abs(change).sum()) / 2
         unseen += float(np.abs(change[~told.seen]).sum()) / 2
     lead = _lead(gained[touched], total)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adctl.domain.judged import judged
-from adctl.domain.margins import budgets_of, compare, day_return, hindsight
+from adctl.domain.margins import DayReturn, budgets_of, compare, day_return, hindsight, worth
 from adctl.domain.outcomes import Outcomes, outcomes, truth
 from adctl.domain.policies.protocol import AdHistory
 from adctl.domain.said import Said, said_from_rows
@@ -146,8 +146,15 @@ def test_budgets_keep_the_total_obey_the_ramp_and_stop_what_is_killed() -> None:
 
 
 def test_hindsight_puts_the_money_where_it_returned_most_within_the_ramp() -> None:
-    wished = said((False, 10_000, 0), (False, 10_000, 0), (False, 10_000, 0))
-    assert hindsight(wished, np.array([1.0, 3.0, 2.0])).tolist() == [6_000, 12_000, 12_000]
+    wished = said((False, 10_000, 0), (False, 10_000, 0), (False, 10_000, 0), (False, 10_000, 0))
+    told = DayReturn(returns=np.array([1.0, 3.0, 2.5, 2.4]), seen=np.ones(4, dtype=np.bool_))
+    best = hindsight(wished, told)
+    assert best.tolist() == [0, 12_000, 12_000, 12_000]
+    # the 4,000 that nobody may take are neutral: the mean is 2.225
+    assert worth(best, wished, told) == pytest.approx(36_000 + 30_000 + 28_800 + 4_000 * 2.225)
+    for wish in ([1, 1, 1, 1], [0, 9, 1, 0], [5, 1, 1, 0], [1, 0, 0, 9]):
+        other = said(*((False, 10_000, amount * 1_000) for amount in wish))
+        assert worth(budgets_of(other), other, told) <= worth(best, wished, told)
 
 
 def test_the_truth_of_an_ad_is_the_return_on_its_mature_money() -> None:

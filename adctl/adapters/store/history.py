@@ -40,8 +40,9 @@ class Unvalued:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccountHistory:
-    """The history as a policy reads it, with what its verdicts are then carried out on."""
+    """The history as a policy reads it, with what its verdicts are then carried out on; read at the moment `at`."""
 
+    at: datetime
     owned: Ownership
     ads: AdColumns
     history: AdHistory
@@ -104,7 +105,7 @@ def account_history(
         fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day, known_at),
         kin=neighbours.kin(connection, profile.account, ads.ad_ids, day, known_at),
     )
-    return AccountHistory(owned=owned, ads=ads, history=history, unvalued=unvalued)
+    return AccountHistory(at=now, owned=owned, ads=ads, history=history, unvalued=unvalued)
 
 
 def prepare_reading(connection: Connection) -> None:

@@ -55,7 +55,12 @@ def _or_nan(value: float | None) -> float:
 def decided_at(connection: Connection, account: Account) -> dict[date, datetime]:
     """When the champion decided each day, last when it was decided again."""
     rows = connection.execute(
-        text("select day, max(decided_at) as at from decisions where account = :account and not shadow group by day"),
+        text(
+            """
+            select day, max(decided_at) as at from decisions
+            where account = :account and not shadow group by day order by day
+            """
+        ),
         {"account": account},
     )
     return {row.day: row.at for row in rows}

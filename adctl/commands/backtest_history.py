@@ -1,0 +1,295 @@
+"""Replay policies on the account's own history, each day on what was known of it, and score them on what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from multiprocessing import get_context
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from adctl.adapters.db import open_engine, transaction
+from adctl.adapters.store import accounts, models, results, verdicts
+from adctl.adapters.store.history import account_history
+from adctl.adapters.store.time_travel import as_known, first_reading
+from adctl.domain.accounts import AccountProfile
+from adctl.domain.calibration_report import reliability_chart, reliability_table
+from adctl.domain.charts import Chart, Point, Series
+from adctl.domain.judged import judged
+from adctl.domain.margins import Margin, budgets_of, compare, day_return, hindsight, worth
+from adctl.domain.models import Model
+from adctl.domain.outcomes import Outcomes, truth
+from adctl.domain.policies.protocol import Policy
+from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
+from adctl.domain.said import Said, said_of
+from adctl.domain.simulation.contenders import contender
+from adctl.errors import ConfigurationError
+
+_BASELINES = ("blended", "rules", "equal")
+# What the account did, as if nobody had changed a budget on that day.
+_AS_IT_WAS = "as it was"
+_HINDSIGHT = "hindsight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Which days of the past: an outcome is what the money of `horizon` days brought, once `maturity` days old."""
+
+    horizon: int
+    maturity: int
+    days: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One day to be decided again, as known at `at`."""
+
+    url: str
+    profile: AccountProfile
+    day: date
+    at: datetime
+    policies: Mapping[str, str]
+
+
+def run(
+    engine: Engine,
+    profile: AccountProfile,
+    configured: Policy,
+    policies: Sequence[str],
+    wanted: Replay,
+    *,
+    processes: int | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Report:
+    """Every policy on every day since the first reading, from the budgets that were in force on that day.
+
+    Without `policies` the models in force play, and the baselines. A day that was decided is replayed as of that
+    moment, any other as of its end. Raises ConfigurationError for an unknown policy, and without any history.
+    """
+    with transaction(engine, read_only=True, snapshot=True) as connection:
+        moments = _moments(connection, profile, wanted.days)
+        lineup = models.in_force(connection, profile.account)
+        chosen = {spec: spec for spec in policies} or _lineup(lineup, configured)
+        for spec in chosen.values():
+            contender(spec)
+        now = accounts.now(connection)
+        today = now.astimezone(ZoneInfo(profile.timezone)).date()
+        outcomes = results.results(connection, profile, today, date.min)
+    url = engine.url.render_as_string(hide_password=False)
+    tasks = [_Task(url=url, profile=profile, day=day, at=at, policies=chosen) for day, at in moments.items()]
+    replayed = _replay_all(tasks, processes, progress)
+    said = {name: {day: found[name] for day, found in replayed.items() if len(found[name].ad_ids)} for name in chosen}
+    return _report(profile, said, outcomes, wanted)
+
+
+def _moments(connection: Connection, profile: AccountProfile, days: int | None) -> dict[date, datetime]:
+    """The days that can be replayed and the moment each is replayed at."""
+    zone, now = ZoneInfo(profile.timezone), accounts.now(connection)
+    first = first_reading(connection, profile.account)
+    if first is None:
+        raise ConfigurationError("no insights were ever read: there is nothing to replay", fix="adctl sync-meta")
+    decided = verdicts.decided_at(connection, profile.account)
+    start, today = first.astimezone(zone).date(), now.astimezone(zone).date()
+    found = {}
+    for ago in range((today - start).days, -1, -1):
+        day = today - timedelta(days=ago)
+        at = decided.get(day) or datetime.combine(day + timedelta(days=1), time(), zone)
+        if at <= now:
+            found[day] = at
+    return dict(list(found.items())[-days:]) if days else found
+
+
+def _lineup(lineup: Sequence[Model], configured: Policy) -> dict[str, str]:
+    """Labels and specs: the champion first, or the configured policy where there is none yet."""
+    found = {model.name: _spec(model.policy, model.parameters) for model in lineup}
+    found = found or {configured.name: _spec(configured.name, configured.parameters)}
+    return {**found, **{name: name for name in _BASELINES if name not in found}}
+
+
+def _spec(policy: str, parameters: Mapping[str, object]) -> str:
+    told = (f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in parameters.items())
+    return f"{policy}:{','.join(told)}"
+
+
+def _replay_all(
+    tasks: Sequence[_Task], processes: int | None, progress: Callable[[str], None]
+) -> dict[date, Mapping[str, Said]]:
+    if processes == 1:
+        return {task.day: replay(task) for task in tasks}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        futures: dict[Future[Mapping[str, Said]], date] = {pool.submit(replay, task): task.day for task in tasks}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                progress(f"{done} of {len(tasks)} days replayed ({futures[future]})")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {day: future.result() for future, day in futures.items()}
+
+
+def replay(task: _Task) -> Mapping[str, Said]:
+    """What each policy says on one day of the past."""
+    engine = open_engine(task.url)
+    with as_known(engine, task.profile.account, task.at) as connection:
+        history = account_history(connection, task.profile, task.day).history
+    engine.dispose()
+    return {name: said_of(contender(spec).decide(history).verdicts) for name, spec in task.policies.items()}
+
+
+def _report(
+    profile: AccountProfile, said: Mapping[str, Mapping[date, Said]], outcomes: Outcomes, wanted: Replay
+) -> Report:
+    first, *_ = said
+    replayed = sorted(said[first])
+    mature = [
+        day
+        for day in replayed
+        if outcomes.matured(day, horizon=wanted.horizon, maturity=wanted.maturity)
+        and said[first][day].current.sum() > 0
+    ]
+    curves = _curves(said, mature, outcomes, wanted.horizon)
+    margins = {name: _against(said, first, name, outcomes, wanted) for name in said if name != first}
+    known = truth(outcomes, maturity=wanted.maturity)
+    old = outcomes.day - timedelta(days=max(wanted.maturity, 1))
+    told = {
+        name: judged({day: one for day, one in days.items() if day <= old}, outcomes.ad_ids, known).bands
+        for name, days in said.items()
+    }
+    told = {name: bands for name, bands in told.items() if bands}
+    return Report(
+        command="backtest",
+        account=profile.account,
+        currency=profile.currency,
+        summary=_summary(replayed, mature, wanted),
+        facts=(
+            Fact(key="replayed", label="days replayed", value=len(replayed), kind=Kind.COUNT),
+            Fact(key="mature", label="of them matured", value=len(mature), kind=Kind.COUNT),
+        ),
+        tables=(
+            _standings(curves, margins, first),
+            reliability_table(
+                told,
+                who="policy",
+                title="Verdicts by their stated chance of being wrong, and how many were (95 % intervals over ads)",
+                empty="nothing to judge yet",
+            ),
+            _by_day(curves, mature),
+        ),
+        notes=(
+            "Each day starts from the budgets that were in force on it, whoever decides. Money is judged at the return "
+            "that each ad's real money brought; hindsight knew that return, luck included, so nobody comes near it.",
+        ),
+        charts=(reliability_chart(told), _chart(curves)),
+    )
+
+
+def _summary(replayed: Sequence[date], mature: Sequence[date], wanted: Replay) -> str:
+    if not replayed:
+        return "No day can be replayed yet: no ad was known at the end of any."
+    if not mature:
+        due = replayed[0] + timedelta(days=wanted.horizon + wanted.maturity)
+        return f"{_days(replayed)} replayed, none has matured yet: {replayed[0]} does on {due}."
+    return f"{_days(replayed)} replayed, {mature[0]} to {mature[-1]} scored."
+
+
+def _days(days: Sequence[date]) -> str:
+    return "1 day" if len(days) == 1 else f"{len(days)} days"
+
+
+def _curves(
+    said: Mapping[str, Mapping[date, Said]], days: Sequence[date], outcomes: Outcomes, horizon: int
+) -> dict[str, list[tuple[float, int]]]:
+    """Per policy and mature day the value of its budgets and the money in play, minor units."""
+    found: dict[str, list[tuple[float, int]]] = {name: [] for name in (*said, _AS_IT_WAS, _HINDSIGHT)}
+    first, *_ = said
+    for day in days:
+        one = said[first][day]
+        told = day_return(outcomes, day, one.ad_ids, horizon=horizon)
+        money = int(one.current.sum())
+        still = replace(one, wanted=one.current, kill=np.zeros_like(one.kill))
+        budgets = {name: budgets_of(decided[day]) for name, decided in said.items()}
+        budgets |= {_AS_IT_WAS: budgets_of(still), _HINDSIGHT: hindsight(one, told)}
+        for name, budget in budgets.items():
+            found[name].append((worth(budget, one, told), money))
+    return found
+
+
+def _against(
+    said: Mapping[str, Mapping[date, Said]], first: str, name: str, outcomes: Outcomes, wanted: Replay
+) -> Margin | None:
+    return compare(said[name], said[first], outcomes, horizon=wanted.horizon, maturity=wanted.maturity)
+
+
+def _standings(
+    curves: Mapping[str, Sequence[tuple[float, int]]], margins: Mapping[str, Margin | None], first: str
+) -> Table:
+    best = sum(value for value, _ in curves[_HINDSIGHT])
+    return Table(
+        key="standings",
+        title="Value per unit of money on the days that have matured",
+        columns=(
+            Column(key="policy", label="policy"),
+            Column(key="days", label="days", kind=Kind.COUNT),
+            Column(key="value", label="value", kind=Kind.MONEY),
+            Column(key="return", label="return", kind=Kind.RATIO),
+            Column(key="regret", label="regret", kind=Kind.PERCENT),
+            Column(key="lead", label=f"{first} leads by", kind=Kind.RATIO),
+            Column(key="low", label="from", kind=Kind.RATIO),
+            Column(key="high", label="to", kind=Kind.RATIO),
+        ),
+        rows=tuple(_standing(name, days, best, margins.get(name)) for name, days in curves.items() if days),
+        empty="no day has matured yet",
+    )
+
+
+def _standing(name: str, days: Sequence[tuple[float, int]], best: float, margin: Margin | None) -> Mapping[str, Cell]:
+    value, money = sum(value for value, _ in days), sum(money for _, money in days)
+    return {
+        "policy": name,
+        "days": len(days),
+        "value": round(value),
+        "return": value / money,
+        "regret": 1 - value / best if best else None,
+        "lead": margin.lead.mean if margin else None,
+        "low": margin.lead.low if margin else None,
+        "high": margin.lead.high if margin else None,
+    }
+
+
+def _by_day(curves: Mapping[str, Sequence[tuple[float, int]]], days: Sequence[date]) -> Table:
+    return Table(
+        key="value_by_day",
+        title="Return of each day's money",
+        columns=(
+            Column(key="day", label="day"),
+            *(Column(key=name, label=name, kind=Kind.RATIO) for name in curves),
+        ),
+        rows=tuple(
+            {"day": day, **{name: curve[place][0] / curve[place][1] for name, curve in curves.items()}}
+            for place, day in enumerate(days)
+        ),
+        empty="no day has matured yet",
+        shown=7,
+    )
+
+
+def _chart(curves: Mapping[str, Sequence[tuple[float, int]]]) -> Chart:
+    return Chart(
+        title="Return of each day's money",
+        x_label="day",
+        y_label="value per unit of money",
+        series=tuple(
+            Series(
+                label=name,
+                points=tuple(
+                    Point(x=float(place), y=value / money) for place, (value, money) in enumerate(days, start=1)
+                ),
+            )
+            for name, days in curves.items()
+        ),
+    )

@@ -108,6 +108,20 @@ create table meta_waits (
   primary key (account, use_case)
 );
 
+-- Values that a person or another tool put at Meta: for a while adctl leaves such an object alone.
+create table person_edits (
+  account text not null references accounts,
+  entity_kind text not null,
+  entity_id text not null,
+  field text not null,
+  old_value text not null,
+  new_value text not null,
+  edited_at timestamptz not null,
+  noticed_at timestamptz not null,
+  primary key (account, entity_kind, entity_id, field, edited_at)
+);
+create index person_edits_by_time on person_edits (account, edited_at);
+
 -- Meta's smallest daily budgets in the account's currency, minor units, by what the ad set is optimised for.
 create table minimum_budgets (
   account text not null references accounts,

@@ -106,6 +106,7 @@ def plan_limits(job: Job) -> Limits:
         quiet_hours=limits.quiet_hours,
         hands_off=timedelta(hours=limits.hands_off_hours),
         funding=limits.fund_raises,
+        implausible_factor=limits.implausible_factor,
     )
 
 

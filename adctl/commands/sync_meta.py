@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, entities, insights, reports, runs
+from adctl.adapters.store import accounts, entities, insights, person_edits, reports, runs
 from adctl.adapters.store.reports import PendingReport
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.creatives import Creative
@@ -135,7 +135,15 @@ class _Session:
         account = self.profile.account
         with transaction(self.engine) as connection:
             self.tally["written"] += (
-                accounts.update_from_meta(connection, account, facts)
+                person_edits.note(
+                    connection,
+                    account,
+                    campaigns=objects.campaigns,
+                    ad_sets=objects.ad_sets,
+                    ads=objects.ads,
+                    read_at=now,
+                )
+                + accounts.update_from_meta(connection, account, facts)
                 + entities.upsert_minimum_budgets(connection, account, minima, now)
                 + entities.upsert_campaigns(connection, account, objects.campaigns, now)
                 + entities.upsert_ad_sets(connection, account, objects.ad_sets, now)

@@ -176,6 +176,12 @@ class LimitsSettings:
         int, whole("No raise and no kill when Meta's figures are older than this.", 1, 336)
     ] = 36
     freshness_crm_hours: Annotated[int, whole("No raise and no kill when CRM data is older than this.", 1, 336)] = 36
+    implausible_factor: Annotated[
+        int,
+        whole(
+            "No raise and no kill when the last day's spend is this many times the usual, or 1/this; 0: off.", 0, 100
+        ),
+    ] = 5
     learning_phase: Annotated[
         bool, flag("Leave ad sets in Meta's learning phase alone unless the loss bound is crossed.")
     ] = True

@@ -9,14 +9,17 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from adctl.adapters.store import accounts, attempts, attributions, changes, entities, runs
+from adctl.adapters.store import accounts, attempts, attributions, changes, entities, insights, person_edits, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.entities import AdSet, Campaign, Field, is_running
 from adctl.domain.guards.context import Freshness, GuardContext, Raise, ValueInForce
 from adctl.domain.guards.limits import Limits
+from adctl.domain.guards.plausible import doubt
 from adctl.domain.ids import CampaignId
 
 _DAY = timedelta(hours=24)
+# The last complete day is judged by the week before it.
+_JUDGED_DAYS = 8
 
 
 def load(
@@ -36,7 +39,8 @@ def load(
         now=now,
         today=today,
         timezone=ZoneInfo(profile.timezone),
-        freshness=_freshness(connection, profile),
+        freshness=_freshness(connection, profile, limits, today),
+        edited=person_edits.newest(connection, profile.account, now - limits.hands_off),
         active_ads=Counter(
             ad.ad_set_id for ad in ads if is_running(ad, ad_sets.get(ad.ad_set_id), campaigns.get(ad.campaign_id))
         ),
@@ -63,14 +67,18 @@ def load(
     )
 
 
-def _freshness(connection: Connection, profile: AccountProfile) -> Freshness:
+def _freshness(connection: Connection, profile: AccountProfile, limits: Limits, today: date) -> Freshness:
     crm = [runs.watermark(connection, profile.account, source) for source in ("hubspot.deals", "crm.file")]
     read = [at for at in crm if at is not None]
-    doubts = () if attributions.any_credited(connection, profile.account) else ("no deal is credited to any ad",)
+    spend = insights.spend_by_day(connection, profile.account, today - timedelta(days=_JUDGED_DAYS), today)
+    doubts = (
+        None if attributions.any_credited(connection, profile.account) else "no deal is credited to any ad",
+        doubt(spend, limits.implausible_factor),
+    )
     return Freshness(
         insights_at=runs.watermark(connection, profile.account, "meta.insights"),
         crm_at=max(read, default=None),
-        doubts=doubts,
+        doubts=tuple(one for one in doubts if one is not None),
     )
 
 

@@ -108,6 +108,27 @@ def overlapping(connection: Connection, account: Account, insights: Sequence[Ins
     return None if row is None else (row.ad_id, row.first_day, row.day)
 
 
+def spend_by_day(connection: Connection, account: Account, since: date, until: date) -> list[int]:
+    """The account's spend on each day from `since` to before `until`, oldest first, minor units; days before the first
+    figure of all are left out, later ones without any count 0.
+    """
+    return list(
+        connection.scalars(
+            text(
+                """
+                select coalesce(sum(i.spend), 0)::bigint
+                from generate_series(
+                  greatest(cast(:since as date), (select min(day) from insights where account = :account)),
+                  cast(:until as date) - 1, interval '1 day') as d (day)
+                left join insights i on i.account = :account and i.day = d.day::date
+                group by d.day order by d.day
+                """
+            ),
+            {"account": account, "since": since, "until": until},
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """Sums over the stored readings of an account; spend is minor units."""

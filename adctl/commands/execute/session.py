@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, changes, entities, reports
+from adctl.adapters.store import accounts, changes, entities, person_edits, reports
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import change_row
 from adctl.domain.changes import Change, State, Value
@@ -62,6 +62,8 @@ class Session:
                 observed=observed,
                 not_before=not_before,
             )
+            if done and to is State.CONFLICT and observed not in (None, change.expected, change.target):
+                person_edits.note_conflict(self.connection, change, observed)
             if done and to is State.COMPLETED:
                 entities.remember(self.connection, change, accounts.now(self.connection))
         if done:

@@ -1,0 +1,79 @@
+"""Hands off: what a person edited is left alone for a while; what we sent ourselves is not mistaken for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adctl.sandbox.ad_objects import AdSet
+from tests.builders import LEDGER, Loop, table
+
+
+@pytest.fixture
+def read(loop: Loop) -> Loop:
+    loop.sync_meta()
+    loop.advance(hours=1)
+    return loop
+
+
+def ad_set(loop: Loop) -> AdSet:
+    return next(one for one in loop.sandbox.world.tree.ad_sets if one.daily_budget)
+
+
+def edits(loop: Loop) -> list[dict[str, Any]]:
+    return loop.rows("person_edits")
+
+
+def test_a_value_that_nobody_of_us_sent_is_a_persons_edit_with_its_time(read: Loop) -> None:
+    node, ad = ad_set(read), next(one for one in read.sandbox.world.tree.ads if one.status == "ACTIVE")
+    before, at = node.daily_budget, read.sandbox.world.now
+    read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
+    read.sandbox.meta.edit_by_person({"id": ad.id, "status": "PAUSED"})
+    read.advance(hours=1)
+    read.sync_meta()
+    found = {row["entity_id"]: row for row in edits(read)}
+    assert (found[node.id]["old_value"], found[node.id]["new_value"]) == (str(before), "7777")
+    assert (found[ad.id]["field"], found[ad.id]["new_value"]) == ("status", "PAUSED")
+    assert found[node.id]["edited_at"] == at
+    digest = read.digest(LEDGER)
+    read.sync_meta()
+    assert read.digest(LEDGER) == digest
+
+
+def test_what_we_sent_is_no_persons_edit_whether_or_not_its_outcome_is_known(read: Loop) -> None:
+    first, second = [one for one in read.sandbox.world.tree.ad_sets if one.daily_budget][:2]
+    read.queue(first, (first.daily_budget or 0) + 100)
+    read.execute()
+    read.queue(second, (second.daily_budget or 0) + 100)
+    read.sandbox.meta.faults.arm("close", method="POST", apply=True)
+    read.execute()
+    assert second.daily_budget == read.value(
+        "select max(target_budget) from pending_ad_changes where state = 'unknown'"
+    )
+    read.sync_meta()
+    assert edits(read) == []
+
+
+def test_a_conflict_notes_the_edit_at_once(read: Loop) -> None:
+    node = ad_set(read)
+    read.queue(node, (node.daily_budget or 0) + 100)
+    read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
+    read.execute()
+    assert [row["new_value"] for row in edits(read)] == ["7777"]
+
+
+def test_an_edited_object_is_left_alone_for_the_lease_and_no_longer(synced: Loop) -> None:
+    owner = next(one for one in synced.owners() if isinstance(one, AdSet))
+    synced.sandbox.meta.edit_by_person({"id": owner.id, "daily_budget": (owner.daily_budget or 0) * 11 // 10})
+    at = synced.sandbox.world.now
+    synced.advance(hours=1)
+    synced.sync()
+    synced.decide()
+    held = {row["entity"]: row for row in table(synced.enqueue(), "held_back").rows}
+    row = held[f"ad_set {owner.id}"]
+    assert (row["guard"], row["until"]) == ("hands-off", at + timedelta(hours=72))
+    synced.configure("[accounts.main.limits]", "[accounts.main.limits]\nhands_off_hours = 0")
+    again = table(synced.enqueue(dry_run=True), "held_back").rows
+    assert "hands-off" not in {row["guard"] for row in again}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from adctl.errors import ConfigurationError
@@ -14,10 +12,8 @@ WORLD = {"history_days": 14, "campaigns": 3, "ad_sets": 6, "ads": 12}
 
 @pytest.mark.parametrize("loop", [{**WORLD, "currency": "JPY"}, {**WORLD, "currency": "TWD"}], indirect=True)
 def test_a_currency_without_cents_reaches_meta_as_the_plain_integer(loop: Loop) -> None:
-    loop.configure(
-        re.findall(r"cap_increase_per_24h = .*", loop.toml)[0],
-        "cap_increase_per_24h = 10000000\nmin_confidence = 0\nlearning_phase = false",
-    )
+    loop.configure('cap_increase_per_24h = "300.00"', "cap_increase_per_24h = 10000000\nlearning_phase = false")
+    loop.configure("min_confidence = 0.60", "min_confidence = 0")
     before = {one.id: one.daily_budget for one in loop.owners()}
     loop.sync()
     loop.decide()

@@ -20,6 +20,9 @@ create table limits (
   velocity_window interval not null,
   floor_budget bigint not null check (floor_budget > 0),
   ceiling_budget bigint not null check (ceiling_budget >= floor_budget),
+  -- Those of single campaigns and ad sets, by id; the narrower counts.
+  floors jsonb not null default '{}',
+  ceilings jsonb not null default '{}',
   -- How much may be raised in any rolling 24 hours. Null means that nobody has set it, and nothing is sent.
   cap_increase bigint check (cap_increase >= 0),
   freshness interval not null,
@@ -565,6 +568,14 @@ language sql immutable as $$
   select p_target::numeric * 100 between p_value * (100 - p_percent) and p_value * (100 + p_percent)
 $$;
 
+create function floor_of(p_change pending_ad_changes, p_limits limits) returns bigint language sql immutable as $$
+  select greatest(p_limits.floor_budget, (p_limits.floors ->> p_change.entity_id)::bigint)
+$$;
+
+create function ceiling_of(p_change pending_ad_changes, p_limits limits) returns bigint language sql immutable as $$
+  select least(p_limits.ceiling_budget, (p_limits.ceilings ->> p_change.entity_id)::bigint)
+$$;
+
 -- What can never pass by waiting: the attempts, floor, ceiling, the value in force now.
 create function blocking_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
 language sql stable as $$
@@ -572,10 +583,10 @@ language sql stable as $$
     when attempts_made(p_change.account, p_change.change_id) >= p_limits.max_attempts then
       ('block', 'attempts', attempts_made(p_change.account, p_change.change_id), p_limits.max_attempts, null,
        null)::send_verdict
-    when p_change.target_budget < p_limits.floor_budget then
-      ('block', 'floor', p_change.target_budget, p_limits.floor_budget, null, null)::send_verdict
-    when p_change.target_budget > p_limits.ceiling_budget then
-      ('block', 'ceiling', p_change.target_budget, p_limits.ceiling_budget, null, null)::send_verdict
+    when p_change.target_budget < floor_of(p_change, p_limits) then
+      ('block', 'floor', p_change.target_budget, floor_of(p_change, p_limits), null, null)::send_verdict
+    when p_change.target_budget > ceiling_of(p_change, p_limits) then
+      ('block', 'ceiling', p_change.target_budget, ceiling_of(p_change, p_limits), null, null)::send_verdict
     when not within_velocity(p_change.target_budget, p_change.expected_budget, p_limits.velocity_percent) then
       ('block', 'velocity', p_change.target_budget,
        p_change.expected_budget || ' ± ' || trim_scale(p_limits.velocity_percent) || ' %', null, null)::send_verdict

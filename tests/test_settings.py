@@ -528,7 +528,7 @@ def test_every_line_of_the_example_may_be_uncommented(home: Path) -> None:
 
 def test_the_example_shows_the_defaults(home: Path) -> None:
     bare = loaded(home, ACCOUNT)
-    optional = r"\w+_file|floor|ceiling|cap_|approval_above|database_url|embedder_directory"
+    optional = r"\w+_file|floor|ceiling|cap_|approval_above|learning_loss|database_url|embedder_directory"
     text = re.sub(rf"(?m)^#(?=\S)(?!{optional})", "", commented_example())
     full = loaded(home, text)
     assert full.account().limits == bare.account().limits

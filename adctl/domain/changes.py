@@ -141,5 +141,6 @@ class SendVerdict:
     attempt: int | None
 
     def sentence(self) -> str:
-        """The refusal as an operator reads it: guard, value, limit."""
-        return f"{self.guard}: {self.value}, limit {self.allowed}"
+        """The refusal as an operator reads it: guard, value, limit, and when it would pass."""
+        passes = "" if self.until is None else f", passes at {self.until:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.guard}: {self.value}, limit {self.allowed}{passes}"

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from adctl.domain import money as amounts
 from adctl.errors import ConfigurationError
-from adctl.settings.keys import Context, Key, UnfitError, as_table, as_text, quoted, shown
+from adctl.settings.keys import Context, Key, UnfitError, as_table, as_text, minor_units, money_shown, quoted, shown
 from adctl.settings.secret import Secret
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
@@ -175,6 +175,21 @@ def names(says: str, *, example: str, under: str) -> Key:
         return MappingProxyType({key: str(value) for key, value in table.items()})
 
     return Key(read=read, says=says, example=example, under=under)
+
+
+def budgets(says: str, *, example: str, under: str) -> Key:
+    """A table of ids of campaigns and ad sets with an amount each; the values are whole minor units."""
+
+    def read(raw: object, context: Context) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for entity, amount in as_table(raw, 'write lines such as "120200000000000001" = "25.00"').items():
+            try:
+                found[entity] = minor_units(amount, context)
+            except UnfitError as unfit:
+                raise UnfitError(unfit.reason, unfit.fix, at=entity) from unfit
+        return MappingProxyType(found)
+
+    return Key(read=read, says=says, example=example, under=under, show=money_shown)
 
 
 def parameters(says: str, *, example: str, under: str) -> Key:

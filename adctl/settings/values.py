@@ -163,6 +163,7 @@ class LimitsSettings:
     kills_per_run_percent: Annotated[Decimal, number("Ads paused by one run, % of the active ones.", 0, 100)] = Decimal(
         20
     )
+    kill_last_ad: Annotated[bool, flag("Let even the last active ad of an ad set be paused.")] = False
     min_confidence: Annotated[Decimal, number("Decisions below this confidence are only reported.", 0, 1)] = Decimal(
         "0.70"
     )
@@ -185,6 +186,11 @@ class LimitsSettings:
     learning_phase: Annotated[
         bool, flag("Leave ad sets in Meta's learning phase alone unless the loss bound is crossed.")
     ] = True
+    learning_loss: Annotated[
+        int | None,
+        money("A learning ad set that lost this much is touched all the same; unset: never.", example='"200.00"'),
+    ] = None
+    decision_days: Annotated[int, whole("Days after which a decision is too old to be queued.", 0, 28)] = 1
     quiet_hours: Annotated[
         tuple[time, time] | None,
         kinds.quiet_hours('Nothing is sent in this span of the account\'s own time, such as "22:00-06:00".'),
@@ -301,6 +307,22 @@ class AccountSettings(Tokens):
         str | None,
         choice("Stage values to start from.", "ptd_fitness", "ecommerce", "b2b_saas", example='"b2b_saas"'),
     ] = None
+    floors: Annotated[
+        Mapping[str, int],
+        kinds.budgets(
+            "Floors of single campaigns and ad sets by id, beside limits.floor.",
+            example='"120200000000000001" = "25.00"',
+            under="floors",
+        ),
+    ] = field(default_factory=lambda: MappingProxyType({}))
+    ceilings: Annotated[
+        Mapping[str, int],
+        kinds.budgets(
+            "Ceilings of single campaigns and ad sets by id, beside limits.ceiling.",
+            example='"120200000000000001" = "250.00"',
+            under="ceilings",
+        ),
+    ] = field(default_factory=lambda: MappingProxyType({}))
     policy_parameters: Annotated[
         Mapping[str, bool | int | float | str],
         kinds.parameters("The policy's own parameters.", example="temperature = 1.0", under="policy_parameters"),

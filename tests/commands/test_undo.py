@@ -121,7 +121,9 @@ def test_after_three_changes_in_an_hour_one_place_is_kept_for_taking_one_back(re
     read.queue(node, before + 400)
     read.execute()
     waiting = [row for row in read.rows("pending_ad_changes") if row["state"] == "pending"]
-    assert [row["state_reason"] for row in waiting] == ["rate per ad set: 3, limit 3"]
+    (held,) = waiting
+    until = read.sandbox.world.now + timedelta(hours=1)
+    assert held["state_reason"] == f"rate per ad set: 3, limit 3, passes at {until:%Y-%m-%d %H:%M:%S} UTC"
     newest = next(row for row in read.rows("pending_ad_changes") if row["target_budget"] == before + 300)
     assert str(newest["change_id"]) in ids
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,22 +103,32 @@ def since(connection: Connection, account: Account, start: datetime) -> tuple[Se
 
 
 def sync_limits(connection: Connection, account: Account, limits: Mapping[str, object]) -> None:
-    """Copies the configured limits to the row that `authorise_send` obeys on every host; quiet hours are optional."""
+    """Copies the configured limits to the row that `authorise_send` obeys on every host; those it may lack are none."""
     connection.execute(
         text(
             """
             insert into limits as l (account, rate_per_campaign, rate_per_ad_set, velocity_percent, velocity_window,
-              floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts, quiet_from, quiet_until)
+              floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts, quiet_from, quiet_until,
+              floors, ceilings)
             values (:account, :rate_per_campaign, :rate_per_ad_set, :velocity_percent, :velocity_window, :floor_budget,
-              :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts, :quiet_from, :quiet_until)
+              :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts, :quiet_from, :quiet_until,
+              cast(:floors as jsonb), cast(:ceilings as jsonb))
             on conflict (account) do update set
               rate_per_campaign = excluded.rate_per_campaign, rate_per_ad_set = excluded.rate_per_ad_set,
               velocity_percent = excluded.velocity_percent, velocity_window = excluded.velocity_window,
               floor_budget = excluded.floor_budget, ceiling_budget = excluded.ceiling_budget,
               cap_increase = excluded.cap_increase, freshness = excluded.freshness, settle = excluded.settle,
-              max_attempts = excluded.max_attempts, quiet_from = excluded.quiet_from, quiet_until = excluded.quiet_until
+              max_attempts = excluded.max_attempts, quiet_from = excluded.quiet_from,
+              quiet_until = excluded.quiet_until, floors = excluded.floors, ceilings = excluded.ceilings
             where l is distinct from excluded
             """
         ),
-        {"account": account, "quiet_from": None, "quiet_until": None, **limits},
+        {
+            "account": account,
+            "quiet_from": None,
+            "quiet_until": None,
+            **limits,
+            "floors": json.dumps(limits.get("floors", {})),
+            "ceilings": json.dumps(limits.get("ceilings", {})),
+        },
     )

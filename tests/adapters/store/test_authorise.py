@@ -355,18 +355,24 @@ def test_what_was_read_is_fresh_for_a_minute_and_never_in_the_future(
     assert (judged.verdict, judged.guard) == (verdict, None if verdict == "send" else "freshness")
 
 
-def test_after_three_attempts_a_change_is_blocked(driver: Driver) -> None:
+def test_a_change_without_a_try_left_is_blocked_and_what_meta_put_off_was_none(driver: Driver) -> None:
     driver.queue(wanted := budget(1100))
-    for attempt in (1, 2, 3):
+    outcomes = (WriteOutcome.UNKNOWN, WriteOutcome.DEFERRED, WriteOutcome.UNKNOWN)
+    for attempt, outcome in enumerate(outcomes, start=1):
         driver.at(NOON + attempt * HOUR)
         change = driver.claim()
         assert change is not None
         assert driver.authorise(change).attempt == attempt
-        driver.answer(change, WriteOutcome.DEFERRED, attempt)
+        driver.answer(change, outcome, attempt)
+        if outcome is WriteOutcome.UNKNOWN:
+            driver.at(NOON + attempt * HOUR + SETTLE)
+            driver.move(change, State.UNKNOWN, State.PENDING, actor="reconcile")
+    # given that fewer tries are allowed than when it was put back
+    driver.limit(max_attempts=2)
     last = driver.claim()
     assert last is not None
     judged = driver.authorise(last)
-    assert (judged.verdict, judged.guard, judged.value, judged.allowed) == ("block", "attempts", "3", "3")
+    assert (judged.verdict, judged.guard, judged.value, judged.allowed) == ("block", "attempts", "2", "2")
     driver.move(last, State.CLAIMED, State.BLOCKED)
     assert driver.state(wanted.change_id) == "blocked"
 
@@ -399,3 +405,16 @@ def test_another_value_than_the_expected_one_is_never_written_over(driver: Drive
 def test_a_status_is_judged_by_halt_and_rates_but_by_no_amount(driver: Driver) -> None:
     driver.limit(floor_budget=5000, ceiling_budget=5000, cap_increase=0)
     assert passes(driver.ask(status()))
+
+
+def test_the_floor_and_ceiling_of_a_single_ad_set_count_beside_the_accounts(driver: Driver) -> None:
+    driver.limit(floors={"s1": 950, "s3": 1}, ceilings={"s2": 1050, "s3": 10**12}, floor_budget=900)
+    for entity, target, guard, allowed in (
+        ("s1", 949, "floor", "950"),
+        ("s1", 950, None, None),
+        ("s2", 1051, "ceiling", "1050"),
+        ("s2", 1050, None, None),
+        ("s3", 899, "floor", "900"),
+    ):
+        verdict = driver.ask(budget(target, of=entity))
+        assert (verdict.guard, verdict.allowed) == (guard, allowed), (entity, target)

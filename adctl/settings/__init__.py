@@ -1,6 +1,7 @@
 """Settings: defaults < adctl.toml < ADCTL_* environment < flags, as one frozen value."""
 
 from adctl.settings.environment import process_environment
+from adctl.settings.limits import LimitsSettings
 from adctl.settings.loading import load
 from adctl.settings.secret import Secret
 from adctl.settings.shown import commented_example, effective
@@ -10,7 +11,6 @@ from adctl.settings.values import (
     AttributionSettings,
     ColumnsSettings,
     HttpSettings,
-    LimitsSettings,
     LogSettings,
     RetentionSettings,
     Settings,

@@ -59,6 +59,13 @@ class Cell:
         self.said.append(out.decode() + err.decode())
         return process.returncode
 
+    def look_without_touching(self) -> None:
+        """I14: a dry run amid the wreckage writes nothing, here and at Meta."""
+        before, arrived = self.loop.digest(), len(self.meta.arrivals())
+        outcome = self.loop.command_line()("execute", "--dry-run")
+        assert (outcome.code, len(self.meta.arrivals())) == (0, arrived), outcome.err
+        assert self.loop.digest() == before
+
     def open_states(self) -> list[str]:
         return [row["state"] for row in self.loop.rows("pending_ad_changes") if row["state"] in OPEN]
 
@@ -130,6 +137,8 @@ def crash(cell: Cell, kill: str, fault: str, *, hurry: bool = False) -> None:
     assert cell.codes[-1] == -9, f"nothing died at {kill}: {cell.codes}"
     if hurry:
         cell.let_time_pass()
+    else:
+        cell.look_without_touching()
     cell.converge()
     assert armed is None or armed.hits == 1, f"{fault} did not strike"
     assert cell.violations() == []

@@ -72,6 +72,23 @@ def test_what_is_due_longest_comes_first_and_what_is_not_due_not_at_all(driver: 
     assert [ids[one.change_id] if one else None for one in claimed] == ["s1", "s2", "s3", None]
 
 
+def test_several_are_claimed_at_once_when_asked_and_what_others_hold_is_passed_over(
+    engine: Engine, driver: Driver
+) -> None:
+    driver.queue(*(budget(1100, of=f"s{number}") for number in range(5)))
+    taken = driver.claim()
+    assert taken is not None
+    driver.move(taken, State.CLAIMED, State.PENDING)
+    with driving(engine, worker="w2") as other, other.session.begin():
+        ask = text("select entity_id from claim_pending_ad_change('main', 'w2', :number)")
+        first = set(other.session.scalars(ask, {"number": 3}))
+        rest = set(other.session.scalars(ask, {"number": 3}))
+        # Nothing was sent yet: the claim itself need not have reached the disk.
+        assert other.session.scalar(text("show synchronous_commit")) == "off"
+    assert (len(first), len(rest), first | rest) == (3, 1, {f"s{number}" for number in range(5)} - {taken.entity_id})
+    assert driver.value("show synchronous_commit") == "on"
+
+
 def test_what_expired_is_not_claimed(driver: Driver) -> None:
     driver.queue(budget(1100), expire=HOUR)
     driver.at(NOON + HOUR)

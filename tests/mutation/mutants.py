@@ -1,0 +1,147 @@
+"""Small faults put into the code that guards money: one operator, comparison, constant, condition or lock at a time."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A file's whole new text; `name` tells the same fault again as long as its line stays as it is."""
+
+    path: str
+    line: int
+    name: str
+    source: str
+
+
+_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+_OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.FloorDiv: ast.Mult,
+    ast.Div: ast.Mult,
+}
+_SQL_SWAPS = (
+    (r" <= ", " < "),
+    (r" >= ", " > "),
+    (r" < ", " <= "),
+    (r" > ", " >= "),
+    (r" <> ", " = "),
+    (r"(?<= )and(?= )", "or"),
+    (r"(?<= )or(?= )", "and"),
+    (r"not exists", "exists"),
+    (r"(?<!not )exists", "not exists"),
+    (r"is distinct from", "is not distinct from"),
+    (r"is not distinct from", "is distinct from"),
+    (r" for update", ""),
+    (r" for share", ""),
+    (r"'1 hour'", "'59 minutes'"),
+    (r"'24 hours'", "'23 hours'"),
+    (r"\+ 1\b", "+ 2"),
+    (r" \+ (?=p_|interval|v_)", " - "),
+    (r"(?<=\w) - (?=p_|interval|v_)", " + "),
+    (r"\bleast\(", "greatest("),
+    (r"\bgreatest\(", "least("),
+    (r"\bmin\(", "max("),
+    (r"\bmax\(", "min("),
+    (r" desc\b", " asc"),
+)
+
+
+def of_python(root: Path, path: str) -> Iterator[Mutant]:
+    """Every mutant of a module."""
+    source = (root / path).read_text()
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    # What a dataclass is declared to be is the type checker's business.
+    declared = {
+        part
+        for node in ast.walk(tree)
+        for decorator in getattr(node, "decorator_list", [])
+        for part in ast.walk(decorator)
+    }
+    for number, node in enumerate(ast.walk(tree)):
+        for change in range(0 if node in declared else len(_changes(node))):
+            copy = deepcopy(tree)
+            twin = next(other for place, other in enumerate(ast.walk(copy)) if place == number)
+            told = _apply(twin, change)
+            line = getattr(node, "lineno", 0)
+            name = f"{path}: {lines[line - 1].strip()} [{told} at {getattr(node, 'col_offset', 0)}]"
+            yield Mutant(path=path, line=line, name=name, source=ast.unparse(copy))
+
+
+def _changes(node: ast.AST) -> list[str]:
+    """What can be changed in a node, in words."""
+    match node:
+        case ast.Compare():
+            return [type(op).__name__ for op in node.ops if type(op) in _COMPARISONS]
+        case ast.BoolOp():
+            return [type(node.op).__name__]
+        case ast.BinOp() if type(node.op) in _OPERATORS:
+            return [type(node.op).__name__]
+        case ast.UnaryOp(op=ast.Not()):
+            return ["Not"]
+        case ast.Constant(value=bool()):
+            return ["flag"]
+        case ast.Constant(value=int()):
+            return ["number"]
+        case ast.Name(id="min" | "max"):
+            return ["min/max"]
+    return []
+
+
+def _apply(node: ast.AST, change: int) -> str:
+    """Changes a node in place; what was changed."""
+    told = _changes(node)[change]
+    match node:
+        case ast.Compare():
+            place = [index for index, op in enumerate(node.ops) if type(op) in _COMPARISONS][change]
+            node.ops[place] = _COMPARISONS[type(node.ops[place])]()
+        case ast.BoolOp():
+            node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        case ast.BinOp():
+            node.op = _OPERATORS[type(node.op)]()
+        case ast.UnaryOp():
+            # Twice not: the same, without one not.
+            node.operand = ast.UnaryOp(op=ast.Not(), operand=node.operand)
+        case ast.Constant(value=bool()):
+            node.value = not node.value
+        case ast.Constant(value=int(value)):
+            node.value = value + 1
+        case ast.Name():
+            node.id = "max" if node.id == "min" else "min"
+    return told
+
+
+def of_sql(root: Path, path: str, begin: str) -> Iterator[Mutant]:
+    """Every mutant of a file's lines from the one that starts with `begin` on; comments and messages are left alone."""
+    lines = (root / path).read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(begin))
+    for number in range(first, len(lines)):
+        line = lines[number]
+        if line.lstrip().startswith(("--", "raise")):
+            continue
+        for pattern, instead in _SQL_SWAPS:
+            for place, found in enumerate(re.finditer(pattern, line)):
+                changed = line[: found.start()] + instead + line[found.end() :]
+                text = "\n".join([*lines[:number], changed, *lines[number + 1 :]]) + "\n"
+                name = f"{path}: {line.strip()} [{found.group().strip()} → {instead.strip() or 'nothing'}, {place + 1}]"
+                yield Mutant(path=path, line=number + 1, name=name, source=text)

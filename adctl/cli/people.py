@@ -37,6 +37,7 @@ def status(account: Account = None, as_json: Json = False, config: Config = None
             insights_age=timedelta(hours=limits.freshness_insights_hours),
             crm_age=timedelta(hours=limits.freshness_crm_hours),
             cap=limits.cap_increase_per_24h,
+            unattributed=float(job.account.attribution.unattributed_warn_percent) / 100,
         )
         return run(job.engine, job.profile, expectations)
 

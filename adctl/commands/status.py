@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, changes, exposure, runs
+from adctl.adapters.store import accounts, attributions, changes, exposure, runs
+from adctl.adapters.store.attributions import Standing
 from adctl.adapters.store.runs import Run
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Change, State
@@ -27,13 +28,14 @@ Row = Mapping[str, Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectations:
-    """What the configuration promises: how old data may be, and how much may be raised in 24 hours (minor units,
-    None when not set: nothing is sent then).
+    """What the configuration promises: how old data may be, how much may be raised in 24 hours (minor units, None when
+    not set: nothing is sent then), and the share of deals without an ad (0..1) beyond which somebody should look.
     """
 
     insights_age: timedelta
     crm_age: timedelta
     cap: int | None
+    unattributed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class _Found:
     raised: int
     halt: str | None
     armed_until: datetime | None
+    standing: Standing
 
 
 def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> Report:
@@ -65,13 +68,14 @@ def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> 
             raised=exposure.raised_since(connection, profile.account, now - _DAY),
             halt=exposure.halt(connection, profile.account),
             armed_until=exposure.armed_until(connection, profile.account),
+            standing=attributions.standing(connection, profile.account),
         )
     return Report(
         command="status",
         account=profile.account,
         currency=profile.currency,
-        summary=_summary(found),
-        facts=_money(found, expectations.cap),
+        summary=_summary(found, expectations),
+        facts=(*_money(found, expectations.cap), *_deals(found.standing)),
         tables=(_jobs(found), _freshness_table(found), _queue(found), _changes(found)),
     )
 
@@ -116,12 +120,27 @@ def _fresh(label: str, source: str, at: datetime | None, limit: timedelta, now: 
     }
 
 
-def _summary(found: _Found) -> str:
+def _deals(standing: Standing) -> tuple[Fact, ...]:
+    share = round(standing.unattributed, 4)
+    return (
+        Fact(key="unattributed", label="deals without an ad", value=share, kind=Kind.PERCENT),
+        Fact(key="unmapped", label="deals in stages without a value", value=standing.unmapped, kind=Kind.COUNT),
+    )
+
+
+def _loose(standing: Standing, most: float) -> tuple[str, str]:
+    """What keeps deals from counting."""
+    share = f"{standing.unattributed:.0%} of the deals have no ad" if standing.unattributed > most else ""
+    return share, _counted(standing.unmapped, "deal in a stage without a value", "deals in stages without a value")
+
+
+def _summary(found: _Found, expectations: Expectations) -> str:
     states = Counter(_state(run) for run in found.runs)
     troubles = [
         *(_counted(states[state], f"job {state}", f"jobs {state}") for state in ("crashed", "failed", "partly done")),
         *(f"{row['source']}: {row['state']}" for row in found.freshness if row["state"] != "fresh"),
         *(_counted(found.counts.get(s, 0), f"change in {s}", f"changes in {s}") for s in _NEEDS_A_LOOK),
+        *_loose(found.standing, expectations.unattributed),
         f"nothing is sent ({found.halt})" if found.halt else "",
     ]
     named = [trouble for trouble in troubles if trouble]

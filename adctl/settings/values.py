@@ -139,6 +139,9 @@ class AttributionSettings:
 
     fingerprint: Annotated[bool, flag("Match a conversion to a click of the same device.")] = True
     probabilistic: Annotated[bool, flag("Match a conversion to a click of the same network within 24 hours.")] = True
+    unattributed_warn_percent: Annotated[
+        Decimal, number("`adctl status` asks for a look when more of the deals than this have no ad, %.", 0, 100)
+    ] = Decimal(80)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -263,6 +264,37 @@ def test_sending_is_on_only_with_a_cap_and_without_a_halt(engine: Engine) -> Non
     with transaction(engine) as connection:
         connection.execute(text("update controls set halted = true, reason = 'an audit' where account = '*'"))
     assert facts(read(engine))["sending"] == "halted: an audit"
+
+
+def test_deals_that_do_not_count_are_watched(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        for number, (stage, ad) in enumerate(
+            (("won", "31"), ("won", None), ("won", None), ("odd", None), ("won", None))
+        ):
+            connection.execute(text(_DEAL), {"deal": str(number), "stage": stage, "archived": number == 4})
+            connection.execute(text(_TIE), {"deal": str(number), "ad": ad, "method": "url_param" if ad else "none"})
+        connection.execute(text(_WORTH))
+    ran(engine, "ingest-crm", exit_code=0)
+    found = read(engine, replace(EXPECTED, unattributed=0.7))
+    assert (facts(found)["unattributed"], facts(found)["unmapped"]) == (0.75, 1)
+    assert "75% of the deals have no ad" in found.summary
+    assert "1 deal in a stage without a value" in found.summary
+    assert "have no ad" not in read(engine, replace(EXPECTED, unattributed=0.75)).summary
+
+
+_DEAL = """
+insert into deals (account, deal_id, pipeline, stage, currency, modified_at, archived, source, read_at)
+values ('main', :deal, 'default', :stage, 'USD', now(), :archived, 'file', now())
+"""
+_TIE = """
+insert into attributions (account, deal_id, ad_id, method, confidence, evidence, attributed_at)
+values ('main', :deal, :ad, :method, 0, '{}', now())
+"""
+_WORTH = """
+insert into synthetic_revenue_config
+  (account, pipeline, stage, effective_from, value, confidence, outcome, origin, recorded_at)
+values ('main', 'default', 'won', '2000-01-01', 1, 1, 'won', 'configured', now())
+"""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -132,6 +133,38 @@ def upsert_performances(connection: Connection, account: Account, values: Mappin
     """Stores absolute values per ad (minor units); returns how many are new or changed."""
     staged = ((account, ad_id, value, at) for ad_id, value in values.items())
     return merge(connection, "ad_performances", ("account", "ad_id"), ("value",), staged, stamps=("reported_at",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How well live deals are tied: `attributed` of the `judged` ones have an ad, `unmapped` have no stage value."""
+
+    judged: int
+    attributed: int
+    unmapped: int
+
+    @property
+    def unattributed(self) -> float:
+        """The share without an ad, 0..1."""
+        return 1 - self.attributed / self.judged if self.judged else 0.0
+
+
+_STANDING = text(
+    """
+    select count(a.deal_id) as judged, count(a.ad_id) as attributed,
+      count(*) filter (where v.stage is null) as unmapped
+    from deals d
+    left join attributions a on a.account = d.account and a.deal_id = d.deal_id
+    left join (select distinct pipeline, stage from synthetic_revenue_config where account = :account) v
+      on v.pipeline = d.pipeline and v.stage = d.stage
+    where d.account = :account and not d.archived and d.merged_into is null
+    """
+)
+
+
+def standing(connection: Connection, account: Account) -> Standing:
+    """Of every deal that is neither archived nor merged into another."""
+    return Standing(**connection.execute(_STANDING, {"account": account}).one()._mapping)
 
 
 def any_credited(connection: Connection, account: Account) -> bool:

@@ -18,6 +18,7 @@ from adctl.domain.ids import DealId
 from adctl.domain.ports import Crm, DealPage
 from adctl.domain.report import Column, Fact, Kind, Report, Table
 from adctl.domain.webhooks import Delivery, Event, deliveries, events_of, refusal
+from adctl.errors import ConfigurationError
 
 # The search index lags behind: the watermark stays this much before the start of the walk that moves it,
 LAG = timedelta(minutes=5)
@@ -26,6 +27,8 @@ OVERLAP = timedelta(minutes=15)
 _SOURCE = "hubspot.deals"
 _EVENTS_AT_ONCE = 1000
 _ASKED_AT_ONCE = 500
+# So many deals may be deleted for good before anybody asks whether this is the same portal.
+_BELIEVED = 20
 _COUNTS = ("stages", "deals", "stage_moves", "contacts")
 
 
@@ -194,17 +197,23 @@ class _Session:
         for page in self.crm.archived_deals(after=walk.cursor):
             yield page, replace(walk, cursor=page.cursor)
 
-    def _unlisted(self, begun_behind: str, listed: set[int]) -> Iterator[DealPage]:
+    def _unlisted(self, begun_behind: str, listed: set[int]) -> Sequence[DealPage]:
         """What became of deals that count here and were not listed: one deleted for good is in no list and no bin.
 
-        The list goes by id, so a walk that was gone on with answers for what lies behind its cursor.
+        The list goes by id, so a walk that was gone on with answers for what lies behind its cursor. Raises
+        ConfigurationError when most of them do not exist: that is another portal.
         """
         floor = int(begun_behind) if begun_behind.isdigit() else 0
         with transaction(self.engine, read_only=True) as connection:
             stored = deals.live_ids(connection, self.profile.account)
         unlisted = sorted(one for one in map(int, stored) if one > floor and one not in listed)
+        pages: list[DealPage] = []
         for start in range(0, len(unlisted), _ASKED_AT_ONCE):
-            yield self.crm.deals([DealId(str(one)) for one in unlisted[start : start + _ASKED_AT_ONCE]])
+            pages.append(self.crm.deals([DealId(str(one)) for one in unlisted[start : start + _ASKED_AT_ONCE]]))
+            if sum(len(page.gone) for page in pages) > max(_BELIEVED, len(stored) // 2):
+                what = f"hubspot: most of the {len(stored)} deals read so far do not exist in this portal"
+                raise ConfigurationError(what, fix="check that ADCTL_HUBSPOT_TOKEN is the same portal's as before")
+        return pages
 
     def _count(self, page: DealPage) -> None:
         self.tally.update(

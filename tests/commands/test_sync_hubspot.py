@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adctl.commands import sync_hubspot
-from adctl.errors import BusyError, UnavailableError
+from adctl.errors import BusyError, ConfigurationError, UnavailableError
 from tests.builders import LEDGER, Loop, fact, table
 from tests.commands.hubspot_reading import deals_of, only_reads, sync, watermark
 
@@ -278,3 +278,14 @@ def test_a_deal_that_hubspot_failed_to_read_ends_the_run_and_is_not_taken_for_go
     assert watermark(loop) == reached
     sync(loop)
     assert loop.value("select stage from deals where deal_id = :deal", deal=deal) == "closedwon"
+
+
+def test_a_token_of_another_portal_takes_no_deal_away(loop: Loop) -> None:
+    loop.sandbox.hubspot.edit_by_person({"add_deals": 60})
+    sync(loop)
+    stored = loop.digest()["deals"]
+    for deal in list(deals_of(loop))[1:]:
+        loop.sandbox.hubspot.edit_by_person({"erase": deal})
+    with pytest.raises(ConfigurationError, match="do not exist in this portal"):
+        sync(loop, full=True)
+    assert loop.digest()["deals"] == stored

@@ -61,17 +61,14 @@ def test_what_the_vendors_hold_of_a_person_is_not_kept(loop: Loop, adctl: Comman
     assert_clean(loop, *map(told, outcomes))
 
 
-@pytest.mark.parametrize("style", [(), ("--json",)])
-def test_a_vendor_that_repeats_them_in_its_errors_is_not_quoted(
-    loop: Loop, adctl: CommandLine, style: tuple[str, ...]
-) -> None:
+def test_a_vendor_that_repeats_them_in_its_errors_is_not_quoted(loop: Loop, adctl: CommandLine) -> None:
     for server, token in ((loop.sandbox.meta, loop.sandbox.meta_token), (loop.sandbox.hubspot, "")):
         message = f"no right for {token or loop.sandbox.hubspot_token} of {ADDRESS} with {TOKEN}"
         kind = "graph_error" if token else "status"
         body = {"message": message, "category": ADDRESS}
         server.faults.arm(kind, times=None, message=message, code=190, body=body, status=401)
 
-    outcomes = [adctl(command, "-vv", *style) for command in ("sync-meta", "sync-hubspot", "doctor")]
+    outcomes = [adctl("sync-meta", "-vv", "--json"), adctl("sync-hubspot", "-vv"), adctl("doctor", "-vv", "--json")]
 
     assert [one.code for one in outcomes] == [77, 77, 2], outcomes
     assert "no right for" in told(outcomes[1])

@@ -16,7 +16,7 @@ from tests.conftest import Server
 
 # What differs with the time and the number of runs; everything else must be as an uninterrupted run leaves it.
 RUNS = LEDGER | {"accounts", "controls"}
-_KILLS = 6
+_KILLS = 5
 _LARGE = {**SMALL, "ads": 60, "history_days": 20}
 
 

@@ -35,10 +35,11 @@ class Sums:
 
 
 def rows_of(history: AdHistory) -> Rows:
-    """The history's rows, sorted unless they are already; a restated spend below zero counts as none."""
+    """The history's rows, sorted unless they are already; a spend or count restated below zero counts as none."""
     order = _order(history.row_ad, history.row_days_ago)
     ad, spend = history.row_ad, np.maximum(history.row_spend, 0) / history.minor_per_major
-    columns = [history.row_days_ago, history.row_impressions, history.row_clicks, history.row_leads]
+    counts = (np.maximum(column, 0) for column in (history.row_impressions, history.row_clicks, history.row_leads))
+    columns = [history.row_days_ago, *counts]
     if order is not None:
         ad, spend = ad[order], spend[order]
         columns = [column[order] for column in columns]

@@ -10,7 +10,7 @@ from adctl.domain.policies.bayes.budget import Shares
 from adctl.domain.policies.bayes.evidence.ledger import ledger_columns
 from adctl.domain.policies.bayes.fitting import View, matured
 from adctl.domain.policies.bayes.parameters import BayesParameters
-from adctl.domain.policies.bayes.posterior import Z90
+from adctl.domain.policies.bayes.posterior import DECIMALS, Z90
 from adctl.domain.policies.bayes.verdicts import Judgement
 from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
 
@@ -20,10 +20,13 @@ Column = Ints | Floats | Flags | tuple[str, ...] | Fact
 def evidence_columns(
     history: AdHistory, view: View, judgement: Judgement, shares: Shares, parameters: BayesParameters, next_sd: Floats
 ) -> Mapping[str, Column]:
-    """Money is minor units, ROAS ratios, times days. Columns that begin with log_ are the ledger."""
+    """Money is minor units, ROAS ratios, times days. Columns that begin with log_ are the ledger.
+
+    Rounded, so that what is stored is the same on every processor.
+    """
     money = float(history.minor_per_major)
     low, middle, high = (view.posterior.quantile(z) for z in (-Z90, 0.0, Z90))
-    return {
+    columns: dict[str, Column] = {
         **_seen(history, view, money),
         **_expected(view),
         "roas": middle,
@@ -45,6 +48,13 @@ def evidence_columns(
         **_kin(history),
         **ledger_columns(view, with_kin=history.kin is not None),
     }
+    return {key: _rounded(column) for key, column in columns.items()}
+
+
+def _rounded(column: Column) -> Column:
+    if isinstance(column, np.ndarray):
+        return np.round(column, DECIMALS) if column.dtype.kind == "f" else column
+    return round(column, DECIMALS) if isinstance(column, float) else column
 
 
 def _seen(history: AdHistory, view: View, money: float) -> dict[str, Column]:

@@ -38,7 +38,7 @@ def rows_of(history: AdHistory) -> Rows:
     """The history's rows, sorted unless they are already; a spend or count restated below zero counts as none."""
     order = _order(history.row_ad, history.row_days_ago)
     ad, spend = history.row_ad, np.maximum(history.row_spend, 0) / history.minor_per_major
-    counts = (np.maximum(column, 0) for column in (history.row_impressions, history.row_clicks, history.row_leads))
+    counts = (_counted(column) for column in (history.row_impressions, history.row_clicks, history.row_leads))
     columns = [history.row_days_ago, *counts]
     if order is not None:
         ad, spend = ad[order], spend[order]
@@ -54,6 +54,11 @@ def rows_of(history: AdHistory) -> Rows:
         spend=spend,
         before=_before(ad, spend),
     )
+
+
+def _counted(column: Ints) -> Ints:
+    """No count below zero; looking first is a third of the time of a copy."""
+    return column if not len(column) or column.min() >= 0 else np.maximum(column, 0)
 
 
 def sums_of(rows: Rows) -> Sums:

@@ -1,11 +1,12 @@
 """The golden file: a history as it was and what was decided on it, to be the same bit for bit on every platform.
 
-    python -m tests.domain.policies.bayes.golden     # writes it again, after a change that is meant to decide otherwise
+python -m tests.domain.policies.bayes.golden     # writes it again, after a change that is meant to decide otherwise
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from typing import Any
@@ -50,9 +51,11 @@ def decided(result: PolicyResult) -> dict[str, Any]:
 class _Kept:
     """An equal split that remembers the last history it was shown."""
 
-    name, version, parameters = "kept", "1", {}  # noqa: RUF012
+    name = "kept"
+    version = "1"
 
     def __init__(self) -> None:
+        self.parameters: Mapping[str, int | float | str | bool] = {}
         self.seen: AdHistory | None = None
 
     def decide(self, history: AdHistory) -> PolicyResult:

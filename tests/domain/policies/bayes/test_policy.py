@@ -120,7 +120,12 @@ def test_without_insights_everything_waits_and_the_money_is_kept() -> None:
     empty = np.empty(0, dtype=np.int64)
     bare = replace(
         history,
-        **{key: empty for key in ("row_ad", "row_days_ago", "row_impressions", "row_clicks", "row_spend", "row_leads")},
+        row_ad=empty,
+        row_days_ago=empty,
+        row_impressions=empty,
+        row_clicks=empty,
+        row_spend=empty,
+        row_leads=empty,
     )
 
     result = POLICY.decide(bare)

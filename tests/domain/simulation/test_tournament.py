@@ -43,6 +43,8 @@ def test_the_oracle_is_not_beaten_on_average() -> None:
     for standing in standings([one for result in results for one in result.scores]):
         assert standing.share.mean <= 1.0, standing
         assert standing.share.low <= standing.share.mean <= standing.share.high
+        # what even the oracle spends on losers is the same beside every policy of a world
+        assert 0 < standing.oracle_loser_spend < standing.loser_spend
 
 
 def test_the_oracle_knows_where_value_is() -> None:

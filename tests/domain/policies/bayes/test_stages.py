@@ -106,3 +106,24 @@ def test_more_deals_make_an_ad_surer() -> None:
         return float(stage_posterior(model, counted, clicks).own_variance[:, 0].mean())
 
     assert spread(many) < spread(few) / 3
+
+
+def test_where_many_clicks_mean_poor_leads_an_ad_without_deals_is_expected_to_be_poorer_for_its_clicks() -> None:
+    # given ads of which those with three times the clicks pass half as often, and two without any deals
+    def story(place: int, clicks: int, passed: int) -> Story:
+        made = [
+            Deal(came=60, qualified=58, won=55 if rank < passed // 2 else NAN, lost=NAN if rank < passed // 2 else 50)
+            if rank < passed
+            else Deal(came=60, lost=55)
+            for rank in range(20)
+        ]
+        return Story(ad_id=f"ad{place:02}", days=70, clicks=clicks, deals=tuple(made))
+
+    some = [story(place, 120 if place % 2 else 40, 6 if place % 2 else 12) for place in range(24)]
+    many, few = (Story(ad_id=name, days=70, clicks=clicks) for name, clicks in (("x", 120), ("y", 40)))
+
+    view = view_of(told(*some, many, few), BayesParameters(), None)
+
+    assert view.fitted.stages.click_odds < -0.2
+    assert view.stages.mean[24].sum() < view.stages.mean[25].sum() - 0.2
+    assert view.fitted.stages.click_odds_variance > 0

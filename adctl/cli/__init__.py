@@ -20,6 +20,7 @@ from adctl.cli import (
     privacy,
     rejects,
     server,
+    stages,
     stand_ins,
     why,
     winners,
@@ -45,6 +46,7 @@ changes.register(app)
 audit.register(app)
 rejects.register(app)
 why.register(app)
+stages.register(app)
 privacy.register(app)
 server.register(app)
 demo.register(app)

@@ -64,14 +64,18 @@ _DEALS = sql.SQL(
         else least(d.modified_at, %(at)s) end as touched,
       coalesce(m.lost, 'infinity') as lost {reached}
     from deals d
-    join attributions a on a.account = d.account and a.deal_id = d.deal_id
-    join places p on p.ad_id = a.ad_id
+    {credit}
     join known k on k.pipeline = d.pipeline and k.stage = d.stage
     left join moved m on m.deal_id = d.deal_id
     where d.account = %(account)s and not d.archived and d.merged_into is null
       and coalesce(d.created_at, m.first, %(at)s) <= %(at)s
     """
 )
+# Deals that an ad is credited with; or all those of one pipeline, as if one ad had brought them.
+_CREDITED = sql.SQL(
+    "join attributions a on a.account = d.account and a.deal_id = d.deal_id join places p on p.ad_id = a.ad_id"
+)
+_OF_PIPELINE = sql.SQL("join (select 0 as place) p on d.pipeline = %(pipeline)s")
 _ENTRY = sql.SQL(", min(m.at) filter (where k.step >= {step}) as {name}")
 _REACHED = sql.SQL(", coalesce(m.{name}, 'infinity') as {name}")
 
@@ -86,17 +90,19 @@ def deal_columns(
     at: datetime,
     end: datetime,
     past: bool = False,
+    pipeline: str | None = None,
 ) -> DealColumns:
     """The deals as known at `at`; days count back from `end`. `keys` are all stages that deals stand in.
 
     A deal whose own stage no move tells of reached it when it was last touched. `past` says that `at` lies before what
-    is stored, so that a deal that has changed since is where its moves had brought it.
+    is stored, so that a deal that has changed since is where its moves had brought it. With a
+    `pipeline` they are all its deals, whoever brought them, and `ad` is 0.
     """
     places = [*(steps.places.get(key, _NOWHERE) for key in keys), _NOWHERE]
     names = [f"entered_{step}" for step in range(1, len(steps.names) + 1)]
     found = read_columns(
         connection,
-        _query(names, past=past),
+        _query(names, past=past, credited=pipeline is None),
         {
             "place": "integer",
             "stage": "integer",
@@ -111,6 +117,7 @@ def deal_columns(
             "account": account,
             "at": at,
             "currency": currency,
+            "pipeline": pipeline,
             "unknown": len(keys),
             "pipelines": [pipeline for pipeline, _ in keys],
             "stages": [stage for _, stage in keys],
@@ -122,10 +129,11 @@ def deal_columns(
     return _columns(found, names, places, end)
 
 
-def _query(names: Sequence[str], *, past: bool) -> sql.Composed:
+def _query(names: Sequence[str], *, past: bool, credited: bool) -> sql.Composed:
     blank = sql.SQL("")
     return _DEALS.format(
         places=PLACES,
+        credit=_CREDITED if credited else _OF_PIPELINE,
         stages=_KNOWN_STAGES,
         entries=blank.join(
             _ENTRY.format(step=sql.Literal(step), name=sql.Identifier(name)) for step, name in enumerate(names, start=1)

@@ -173,9 +173,13 @@ def _funnel(
 
 
 def _steps(
-    connection: Connection, account: Account, counts: Sequence[deals.StageCount], values: Sequence[StageValue]
+    connection: Connection,
+    account: Account,
+    counts: Sequence[deals.StageCount],
+    values: Sequence[StageValue],
+    pipeline: str | None = None,
 ) -> FunnelSteps:
-    stages = crm_stages(connection, account)
+    stages = [stage for stage in crm_stages(connection, account) if pipeline in (None, stage.pipeline)]
     number: Counter[str] = Counter()
     for count in counts:
         number[count.pipeline] += count.deals
@@ -204,6 +208,24 @@ def _unvalued(told: Worth, found: DealColumns, keys: Sequence[StageKey]) -> Unva
         unmapped={key: int(number[place]) for place, key in enumerate(keys) if number[place]},
         foreign=int(told.foreign.sum()),
     )
+
+
+def pipeline_deals(
+    connection: Connection, profile: AccountProfile, pipeline: str
+) -> tuple[tuple[str, ...], DealColumns, Worth]:
+    """A pipeline's own stages, the last one won, and the way through them of all its deals, credited or not."""
+    prepare_reading(connection)
+    now = accounts.now(connection)
+    stored = revenue.stage_values(connection, profile.account)
+    counts = [c for c in deals.stage_counts(connection, profile.account) if c.pipeline == pipeline]
+    values = [value for value in stored.in_force(now) if value.pipeline == pipeline]
+    steps = _steps(connection, profile.account, counts, values, pipeline)
+    keys = sorted({*((count.pipeline, count.stage) for count in counts), *steps.places})
+    found = deal_columns(
+        connection, profile.account, keys, steps, currency=profile.currency, at=now, end=now, pipeline=pipeline
+    )
+    prices = [*(stored.at(*key, now) for key in keys), None]
+    return steps.names, found, worth(found.stage, found.amount, found.other_currency, prices)
 
 
 def _with_reported(connection: Connection, account: Account, ads: AdColumns, funnel: _Funnel) -> _Funnel:

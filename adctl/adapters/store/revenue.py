@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
@@ -83,3 +83,74 @@ def stage_values(
         for row in rows
     ]
     return StageValues((*stored, *(replace(value, effective_from=at) for value in planned)))
+
+
+_LEARN = text(
+    """
+    insert into synthetic_revenue_config as c
+      (account, pipeline, stage, effective_from, value, confidence, outcome, origin, recorded_at)
+    values (:account, :pipeline, :stage, :effective_from, :value, round(cast(:confidence as numeric), 3), :outcome,
+      'learned', :at)
+    on conflict (account, pipeline, stage, effective_from) do update
+      set value = excluded.value, confidence = excluded.confidence, outcome = excluded.outcome,
+        origin = excluded.origin, recorded_at = excluded.recorded_at
+    where (c.value, c.confidence, c.outcome) is distinct from (excluded.value, excluded.confidence, excluded.outcome)
+    """
+)
+
+
+def record_learned(connection: Connection, account: Account, values: Sequence[StageValue], at: datetime) -> int:
+    """Writes learned values, each in force from its own time on; what was before keeps its values. Returns how many."""
+    return sum(
+        connection.execute(
+            _LEARN,
+            {
+                "account": account,
+                "pipeline": value.pipeline,
+                "stage": value.stage,
+                "effective_from": value.effective_from,
+                "value": value.value,
+                "confidence": value.confidence,
+                "outcome": value.outcome.value,
+                "at": at,
+            },
+        ).rowcount
+        for value in values
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredValue:
+    """A stage's value with where it came from: `configured` or `learned`."""
+
+    value: StageValue
+    origin: str
+    recorded_at: datetime
+
+
+def stored_values(connection: Connection, account: Account) -> tuple[StoredValue, ...]:
+    """All values of all times, by stage and the time from which each holds."""
+    rows = connection.execute(
+        text(
+            """
+            select pipeline, stage, value, confidence, outcome, effective_from, origin, recorded_at
+            from synthetic_revenue_config where account = :account order by pipeline, stage, effective_from
+            """
+        ),
+        {"account": account},
+    )
+    return tuple(
+        StoredValue(
+            value=StageValue(
+                pipeline=row.pipeline,
+                stage=row.stage,
+                value=row.value,
+                confidence=float(row.confidence),
+                outcome=Outcome(row.outcome),
+                effective_from=row.effective_from,
+            ),
+            origin=row.origin,
+            recorded_at=row.recorded_at,
+        )
+        for row in rows
+    )

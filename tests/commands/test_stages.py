@@ -1,0 +1,132 @@
+"""stages: what is in force since when, what has no value, what a deal and an ad are worth, what deals teach."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from adctl.commands import stages_check, stages_learn, stages_list, stages_roas, stages_value
+from adctl.errors import ConfigurationError, UsageError
+from tests.builders import START, Loop, fact, table
+
+
+@pytest.fixture
+def sold(synced: Loop) -> Loop:
+    """An account with enough won deals to learn from."""
+    synced.run_sql(
+        """
+        with won as (select deal_id, created_at from deals where pipeline = 'default' order by deal_id limit 12)
+        update deals d set stage = 'closedwon', amount = 50000 + 1000 * length(d.deal_id), closed_at = d.created_at
+          + interval '3 days' from won where won.deal_id = d.deal_id
+        """
+    )
+    return synced
+
+
+def test_list_shows_each_value_with_the_time_from_which_it_holds(synced: Loop) -> None:
+    job = synced.job()
+    report = stages_list.run(synced.engine, job.profile, (), note="a word on the template")
+    rows = list(table(report, "stages").rows)
+    assert len(rows) == len(synced.rows("synthetic_revenue_config"))
+    assert all(row["in_force"] for row in rows)
+    assert {row["origin"] for row in rows} == {"configured"}
+    assert report.notes == ("a word on the template",)
+
+
+def test_the_template_says_what_its_own_arithmetic_gives(synced: Loop) -> None:
+    synced.configure("[accounts.main]\n", '[accounts.main]\nstage_template = "ptd_fitness"\n')
+    outcome = synced.command_line()("stages", "list")
+    assert outcome.code == 0
+    assert "which is 1350; 2250 stays the template's value" in outcome.out
+
+
+def test_check_names_what_has_no_value_and_exits_with_3(synced: Loop) -> None:
+    job = synced.job()
+    assert stages_check.run(synced.engine, job.profile, ()).exit_code == 0
+    synced.run_sql("delete from synthetic_revenue_config where stage = 'contractsent'")
+    synced.run_sql("update deals set stage = 'nobody' where deal_id = (select min(deal_id) from deals)")
+    report = stages_check.run(synced.engine, job.profile, ())
+    assert report.exit_code == 3
+    assert [(row["stage"], row["deals"]) for row in table(report, "unmapped_stages").rows if row["stage"] == "nobody"]
+    assert "contractsent" in {row["stage"] for row in table(report, "unmapped_stages").rows}
+    assert fact(report, "unmapped") == 2
+
+
+def test_value_is_that_of_a_deal_where_it_stands_or_of_a_stage(synced: Loop) -> None:
+    job = synced.job()
+    deal = next(row for row in synced.rows("deals") if row["stage"] == "appointmentscheduled")
+    of_deal = stages_value.run(synced.engine, job.profile, deal["deal_id"], ())
+    of_stage = stages_value.run(synced.engine, job.profile, "default/appointmentscheduled", ())
+    assert fact(of_deal, "value") == fact(of_stage, "value")
+    assert fact(stages_value.run(synced.engine, job.profile, "appointmentscheduled", ()), "outcome") == "open"
+    with pytest.raises(UsageError, match="'nothing' is no deal and no stage with a value"):
+        stages_value.run(synced.engine, job.profile, "nothing", ())
+    synced.run_sql("delete from synthetic_revenue_config where stage = 'appointmentscheduled'")
+    with pytest.raises(ConfigurationError, match="has no stage value"):
+        stages_value.run(synced.engine, job.profile, deal["deal_id"], ())
+
+
+def test_roas_is_the_value_of_an_ads_deals_for_its_spend(synced: Loop) -> None:
+    profile = synced.job().profile
+    rows = list(table(stages_roas.run(synced.engine, profile), "ads").rows)
+    shown = [row["roas"] for row in rows if isinstance(row["roas"], float)]
+    assert shown == sorted(shown, reverse=True)
+    ad = str(rows[0]["ad_id"])
+    spend = synced.value("select sum(spend)::bigint from insights where ad_id = :ad", ad=ad)
+    assert rows[0]["spend"] == spend
+    assert rows[0]["roas"] == pytest.approx(int(str(rows[0]["value"])) / spend)
+    assert list(table(stages_roas.run(synced.engine, profile, ad=ad), "ads").rows) == [rows[0]]
+    with pytest.raises(UsageError, match="ad 'x' is not known"):
+        stages_roas.run(synced.engine, profile, ad="x")
+
+
+def test_learn_shows_drift_and_writes_only_when_asked(sold: Loop) -> None:
+    profile = sold.job().profile
+    sold.run_sql("update synthetic_revenue_config set value = value * 100 where outcome = 'open'")
+    before = sold.digest()
+    report = stages_learn.run(sold.engine, profile)
+    assert sold.digest() == before
+    rows = [row for row in table(report, "stages").rows if row["pipeline"] == "default"]
+    assert rows[-1]["stage"] == "closedwon"
+    values = [int(str(row["learned"])) for row in rows]
+    assert values == sorted(values)
+    assert [row["outside"] for row in rows if row["stage"] == "contractsent"] == [True]
+    assert fact(report, "written") == 0
+
+
+def test_learned_values_hold_from_their_day_on_and_old_days_keep_theirs(sold: Loop) -> None:
+    profile = sold.job().profile
+    tomorrow = START + timedelta(days=1)
+    report = stages_learn.run(sold.engine, profile, write=True, start=tomorrow)
+    learned = {row["stage"]: row["learned"] for row in table(report, "stages").rows if row["pipeline"] == "default"}
+    assert fact(report, "written") == fact(report, "learned") != 0
+    old = stages_value.run(sold.engine, profile, "default/contractsent", ())
+    sold.advance(days=1)
+    new = stages_value.run(sold.engine, profile, "default/contractsent", ())
+    assert fact(new, "value") == learned["contractsent"] != fact(old, "value")
+    listed = [row for row in table(stages_list.run(sold.engine, profile, ()), "stages").rows]
+    assert [row["in_force"] for row in listed if (row["pipeline"], row["stage"]) == ("default", "contractsent")] == [
+        False,
+        True,
+    ]
+    # The configuration is as it was, so taking it in again does not end what was learned.
+    sold.ingest_crm()
+    assert fact(stages_value.run(sold.engine, profile, "default/contractsent", ()), "value") == learned["contractsent"]
+
+
+def test_learning_twice_changes_nothing_and_a_past_day_is_refused(sold: Loop) -> None:
+    profile = sold.job().profile
+    stages_learn.run(sold.engine, profile, write=True)
+    before = sold.digest()
+    report = stages_learn.run(sold.engine, profile, write=True)
+    assert report.summary.endswith("No changes.")
+    assert sold.digest() == before
+    with pytest.raises(UsageError, match="is past"):
+        stages_learn.run(sold.engine, profile, write=True, start=START - timedelta(days=1))
+
+
+def test_learn_on_the_command_line(sold: Loop) -> None:
+    outcome = sold.command_line()("stages", "learn", "--write", "--dry-run", "--json")
+    assert (outcome.code, outcome.document["command"], outcome.document["dry_run"]) == (0, "stages learn", True)
+    assert sold.value("select count(*) from synthetic_revenue_config where origin = 'learned'") == 0

@@ -55,21 +55,23 @@ def run(engine: Engine, profile: AccountProfile, *, ad: str | None = None) -> Re
             Fact(key="spend", label="spent", value=int(spend[places].sum()), kind=Kind.MONEY),
             Fact(key="value", label="synthetic revenue", value=int(value[places].sum()), kind=Kind.MONEY),
         ),
-        tables=(
-            Table(
-                key="ads",
-                title="Ads",
-                columns=(
-                    Column(key="ad_id", label="ad"),
-                    Column(key="spend", label="spent", kind=Kind.MONEY),
-                    Column(key="deals", label="deals", kind=Kind.COUNT),
-                    Column(key="value", label="value", kind=Kind.MONEY),
-                    Column(key="cash", label="of it won", kind=Kind.MONEY),
-                    Column(key="roas", label="ROAS", kind=Kind.RATIO),
-                ),
-                rows=MadeRows(number=len(places), make=row),
-                empty="No ads are known: run adctl sync-meta or adctl ingest-ads.",
-                shown=30,
-            ),
+        tables=(_table(MadeRows(number=len(places), make=row)),),
+    )
+
+
+def _table(rows: MadeRows) -> Table:
+    return Table(
+        key="ads",
+        title="Ads",
+        columns=(
+            Column(key="ad_id", label="ad"),
+            Column(key="spend", label="spent", kind=Kind.MONEY),
+            Column(key="deals", label="deals", kind=Kind.COUNT),
+            Column(key="value", label="value", kind=Kind.MONEY),
+            Column(key="cash", label="of it won", kind=Kind.MONEY),
+            Column(key="roas", label="ROAS", kind=Kind.RATIO),
         ),
+        rows=rows,
+        empty="No ads are known: run adctl sync-meta or adctl ingest-ads.",
+        shown=30,
     )

@@ -1,0 +1,158 @@
+"""What decide makes of poor data, from PostgreSQL on: a defined verdict or a clear refusal, under every policy."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from adctl.adapters.db import transaction
+from adctl.adapters.store import deals
+from adctl.commands import decide
+from adctl.domain.policies.catalogue import make_policy
+from adctl.domain.report import Report
+from adctl.errors import ConfigurationError, InputRejectedError
+from tests.books import MAIN, PROFILE, Books
+from tests.builders import Loop, fact, table
+
+POLICIES = ("bayes", "blended", "rules")
+
+
+def decided(engine: Engine, policy: str) -> Report:
+    return decide.run(engine, PROFILE, make_policy(policy, {}), run_id=uuid4(), dry_run=True)
+
+
+def verdicts(report: Report) -> dict[str, str]:
+    return {str(row["ad_id"]): str(row["verdict"]) for row in table(report, "ads").rows}
+
+
+def money(report: Report) -> tuple[int, int, int]:
+    """Daily budgets before, wanted and left over."""
+    before, after, left = (fact(report, key) for key in ("budget_before", "budget_after", "unallocated"))
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert isinstance(left, int)
+    return before, after, left
+
+
+def assert_kept(report: Report) -> None:
+    before, after, left = money(report)
+    assert before == after + left
+    assert before == 10_000
+
+
+def test_without_insights_nobody_is_killed_and_the_budget_is_kept(engine: Engine) -> None:
+    Books(engine).ads("a1", "a2", created=3.0)
+    for policy in POLICIES:
+        report = decided(engine, policy)
+        assert set(verdicts(report).values()) <= {"keep", "wait"}
+        assert_kept(report)
+
+
+def test_without_deals_nobody_is_scaled_and_the_budget_is_kept(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1", "a2")
+    for ad in ("a1", "a2"):
+        books.spend(ad, 4_000)
+    for policy in POLICIES:
+        report = decided(engine, policy)
+        assert set(verdicts(report).values()) <= {"keep", "wait"}
+        assert_kept(report)
+
+
+def test_an_unmapped_stage_is_named_and_its_deal_is_a_lead_worth_nothing(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1")
+    books.spend("a1", 9_000)
+    books.deal("d1", "a1", ("mystery", 5.0))
+    for policy in POLICIES:
+        report = decided(engine, policy)
+        assert any("default/mystery (1)" in note for note in report.notes)
+        assert_kept(report)
+
+
+def test_negative_spend_is_refused_where_it_comes_in(loop: Loop) -> None:
+    rows = b"ad_id,adset_id,campaign_id,impressions,clicks,spend\n31,21,11,10,1,-5\n"
+    with pytest.raises(InputRejectedError, match="line 2"):
+        loop.ingest_ads(io.BytesIO(rows))
+    assert loop.rows("insights") == []
+
+
+def test_a_restated_spend_stands_instead_of_the_one_before(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1")
+    for spend, read in ((90_000, 0.9), (30_000, 0.6)):
+        books.spend("a1", spend, read=read)
+        for policy in POLICIES:
+            (row,) = table(decided(engine, policy), "ads").rows
+            assert row["spend"] == spend
+
+
+def test_a_deal_dated_before_its_ad_existed_neither_saves_nor_scales_it(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1", created=4.0)
+    books.spend("a1", 30_000)
+    books.deal("d1", "a1", ("new", 25.0), ("won", 20.0), amount=9_000_000)
+    (row,) = table(decided(engine, "bayes"), "ads").rows
+    assert (row["deals_ignored"], row["won_deals"], row["deals"]) == (1, 0, 0.0)
+    assert row["verdict"] != "scale"
+
+
+def test_another_currency_is_refused_for_the_account_and_named_for_a_deal(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1")
+    books.spend("a1", 9_000)
+    books.deal("d1", "a1", ("new", 5.0), ("won", 2.0), amount=700, currency="EUR")
+    euros = replace(PROFILE, currency="EUR")
+    with pytest.raises(ConfigurationError, match="currency is 'EUR' in the configuration but 'USD'"):
+        decide.run(engine, euros, make_policy("bayes", {}), run_id=uuid4())
+    for policy in POLICIES:
+        report = decided(engine, policy)
+        assert any("1 won deals are in another currency than USD" in note for note in report.notes)
+        assert_kept(report)
+
+
+def test_when_all_ads_are_dead_the_budget_is_left_as_it_is(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1", "a2", status="PAUSED")
+    books.spend("a1", 30_000)
+    for policy in POLICIES:
+        report = decided(engine, policy)
+        assert set(verdicts(report).values()) == {"keep"}
+        (budget,) = table(report, "budgets").rows
+        assert (budget["before"], budget["after"], budget["reason"]) == (10_000, 10_000, "no active ads")
+
+
+def test_one_ad_keeps_the_whole_budget(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1")
+    books.spend("a1", 3_000)
+    for policy in POLICIES:
+        (row,) = table(decided(engine, policy), "ads").rows
+        assert (row["current_budget"], row["recommended_budget"]) == (10_000, 10_000)
+
+
+def test_a_budget_smaller_than_the_sum_of_floors_is_still_shared_to_the_last_unit(engine: Engine) -> None:
+    books = Books(engine, budget=7)
+    books.ads("a1", "a2", "a3", "a4", "a5")
+    books.spend("a1", 3_000)
+    for policy in POLICIES:
+        report = decided(engine, policy)
+        before, after, left = money(report)
+        assert (before, before) == (7, after + left)
+
+
+def test_a_deal_that_was_archived_or_merged_counts_for_nothing(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1")
+    books.spend("a1", 30_000)
+    books.deal("d1", "a1", ("new", 5.0), ("won", 2.0), amount=700_000)
+    with transaction(engine) as connection:
+        (deal,) = deals.live(connection, MAIN)
+        gone = replace(deal, archived=True)
+        deals.upsert_deals(connection, MAIN, [gone], source="hubspot", read_at=deal.modified_at)
+    (row,) = table(decided(engine, "bayes"), "ads").rows
+    assert (row["deals"], row["won_deals"]) == (0.0, 0)

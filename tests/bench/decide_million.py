@@ -32,7 +32,7 @@ from adctl.domain.accounts import AccountProfile
 from adctl.domain.deals import Outcome
 from adctl.domain.ids import Account
 from adctl.domain.policies.catalogue import make_policy
-from adctl.domain.policies.protocol import AdHistory, PolicyResult
+from adctl.domain.policies.protocol import AdHistory, Policy, PolicyResult
 from adctl.domain.revenue import StageValue
 
 _ADS = 1_000_000
@@ -158,8 +158,7 @@ def _timed(spent: Spent, name: str, work: Callable[..., Any]) -> Callable[..., A
 class _Measured:
     """The policy, with the time it takes and how many rows and deals it was given."""
 
-    def __init__(self, name: str, spent: Spent, rows: list[int]) -> None:
-        policy = make_policy(name, {})
+    def __init__(self, policy: Policy, spent: Spent, rows: list[int]) -> None:
         self.name, self.version, self.parameters = policy.name, policy.version, policy.parameters
         self._decide = _timed(spent, "policy", policy.decide)
         self._rows = rows
@@ -183,7 +182,9 @@ def measure(url: str, policy: str) -> None:
     ):
         setattr(module, name, _timed(spent, title, getattr(module, name)))
     engine = open_engine(url)
-    chosen = _Measured(policy, spent, rows)
+    take = vars(decide)["policy_of"]
+    vars(decide)["policy_of"] = lambda model: _Measured(take(model), spent, rows)
+    chosen = make_policy(policy, {})
     report = _timed(spent, "whole command", decide.run)(engine, _PROFILE, chosen, run_id=uuid4())
     engine.dispose()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -137,7 +137,7 @@ def crash(cell: Cell, kill: str, fault: str, *, hurry: bool = False) -> None:
     assert cell.codes[-1] == -9, f"nothing died at {kill}: {cell.codes}"
     if hurry:
         cell.let_time_pass()
-    else:
+    elif fault == "ok":
         cell.look_without_touching()
     cell.converge()
     assert armed is None or armed.hits == 1, f"{fault} did not strike"

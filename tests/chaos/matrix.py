@@ -17,7 +17,7 @@ from tests.chaos import crowd, scenarios
 from tests.chaos.cells import FAULTS, KILLS, cell_on, crash
 from tests.conftest import Server, make_template, serving
 
-SEEDS = range(4)
+SEEDS = range(3)
 Proof = Callable[[str, Path], None]
 
 
@@ -29,7 +29,7 @@ def _crash(kill: str, fault: str, database_url: str, folder: Path) -> None:
 def proofs() -> Iterator[tuple[str, Proof]]:
     """Each proof by name; it gets a migrated, empty database and a folder of its own. The longest come first."""
     for seed in SEEDS:
-        yield f"orders of moves, seed {seed}", partial(scenarios.orders_of_moves, number=seed, examples=60, steps=40)
+        yield f"orders of moves, seed {seed}", partial(scenarios.orders_of_moves, number=seed, examples=70, steps=40)
         yield f"a crowd, seed {seed}", partial(crowd.crowd, seed=seed)
         yield f"a crowd that is halted, seed {seed}", partial(crowd.halted_crowd, seed=seed)
         yield f"a server that crashes, seed {seed}", partial(scenarios.restarted_server, seed=seed)

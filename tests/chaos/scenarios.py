@@ -147,9 +147,10 @@ def restarted_server(_url: str, folder: Path, *, seed: int, changes: int = 40) -
         migrations.migrate(engine, migrations.available())
         engine.dispose()
 
+        pid = server.status().pid
+        assert pid is not None
+
         def crash() -> None:
-            pid = server.status().pid
-            assert pid is not None
             os.kill(pid, signal.SIGQUIT)
             while Path(f"/proc/{pid}").exists():
                 time.sleep(0.01)

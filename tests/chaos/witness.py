@@ -73,7 +73,7 @@ class Witness(MetaServer):
 
     def __init__(self, world: World, token: str, port: int = 0) -> None:
         self.sights: list[Sight] = []
-        self.at_arrival: Callable[[], None] = lambda: None
+        self.at_arrival: Callable[[], object] = lambda: None
         self.database_url: str | None = None
         self._database: psycopg.Connection[tuple[object, ...]] | None = None
         self._asking = Lock()

@@ -132,7 +132,7 @@ class Witness(MetaServer):
     def _ask(self, entity: str) -> tuple[object, ...] | None:
         """Asks anew when the server went away since the last write."""
         assert self.database_url is not None
-        for _ in range(100):
+        for _ in range(1200):
             try:
                 if self._database is None:
                     self._database = psycopg.connect(self.database_url, autocommit=True, connect_timeout=5)

@@ -14,8 +14,9 @@ from tests.commands.hubspot_reading import deals_of, sync
 from tests.commands.killing import Killer, Work, command_line, command_line_of_a_large_account
 from tests.conftest import Server
 
-# What differs with the time and the number of runs; everything else must be as an uninterrupted run leaves it.
-RUNS = LEDGER | {"accounts", "controls"}
+# What differs with the time and the number of runs, rows between the beginning and the end among it; everything else
+# must be as an uninterrupted run leaves it.
+RUNS = LEDGER | {"accounts", "controls", "earlier_rows"}
 _KILLS = 5
 _LARGE = {**SMALL, "ads": 60, "history_days": 20}
 

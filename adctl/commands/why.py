@@ -41,7 +41,7 @@ _POSTERIOR = (
 )
 _STEP_WORDS = ("came_", "passed_", "waiting_")
 # The terms of the ledger in the order of the funnel; those of the stages stand between.
-_TERMS = ("account", "campaign", "clicks", "own_leads", "step", "value", "wear", "saturation")
+_TERMS = ("account", "campaign", "clicks", "own_leads", "neighbours", "step", "value", "wear", "saturation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,8 +251,21 @@ def _events_table(case: _Case) -> Table:
     )
 
 
+def _worn(evidence: Evidence) -> list[str]:
+    """The evidence of an ad's fatigue, where it was flagged."""
+    if not evidence.get("fatigued"):
+        return []
+    first, last, rare, often = (
+        float(evidence[key] or 0) for key in ("ctr_first", "ctr_last", "frequency_first", "frequency_last")
+    )
+    return [
+        f"It wears out: CTR {first:.2%} → {last:.2%} while frequency {rare:.2f} → {often:.2f} "
+        f"over {evidence['fatigue_points']} points. Nothing is paused for that alone."
+    ]
+
+
 def _notes(case: _Case) -> list[str]:
     if case.decision is None or case.decision.field is not Field.STATUS or case.kind is not EntityKind.AD:
         return []
     owner = case.decision.ad_set_id or case.decision.campaign_id
-    return [f"Its share of the budget is decided with its owner: adctl why {owner}"]
+    return [*_worn(case.decision.evidence), f"Its share of the budget is decided with its owner: adctl why {owner}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,10 +143,18 @@ def _groups(
         rows = embeddings.vectors(
             connection, profile.account, index.stamp.model_id, index.stamp.dims, [n.embedding_id for n in found]
         )
+        if index.rounded:
+            found = _exactly(found, rows, vector)
         groups = group_copies(np.stack([rows[n.embedding_id] for n in found])) if found else []
         if len(groups) > k or fetched >= index.stamp.count or nearest[-1].cosine < NOISE_COSINE:
             return found, groups[:k]
         fetched *= 4
+
+
+def _exactly(found: list[Neighbour], rows: Mapping[int, Vectors], vector: Vectors) -> list[Neighbour]:
+    """The neighbours with their cosines taken from the stored vectors, in the order that these give."""
+    taken = [replace(n, cosine=round(float(rows[n.embedding_id] @ vector[0]), 6)) for n in found]
+    return sorted(taken, key=lambda n: (-n.cosine, n.embedding_id))
 
 
 def _matches(

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import fatigue, insights
 from adctl.cli.wiring import creative_embedder
-from adctl.commands import decide, index_winners, winners_list
+from adctl.commands import decide, index_winners, why, winners_list
 from adctl.domain.ids import AdId
 from adctl.domain.insights import Insight
 from adctl.domain.policies.bayes.policy import BayesPolicy
@@ -77,6 +77,17 @@ def test_a_decision_carries_the_flag_and_pauses_nothing_for_it(engine: Engine) -
     row = next(row for row in table(report, "ads").rows if row["ad_id"] == STRONG.ad_id)
     assert (row["fatigued"], row["fatigue_points"]) == (True, 7)
     assert row["verdict"] != "kill"
+
+
+def test_why_tells_of_the_fatigue_with_its_evidence(engine: Engine) -> None:
+    fill(engine)
+    store(engine, worn_days())
+    decide.run(engine, MAIN, BayesPolicy(), run_id=uuid4())
+
+    (worn, _), (other,) = (why.run(engine, MAIN, ad.ad_id).notes for ad in (STRONG, ADS[1]))
+
+    assert worn.startswith("It wears out: CTR 2.93% → 1.73% while frequency 1.23 → 2.21 over 7 points.")
+    assert "wears out" not in other
 
 
 def test_the_stand_ins_audience_tires_and_its_reach_is_stored(synced: Loop) -> None:

@@ -41,7 +41,7 @@ def test_words_of_one_theme_are_similar_without_a_shared_letter_group() -> None:
     assert float(vectors[0] @ vectors[1]) > float(vectors[0] @ vectors[2]) + 0.2
 
 
-def test_rows_have_length_one_and_a_text_of_unknown_words_keeps_the_hashed_half_alone() -> None:
+def test_rows_have_length_one_and_a_text_of_unknown_words_keeps_the_hashed_part_alone() -> None:
     vectors = embedder().encode(["yoga calm", "zzyzx", "", "💪", "x\x00y", "yoga " * 9000])
 
     assert np.allclose(np.linalg.norm(vectors, axis=1), [1, 1, 0, 1, 1, 1], atol=1e-5)

@@ -21,9 +21,10 @@ DIMS: Final = 128
 # Fewer texts do not tell which words go together.
 LEAST_TEXTS: Final = 2000
 _MOST_WORDS: Final = 20_000
-_WINDOW: Final = 5
-# Frequent words say little of a text: weight a / (a + share of all words), as Arora and others do.
-_FREQUENT: Final = 1e-3
+# Wide enough for most texts as a whole: an ad has one subject.
+_WINDOW: Final = 20
+# Of the cosine; found on headlines, where a half weighs the own words too much and a tenth too little.
+OWN_SHARE: Final = 1 / 3
 _BATCH: Final = 1000
 
 
@@ -41,7 +42,7 @@ class OwnWords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWordsEmbedder:
-    """Half the hashed text, half the account's own words; a text without any fitted word has the hashed half alone.
+    """Two thirds hashed text, a third own words; a text without any fitted word has the hashed part alone.
 
     `model_id` names the fit by its digest: another fit is another model, and what lacks it is embedded again.
     """
@@ -61,8 +62,8 @@ class OwnWordsEmbedder:
         """float32 (len(texts), dims); rows of unit length, or zero for a text without a single word."""
         hashed, own = self.hashed.encode(texts), self._own(texts)
         has_own = own.any(axis=1, keepdims=True)
-        half = np.float32(np.sqrt(0.5))
-        return np.concatenate([hashed * np.where(has_own, half, np.float32(1)), own * half], axis=1)
+        shares = np.sqrt(np.array([1 - OWN_SHARE, OWN_SHARE], dtype=np.float32))
+        return np.concatenate([hashed * np.where(has_own, shares[0], np.float32(1)), own * shares[1]], axis=1)
 
     def _own(self, texts: Sequence[str]) -> Vectors:
         rows = [_text_vectors(texts[at : at + _BATCH], self._place, self.words) for at in range(0, len(texts), _BATCH)]
@@ -72,8 +73,9 @@ class OwnWordsEmbedder:
 def fit_own_words(texts: Sequence[str]) -> OwnWords:
     """Learns from the texts, the same from the same texts in any order. Raises ValueError below 2,000 texts.
 
-    Positive pointwise mutual information of words within five words of each other, contexts smoothed by the power .75,
-    factored by SVD; a word's vector is its row of U·√S.
+    Positive pointwise mutual information of words within twenty words of each other, contexts smoothed by the power
+    .75, factored by SVD; a word's vector is its row of U·√S times how rare it is in these texts (log texts / texts with
+    the word).
     """
     distinct = sorted(set(texts))
     if len(distinct) < LEAST_TEXTS:
@@ -86,8 +88,8 @@ def fit_own_words(texts: Sequence[str]) -> OwnWords:
         raise ValueError(f"{len(vocabulary)} words that occur twice, more than {DIMS} needed")
     place = {word: at for at, word in enumerate(vocabulary)}
     factors = _factors(_ppmi(said, place))
-    total = sum(counts.values())
-    rarity = np.array([_FREQUENT / (_FREQUENT + counts[word] / total) for word in vocabulary])
+    holding = Counter(word for text in said for word in set(text))
+    rarity = np.log([(1 + len(said)) / (1 + holding[word]) for word in vocabulary])
     weighted = (factors * rarity[:, None]).astype(np.float32)
     plain = OwnWords(vocabulary=vocabulary, vectors=weighted, common=np.zeros(DIMS, np.float32))
     means = _text_vectors(distinct, place, plain).astype(np.float64)

@@ -97,6 +97,16 @@ def test_a_row_of_tomorrow_is_loaded_by_a_retry_when_its_day_has_come(loop: Loop
     assert sorted(row["deal_id"] for row in loop.rows("deals")) == ["1", "2"]
 
 
+def test_a_row_is_loaded_by_a_retry_once_the_configuration_names_the_right_column(loop: Loop) -> None:
+    text = "Deal ID,Stage,Amount,Create Date,Close Date\n1,closedwon,5,2026-02-01,\n2,closedwon,7,2026-02-01,soon\n"
+    adctl = loop.command_line()
+    assert adctl("ingest-crm", write(loop, "deals.csv", text), "--max-rejects", "1").code == 3
+    limits = "[accounts.main.limits]\n"
+    loop.configure(limits, f'[accounts.main.columns.crm]\nclosed = "Create Date"\n{limits}')
+    assert adctl("rejects", "retry").code == 0
+    assert sorted((row["deal_id"], row["amount"]) for row in loop.rows("deals")) == [("1", 500), ("2", 700)]
+
+
 def test_rows_are_dropped_by_id_or_all_together(loop: Loop) -> None:
     adctl = loop.command_line()
     adctl("ingest-crm", write(loop, "deals.csv", MIXED), "--max-rejects", "2")

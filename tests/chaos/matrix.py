@@ -32,7 +32,6 @@ def proofs() -> Iterator[tuple[str, Proof]]:
         yield f"orders of moves, seed {seed}", partial(scenarios.orders_of_moves, number=seed, examples=70, steps=40)
         yield f"a crowd, seed {seed}", partial(crowd.crowd, seed=seed)
         yield f"a crowd that is halted, seed {seed}", partial(crowd.halted_crowd, seed=seed)
-        yield f"a server that crashes, seed {seed}", partial(scenarios.restarted_server, seed=seed)
     for days in (-2, 2):
         for kill in ("S", "T3"):
             yield f"a clock that jumps {days} days, killed {kill}", partial(scenarios.clock_jumps, days=days, kill=kill)

@@ -1,11 +1,11 @@
-"""Executors of one account at once: dying and starting again, halted, losing their server, frozen."""
+"""Executors of one account at once: dying and starting again, halted, frozen."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tests.chaos.crowd import crowd, halted_crowd
-from tests.chaos.scenarios import clock_jumps, late_riser, restarted_server
+from tests.chaos.scenarios import clock_jumps, late_riser
 
 
 def test_eight_executors_that_die_at_random_send_everything_once(database_url: str, tmp_path: Path) -> None:
@@ -14,10 +14,6 @@ def test_eight_executors_that_die_at_random_send_everything_once(database_url: s
 
 def test_once_a_halt_is_committed_no_attempt_is_written(database_url: str, tmp_path: Path) -> None:
     halted_crowd(database_url, tmp_path, seed=0, changes=30)
-
-
-def test_a_server_that_crashes_amid_the_sending_loses_nothing(tmp_path: Path) -> None:
-    restarted_server("", tmp_path, seed=0, changes=24)
 
 
 def test_a_worker_that_wakes_up_too_late_sends_nothing(database_url: str, tmp_path: Path) -> None:

@@ -196,7 +196,8 @@ def pgqueuer(batch: int, url: str, goes_on: Stopwatch) -> int:
     async def run() -> int:
         done = 0
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            queries, me = Queries(PsycopgDriver(connection)), uuid4()
+            queries: Any = Queries(PsycopgDriver(connection))
+            me = uuid4()
             while goes_on() and (jobs := await queries.dequeue(batch, asked, me, None, timedelta(seconds=30))):
                 await queries.log_jobs([(job, "successful", None) for job in jobs])
                 done += len(jobs)

@@ -10,7 +10,7 @@ from tests.conftest import Outcome
 
 STEPS = ("migrate", "sync-meta", "sync-hubspot", "ingest-crm", "decide", "enqueue", "execute", "index-winners")
 # Meta notes the time of each change that the first pass sent; the second pass reads that back, once.
-MARKED_BY_META = frozenset({"campaigns", "ad_sets", "ads"})
+MARKED_BY_META = frozenset({"campaigns", "ad_sets", "ads", "earlier_rows"})
 READS = ("/search", "/batch/read")
 
 

@@ -275,10 +275,10 @@ def test_a_pid_that_became_another_process_stops_nobody(data_dir: Path, program:
     # given the files of a crashed server whose pid now belongs to somebody else
     server = EmbeddedServer(data_dir)
     server.start()
+    sockets = server.status().socket_directory
     _crash(server)
     other = subprocess.Popen(program.split())
-    for name in ("data/postmaster.pid", "run/.s.PGSQL.5432.lock"):
-        file = data_dir / "postgres" / name
+    for file in (data_dir / "postgres" / "data" / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
         file.write_text("\n".join([str(other.pid), *file.read_text().splitlines()[1:]]) + "\n")
     state = Path(f"/proc/{other.pid}/stat")
     if program == "true" and state.exists():

@@ -239,11 +239,11 @@ def test_a_deal_is_credited_to_the_primary_contact_else_the_earliest_click_else_
 
 def test_the_contacts_own_click_id_comes_before_the_urls() -> None:
     links = [linked(1, 2)]
-    people = [contact(2, url="https://x/?fbclid=from-the-url&utm_content=9", click="its-own-id")]
+    people = [contact(2, url="https://x/?fbclid=from-the-url&utm_content=9", click="its-own-id-7")]
     with hubspot(portal([deal(1)], contacts=people, links=lambda _asked: links)) as (crm, _server):
         [page] = crm.deals_modified_since(SINCE)
     [person] = page.contacts
-    assert (person.click_id, person.first_url_ad_id) == ("its-own-id", "9")
+    assert (person.click_id, person.first_url_ad_id) == ("its-own-id-7", "9")
 
 
 @pytest.mark.parametrize(

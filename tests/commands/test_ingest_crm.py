@@ -174,7 +174,7 @@ def test_values_per_ad_come_through_standard_input_too(loop: Loop) -> None:
         ('{\n"ad_performances": {\n"31": "much"}}', 3, "31"),
         ('{"ad_performances": {"31": 1,\n"31": 2}}', 2, "31"),
         ('{"ad_performances": {"31": -1}}', 1, "31"),
-        ('{"ad_performances": {"31": 1', 1, ""),
+        ('{"ad_performances": {"31": 1', 1, "character 29"),
         ('{"performances": {"31": 1}}', 1, "ad_performances"),
     ],
 )
@@ -210,22 +210,22 @@ def test_every_deal_has_one_attribution_and_the_share_without_is_told(synced: Lo
 
 
 def test_a_conversion_before_its_click_is_not_credited(loop: Loop) -> None:
-    track(loop, Touch(click_id="clickone", ad_id=AdId("31"), clicked_at=CLICKED))
+    track(loop, Touch(click_id="clickone1", ad_id=AdId("31"), clicked_at=CLICKED))
     ingested(
-        loop, lead("early", created=CLICKED - timedelta(minutes=1), click="clickone"), lead("later", click="clickone")
+        loop, lead("early", created=CLICKED - timedelta(minutes=1), click="clickone1"), lead("later", click="clickone1")
     )
     assert credited(loop) == {"early": None, "later": "31"}
 
 
 def test_a_conversion_processed_late_keeps_its_click(loop: Loop) -> None:
-    track(loop, Touch(click_id="clickone", ad_id=AdId("31"), clicked_at=CLICKED))
+    track(loop, Touch(click_id="clickone1", ad_id=AdId("31"), clicked_at=CLICKED))
     loop.advance(days=60)
-    ingested(loop, lead("late", created=CLICKED + timedelta(days=6), click="clickone"))
+    ingested(loop, lead("late", created=CLICKED + timedelta(days=6), click="clickone1"))
     assert credited(loop) == {"late": "31"}
 
 
 def test_deals_without_keys_do_not_match_each_other(loop: Loop) -> None:
-    track(loop, Touch(click_id="clickone", ad_id=AdId("31"), clicked_at=CLICKED))
+    track(loop, Touch(click_id="clickone1", ad_id=AdId("31"), clicked_at=CLICKED))
     ingested(loop, lead("one"), lead("two"))
     assert credited(loop) == {"one": None, "two": None}
 

@@ -71,6 +71,7 @@ def test_metrics_tell_of_jobs_freshness_queue_and_money(synced: Loop) -> None:
 
 def test_the_textfile_is_replaced_in_one_step_and_readable_for_the_collector(adctl: CommandLine) -> None:
     adctl.configure(ACCOUNT)
+    assert adctl("ingest-crm").code == 0
     out = adctl.folder / "adctl.prom"
     out.write_text("old")
     before = out.stat().st_ino

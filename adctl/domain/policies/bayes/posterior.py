@@ -12,6 +12,8 @@ from adctl.domain.policies.protocol import Floats
 # Means and spreads are rounded to this many decimals before anything is decided by them: sums of doubles may differ
 # in their last digits from one processor to another, decisions must not.
 DECIMALS = 9
+# Where next to nothing is known, a spread without bound must stay a number.
+_LARGEST_LOG = 100.0
 Z90 = 1.6448536269514722
 
 
@@ -43,11 +45,11 @@ class Posterior:
 
     @property
     def expected(self) -> Floats:
-        return np.exp(self.mean + self.sd**2 / 2)
+        return np.exp(np.minimum(self.mean + self.sd**2 / 2, _LARGEST_LOG))
 
     def quantile(self, deviates: float) -> Floats:
         """exp(mean + deviates·sd): 0 is the median, ±Z90 the ends of the 90 % interval."""
-        return np.exp(self.mean + deviates * self.sd)
+        return np.exp(np.minimum(self.mean + deviates * self.sd, _LARGEST_LOG))
 
 
 def posterior(first: Floats, saturation: Floats, own_variance: Floats, common_variance: float) -> Posterior:

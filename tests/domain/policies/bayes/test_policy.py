@@ -54,7 +54,7 @@ _STORIES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(stories=_STORIES)
 def test_whatever_the_account_money_floors_and_ramp_are_kept(stories: list[Story]) -> None:
     history = told(*(replace(story, ad_id=f"ad{place}") for place, story in enumerate(stories)))

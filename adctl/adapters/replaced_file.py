@@ -22,6 +22,7 @@ def replace_file(path: Path, parts: Sequence[bytes | memoryview], *, mode: int =
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
+    # Also on Ctrl-C: no half-written file is left behind. Raised again.
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)

@@ -59,6 +59,7 @@ def perform_alone(invocation: Invocation, work: Callable[[], Report | str]) -> N
         code = show(invocation, work())
     except AdctlError as error:
         code = show_error(invocation, error)
+    # The drivers' errors cannot be named here without importing them at start-up; what is none of theirs is raised.
     except Exception as error:
         known = _translated(error)
         if known is None:
@@ -97,6 +98,7 @@ def _watched(invocation: Invocation, settings: Settings, account: str | None, wo
     try:
         report = run_job(invocation, settings, account, work)
         exit_code = report.exit_code
+    # Only its exit code is looked at; raised again.
     except Exception as error:
         known = error if isinstance(error, AdctlError) else _translated(error)
         exit_code = 1 if known is None else known.exit_code

@@ -126,6 +126,7 @@ def _replay_all(
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 progress(f"{done} of {len(tasks)} days replayed ({futures[future]})")
+        # Also on Ctrl-C: what has not begun would keep all cores busy. Raised again.
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

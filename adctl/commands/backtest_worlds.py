@@ -61,6 +61,7 @@ def _run_all(wanted: Sequence[Heat], processes: int | None, progress: Callable[[
             for done, future in enumerate(as_completed(futures), start=1):
                 heat = future.result().heat
                 progress(f"{done} of {len(wanted)} runs done ({heat.world}, seed {heat.seed})")
+        # Also on Ctrl-C: what has not begun would keep all cores busy. Raised again.
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -85,6 +85,7 @@ class EmbeddedServer:
         try:
             with self.attach():
                 pass
+        # Also on Ctrl-C: a wish to keep running must not outlive a start that did not come about. Raised again.
         except BaseException:
             if not wanted_before:
                 self._places.keep_running.unlink(missing_ok=True)

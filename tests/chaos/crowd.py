@@ -126,17 +126,6 @@ def halted_crowd(database_url: str, folder: Path, *, seed: int, changes: int = 4
         assert cell.violations() == []
 
 
-def crashed_server(database_url: str, folder: Path, *, seed: int, changes: int, crash: Callable[[], None]) -> None:
-    """The server of `database_url` crashes amid the sending and comes back (`crash`)."""
-    with cell_on(database_url, folder, **WORLD) as cell:
-        cell.loop.configure(*_GENEROUS)
-        queue_many(cell.loop, changes, np.random.default_rng(seed))
-        _amid_sending(cell, seed, lambda _: crash())
-        assert 69 in cell.codes, f"nobody lost the server: {cell.codes}"
-        rounds_until_done(cell, seed)
-        assert cell.violations() == []
-
-
 def _amid_sending(cell: Cell, seed: int, do: Callable[[Cell], _Found]) -> _Found:
     """Does something once five writes have arrived, and lets the executors end."""
     done = Event()

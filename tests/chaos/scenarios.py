@@ -1,8 +1,7 @@
-"""Orders of moves found by hypothesis, jumps of the clock, workers that wake up late, a server that crashes."""
+"""Orders of moves found by hypothesis, jumps of the clock and workers that wake up late."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -13,12 +12,9 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import create_engine, make_url
 
-from adctl.adapters import migrations
-from adctl.adapters.db import open_engine
-from adctl.adapters.embedded_postgres import EmbeddedServer
 from tests.builders import ACCOUNT
 from tests.chaos.cells import FAULTS, cell_on, queue_two, start
-from tests.chaos.crowd import crashed_server, ends_of, start_executors
+from tests.chaos.crowd import ends_of, start_executors
 from tests.chaos.queue_machine import QueueMachine
 
 Moves = frozenset[tuple[str, str]]
@@ -137,23 +133,3 @@ def _wait_until_stopped(process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("the process never stopped")
-
-
-def restarted_server(_url: str, folder: Path, *, seed: int, changes: int = 40) -> None:
-    """A PostgreSQL of its own dies as under `pg_ctl restart -m immediate` amid the sending of eight executors."""
-    with EmbeddedServer(folder / "server").attach() as server:
-        url = server.libpq_url()
-        engine = open_engine(url)
-        migrations.migrate(engine, migrations.available())
-        engine.dispose()
-
-        pid = server.status().pid
-        assert pid is not None
-
-        def crash() -> None:
-            os.kill(pid, signal.SIGQUIT)
-            while Path(f"/proc/{pid}").exists():
-                time.sleep(0.01)
-            server.ensure_running()
-
-        crashed_server(url, folder, seed=seed, changes=changes, crash=crash)

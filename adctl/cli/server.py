@@ -151,10 +151,21 @@ def _target(address: str) -> tuple[str, Mapping[str, str]]:
 
 def _in_front(command: list[str], environment: Mapping[str, str]) -> int:
     """Runs a child that owns the terminal: Ctrl-C is its own affair, SIGTERM ends it and then us."""
+    children: list[subprocess.Popen[bytes]] = []
+    told: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        told.append(number)
+        for child in children:
+            child.terminate()
+
+    # Before the child exists, or a SIGTERM in between would orphan it; handlers, not "ignore", which it would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, end)
     with subprocess.Popen(command, env=environment) as child:
-        # A handler, not "ignore": the child would inherit that.
-        signal.signal(signal.SIGINT, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        children.append(child)
+        if told:
+            child.terminate()
         code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -23,6 +23,7 @@ from adctl.domain.judged import judged
 from adctl.domain.margins import Margin, budgets_of, compare, day_return, hindsight, worth
 from adctl.domain.models import Model
 from adctl.domain.outcomes import Outcomes, truth
+from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.said import Said, said_of
@@ -139,7 +140,7 @@ def replay(task: _Task) -> Mapping[str, Said]:
     with as_known(engine, task.profile.account, task.at) as connection:
         history = account_history(connection, task.profile, task.day).history
     engine.dispose()
-    return {name: said_of(contender(spec).decide(history).verdicts) for name, spec in task.policies.items()}
+    return {name: said_of(heard(contender(spec), history).verdicts) for name, spec in task.policies.items()}
 
 
 def _report(

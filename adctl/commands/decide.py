@@ -19,6 +19,7 @@ from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, policy_of, renewed
+from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
 from adctl.errors import ConfigurationError
@@ -111,7 +112,7 @@ def _plan(profile: AccountProfile, day: date, policy: Policy, loaded: AccountHis
         policy=policy,
         owned=loaded.owned,
         ads=loaded.ads,
-        result=policy.decide(loaded.history),
+        result=heard(policy, loaded.history),
     )
 
 
@@ -149,7 +150,6 @@ def _planned_report(
     plan, shadows = plans
     tally = _tally(plan)
     day = plan.ads.maker.day
-    left = Fact(key="unallocated", label="left over by caps", value=plan.unallocated, kind=Kind.MONEY)
     notes = [*lineup.notes, *(f"{u.kind} {u.entity_id}: {u.reason}" for u in plan.unbudgeted[:5])]
     if len(plan.unbudgeted) > 5:
         notes.append(f"… and {len(plan.unbudgeted) - 5} more without a budget of their own to change.")
@@ -159,13 +159,24 @@ def _planned_report(
         currency=profile.currency,
         dry_run=dry_run,
         summary=_summary(day, tally, written, dry_run=dry_run),
-        facts=(*_facts(day, lineup.champion, tally, written), left),
+        facts=(*_facts(day, lineup.champion, tally, written), *_unspent(plan)),
         tables=(
             _budget_table(plan.budgets),
             _ad_table(len(plan.ads), _most_urgent_first(plan.ads)),
             *([_shadow_table(plan, shadows)] if shadows else []),
         ),
         notes=(*notes, *_unvalued_notes(unvalued, profile.currency)),
+    )
+
+
+def _unspent(plan: DecisionPlan) -> tuple[Fact, ...]:
+    """What of the budgets nobody is going to spend, and why: no ad goes on, or those that do may take no more."""
+    alive = [d.evidence["ads"] != d.evidence["ads_to_be_paused"] for d in plan.budgets]
+    idle = sum(int(d.target) for d, lives in zip(plan.budgets, alive, strict=True) if d.evidence["ads"] and not lives)
+    label = "left over by caps or margin" if any(alive) or not idle else "left over, for no ad goes on"
+    return (
+        Fact(key="idle", label="of it stops with paused ads", value=idle, kind=Kind.MONEY),
+        Fact(key="unallocated", label=label, value=plan.unallocated, kind=Kind.MONEY),
     )
 
 

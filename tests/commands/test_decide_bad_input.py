@@ -44,12 +44,36 @@ def assert_kept(report: Report) -> None:
     assert before == 10_000
 
 
-def test_without_insights_nobody_is_killed_and_the_budget_is_kept(engine: Engine) -> None:
-    Books(engine).ads("a1", "a2", created=3.0)
+@pytest.mark.parametrize("deals", [0, 3], ids=["no deals", "deals"])
+def test_without_insights_everything_stays_as_it_is_and_the_reason_is_said(engine: Engine, deals: int) -> None:
+    books = Books(engine)
+    books.ads("a1", "a2", created=30.0)
+    books.ads("a3", created=30.0, status="PAUSED")
+    for place in range(deals):
+        books.deal(f"d{place}", "a1", ("new", 9.0), ("won", 2.0), amount=700_000)
     for policy in POLICIES:
         report = decided(engine, policy)
-        assert set(verdicts(report).values()) <= {"keep", "wait"}
-        assert_kept(report)
+        assert verdicts(report) == {"a1": "wait", "a2": "wait", "a3": "keep"}
+        assert money(report) == (10_000, 10_000, 0)
+        for row in table(report, "ads").rows:
+            assert row["current_budget"] == row["recommended_budget"]
+            assert row["reason"] == (
+                "not active" if row["ad_id"] == "a3" else "no insights were ever read: adctl sync-meta"
+            )
+
+
+def test_when_every_ad_of_the_only_budget_is_killed_the_report_says_that_the_money_stops_with_them(
+    engine: Engine,
+) -> None:
+    books = Books(engine)
+    books.ads("a1", "a2")
+    for ad in ("a1", "a2"):
+        books.spend(ad, 90_000)
+    report = decided(engine, "blended")
+    assert set(verdicts(report).values()) == {"kill"}
+    assert money(report) == (10_000, 10_000, 10_000)
+    assert fact(report, "idle") == 10_000
+    assert "left over, for no ad goes on" in [one.label for one in report.facts]
 
 
 def test_without_deals_nobody_is_scaled_and_the_budget_is_kept(engine: Engine) -> None:

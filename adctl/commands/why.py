@@ -9,18 +9,24 @@ from datetime import date, datetime
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, audit, decisions, entities, guard_answers
+from adctl.adapters.store import accounts, audit, decisions, entities, guard_answers, models
 from adctl.adapters.store.audit import Event
 from adctl.adapters.store.deal_columns import crm_stages
 from adctl.adapters.store.guard_answers import Answered
+from adctl.adapters.store.history import account_history
+from adctl.adapters.store.time_travel import as_known
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
+from adctl.domain.ids import Account
+from adctl.domain.models import policy_of
 from adctl.domain.owners import ownership
 from adctl.domain.policies.bayes.evidence.ledger import ledger
-from adctl.domain.policies.protocol import Evidence
+from adctl.domain.policies.flips import flip
+from adctl.domain.policies.hearing import heard
+from adctl.domain.policies.protocol import Evidence, Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.errors import UsageError
+from adctl.errors import ConfigurationError, UsageError
 
 # Facts that are told as sentences and figures of their own, with how each is read; money is minor units.
 _POSTERIOR = (
@@ -33,12 +39,14 @@ _POSTERIOR = (
     ("loss_if_wrong", "expected loss if wrong", Kind.MONEY),
     ("waiting_costs", "waiting costs", Kind.MONEY),
     ("waiting_buys", "waiting buys", Kind.MONEY),
-    ("flips_at_roas", "would flip at a median ROAS of", Kind.RATIO),
+    ("flips_at_roas", "would flip at a median ROAS of (its share as it is)", Kind.RATIO),
     ("spend", "spent", Kind.MONEY),
     ("mature_spend", "of it mature", Kind.MONEY),
     ("wins_expected", "wins still expected", Kind.RATIO),
     ("wins_expected_in_days", "in days, on average", Kind.RATIO),
 )
+# Some forty decisions on more ads than this take longer than a person waits.
+_MOST_ADS = 2_000
 _STEP_WORDS = ("came_", "passed_", "waiting_")
 # The terms of the ledger in the order of the funnel; those of the stages stand between.
 _TERMS = ("account", "campaign", "clicks", "own_leads", "neighbours", "step", "value", "wear", "saturation")
@@ -54,6 +62,7 @@ class _Case:
     decided_at: datetime | None
     answer: Answered | None
     events: tuple[Event, ...]
+    policy: Policy | None
     undecided: str
     stages: tuple[str, ...]
 
@@ -61,21 +70,63 @@ class _Case:
 def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | None = None) -> Report:
     """What was decided about the entity on the account day `day`, the newest decision when no day is given.
 
-    Nothing is decided anew: all of it was stored with the decision. Raises UsageError for an unknown entity.
+    All of it was stored with the decision; only the spend that would flip an ad's verdict is found by deciding again on
+    what was known then. Raises UsageError for an unknown entity.
     """
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
         case = _case(connection, profile, entity_id, day)
     facts, tables = _told(case)
+    flips = _Flips() if case.policy is None else _flips(engine, profile, case, case.policy)
     return Report(
         command="why",
         account=profile.account,
         currency=profile.currency,
         summary=_summary(entity_id, case),
-        facts=facts,
+        facts=(*facts, *flips.facts),
         tables=(*tables, _events_table(case)),
-        notes=tuple(_notes(case)),
+        notes=(*_notes(case), *flips.notes),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flips:
+    """What there is to say about another spend and another verdict."""
+
+    facts: tuple[Fact, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _flips(engine: Engine, profile: AccountProfile, case: _Case, policy: Policy) -> _Flips:
+    """The spend at which the policy, asked again about all that it knew, decides otherwise about an ad."""
+    decision, decided_at = case.decision, case.decided_at
+    if decision is None or decided_at is None or case.kind is not EntityKind.AD:
+        return _Flips()
+    with as_known(engine, profile.account, decided_at) as connection:
+        history = account_history(connection, profile, decision.day).history
+    if len(history.ad_ids) > _MOST_ADS:
+        return _Flips(notes=(f"The spend that would flip it is not looked for among more than {_MOST_ADS:,} ads.",))
+    ad = history.ad_ids.index(decision.entity_id) if decision.entity_id in history.ad_ids else None
+    if ad is None or heard(policy, history).verdicts[ad].verdict is not decision.verdict:
+        return _Flips(notes=("Asked again, this version of the policy decides otherwise: no flip is looked for.",))
+    found = flip(lambda other: heard(policy, other), history, ad)
+    if found is None:
+        return _Flips(notes=("No spend, from nothing to 64 times what it spent, would flip the verdict.",))
+    return _Flips(
+        facts=(
+            Fact(key="flips_at_spend", label="would flip had it spent", value=found.spend, kind=Kind.MONEY),
+            Fact(key="flips_to", label="and the verdict would be", value=found.verdict.value),
+        )
+    )
+
+
+def _policy(connection: Connection, account: Account, decision: Decision) -> Policy | None:
+    """The policy that decided, None where it is not registered any more in this form."""
+    key = (decision.policy, decision.policy_version, decision.parameter_hash)
+    try:
+        return next((policy_of(one) for one in models.registered(connection, account) if one.key == key), None)
+    except ConfigurationError:
+        return None
 
 
 def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: date | None) -> _Case:
@@ -96,6 +147,7 @@ def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: 
         decided_at=decided_at,
         answer=guard_answers.of_decision(connection, account, decision) if decision else None,
         events=audit.events_of(connection, account, change) if change else (),
+        policy=_policy(connection, account, decision) if decision else None,
         undecided="" if decision else _why_not(connection, profile, entity_id, found, day),
         stages=tuple(stage.stage for stage in crm_stages(connection, account)),
     )

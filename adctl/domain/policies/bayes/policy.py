@@ -8,18 +8,46 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from adctl.domain.ids import digest
-from adctl.domain.policies.bayes.budget import rightly_moved, share_out
+from adctl.domain.policies.bayes.bounds import Standing
+from adctl.domain.policies.bayes.budget import Shares, rightly_moved, share_out
 from adctl.domain.policies.bayes.evidence.columns import evidence_columns
-from adctl.domain.policies.bayes.evidence.flips import Flip, flip
 from adctl.domain.policies.bayes.fitting import Fitted, View, matured, next_sd, view_of
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.posterior import Posterior
 from adctl.domain.policies.bayes.reasons import reason
 from adctl.domain.policies.bayes.totals import totals
-from adctl.domain.policies.bayes.verdicts import Standing, judge, killable
-from adctl.domain.policies.protocol import VERDICTS, AdHistory, Flags, Floats, PolicyResult, VerdictColumns
+from adctl.domain.policies.bayes.verdicts import Judgement, judge, killable
+from adctl.domain.policies.protocol import (
+    VERDICTS,
+    AdHistory,
+    Flags,
+    Floats,
+    Ints,
+    PolicyResult,
+    Verdict,
+    VerdictColumns,
+)
 
 _HOURS_PER_DAY = 24.0
+_KILL = VERDICTS.index(Verdict.KILL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What is inferred of an account on a day, and how its money is to be shared; budgets are minor units."""
+
+    parameters: BayesParameters
+    view: View
+    standing: Standing
+    before: Ints
+    shares: Shares
+    moved: Floats
+    minimum: int
+
+    def judge(self, posterior: Posterior) -> Judgement:
+        """The verdicts if that were known of each ad's ROAS, the shares as they are."""
+        return judge(posterior, self.standing, self.parameters, self.before, self.shares.budget, self.minimum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +79,11 @@ class BayesPolicy(BayesParameters):
 
         The confidence is that of a kill, and else the chance that the ad's money moves the right way.
         """
-        view = view_of(history, self, fitted)
-        standing = self._standing(history, view)
-        killed = killable(view.posterior, standing, self, self._refused(view))
-        room = self._room(view)
-        shares = share_out(history, self, self._seed, view.posterior, room, killed)
-        minimum = int(np.ceil(self.platform_minimum * history.minor_per_major))
-        moved = rightly_moved(view.posterior, room, history.budget, shares, history.minor_per_major)
-        standing = replace(standing, starved=standing.starved | self._held_up(history, moved))
-        judgement = judge(view.posterior, standing, self, killed, history.budget, shares.budget, minimum)
+        weighed = self.weigh(history, fitted)
+        judgement = weighed.judge(weighed.view.posterior)
+        view, shares, moved = weighed.view, weighed.shares, weighed.moved
         columns = {
-            **evidence_columns(history, view, judgement, shares, self, standing.next_sd),
+            **evidence_columns(history, view, judgement, shares, weighed.standing.next_sd),
             "p_moves_right": moved,
             "shares_its_budget": history.shared if len(history.shared) else False,
         }
@@ -74,15 +96,28 @@ class BayesPolicy(BayesParameters):
             verdict=judgement.verdict,
             current_budget=history.budget,
             budget=shares.budget,
-            confidence=np.where(killed, 1.0 - judgement.wrong, moved),
+            confidence=np.where(judgement.verdict == _KILL, 1.0 - judgement.wrong, moved),
             evidence=columns,
             reason=sentence,
         )
         return PolicyResult(verdicts=verdicts, unallocated=shares.unallocated)
 
-    def flip(self, history: AdHistory, ad: int) -> Flip | None:
-        """The spend at which the verdict on the ad of that index would be another, None when there is none."""
-        return flip(self.decide, history, ad)
+    def weigh(self, history: AdHistory, fitted: Fitted | None = None) -> Weighed:
+        """All that the verdicts rest on, the shares of the money among it."""
+        view = view_of(history, self, fitted)
+        standing = self._standing(history, view)
+        room = self._room(view)
+        shares = share_out(history, self, self._seed, view.posterior, room, killable(view.posterior, standing, self))
+        moved = rightly_moved(view.posterior, room, history.budget, shares, history.minor_per_major)
+        return Weighed(
+            parameters=self,
+            view=view,
+            standing=replace(standing, starved=standing.starved | self._held_up(history, moved)),
+            before=history.budget,
+            shares=shares,
+            moved=moved,
+            minimum=int(np.ceil(self.platform_minimum * history.minor_per_major)),
+        )
 
     @property
     def _seed(self) -> str:
@@ -108,6 +143,7 @@ class BayesPolicy(BayesParameters):
         return Standing(
             active=history.active,
             protected=~(old & (spent >= self.min_spend)),
+            refused=self._refused(view),
             starved=grown & (recent <= self.platform_minimum * self.cut_days),
             budget=view.told.budget,
             next_sd=next_sd(view, self.cycle_days),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from adctl.domain.policies.protocol import Floats
+from adctl.domain.policies.protocol import Flags, Floats
 
 # Means and spreads are rounded to this many decimals before anything is decided by them: sums of doubles may differ
 # in their last digits from one processor to another, decisions must not.
@@ -30,9 +30,15 @@ class Posterior:
     sd: Floats
     own_sd: Floats
 
+    def some(self, chosen: Flags) -> Posterior:
+        """That of some ads alone."""
+        return Posterior(
+            mean=self.mean[chosen], first=self.first[chosen], sd=self.sd[chosen], own_sd=self.own_sd[chosen]
+        )
+
     def below(self, roas: float) -> Floats:
         """P(ROAS < roas)."""
-        return _rounded(ndtr((np.log(roas) - self.mean) / self.sd))
+        return rounded(ndtr((np.log(roas) - self.mean) / self.sd))
 
     def shortfall(self, roas: float) -> Floats:
         """E max(roas − ROAS, 0)."""
@@ -53,14 +59,14 @@ class Posterior:
 
 
 def posterior(first: Floats, saturation: Floats, own_variance: Floats, common_variance: float) -> Posterior:
-    first = _rounded(first)
+    first = rounded(first)
     return Posterior(
-        mean=_rounded(first + saturation),
+        mean=rounded(first + saturation),
         first=first,
-        sd=_rounded(np.sqrt(own_variance + common_variance)),
-        own_sd=_rounded(np.sqrt(own_variance)),
+        sd=rounded(np.sqrt(own_variance + common_variance)),
+        own_sd=rounded(np.sqrt(own_variance)),
     )
 
 
-def _rounded(values: Floats) -> Floats:
+def rounded(values: Floats) -> Floats:
     return np.asarray(np.round(values, DECIMALS), dtype=np.float64)

@@ -5,39 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
+from adctl.domain.policies.bayes.bounds import Standing, bounds_of, kill_bound
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.posterior import Posterior
 from adctl.domain.policies.protocol import VERDICTS, Codes, Flags, Floats, Ints, Verdict
 
-_CODE = {verdict: code for code, verdict in enumerate(VERDICTS)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What, beside the posterior, a verdict rests on; shape n. Money is major units a day.
-
-    `protected` ads are in the ignorance zone; `starved` ones have spent less than the platform's minimum for days, or
-    should and cannot, for their budget feeds others; `next_sd` is the posterior's spread expected after one more cycle
-    at today's budget.
-    """
-
-    active: Flags
-    protected: Flags
-    starved: Flags
-    budget: Floats
-    next_sd: Floats
+_KILL, _CUT, _SCALE = (VERDICTS.index(one) for one in (Verdict.KILL, Verdict.CUT, Verdict.SCALE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Shape n. `wrong` is the probability that the truth asks for another verdict, `bar` the ROAS that decides that
-    and `wrong_above` on which side of it; `loss` is what is lost over the horizon if so (expected, major units).
-    Waiting one cycle `costs` and `buys` major units. `flips_at` is the median ROAS at which, with the same
-    uncertainty, the verdict would be another."""
+    """Shape n. `below_kill` and `below_scale` are P(ROAS < bar). `wrong` is the probability that the truth asks for
+    another verdict, `bar` the ROAS that decides that and `wrong_above` on which side of it; `loss` is what is lost over
+    the horizon if so (expected, major units). Waiting one cycle `costs` and `buys` major units. `flips_at` is the
+    nearest median ROAS beyond which, its share of the money and its uncertainty as they are, the ad's verdict would be
+    another; NaN where no ROAS changes it."""
 
     verdict: Codes
+    below_kill: Floats
+    below_scale: Floats
     wrong: Floats
     bar: Floats
     wrong_above: Flags
@@ -47,40 +34,38 @@ class Judgement:
     flips_at: Floats
 
 
-def killable(view: Posterior, standing: Standing, parameters: BayesParameters, refused: Flags) -> Flags:
-    """Which ads are to be killed; `refused` are those that the e-process gate holds back."""
-    sure = view.below(parameters.kill_roas) >= parameters.kill_certainty
-    return standing.active & ~standing.protected & ~refused & sure
+def killable(view: Posterior, standing: Standing, parameters: BayesParameters) -> Flags:
+    """Which ads are to be killed."""
+    return np.asarray(view.mean <= kill_bound(view.sd, standing, parameters), dtype=np.bool_)
 
 
 def judge(
-    view: Posterior,
-    standing: Standing,
-    parameters: BayesParameters,
-    killed: Flags,
-    before: Ints,
-    after: Ints,
-    minimum: int,
+    view: Posterior, standing: Standing, parameters: BayesParameters, before: Ints, after: Ints, minimum: int
 ) -> Judgement:
     """`before` and `after` are budgets in minor units, `minimum` the least that the platform spends sensibly."""
+    kill, scale = parameters.kill_roas, parameters.scale_roas
+    bounds = bounds_of(view.sd, standing, parameters, after > before, after <= minimum)
+    verdict = bounds.verdicts(view.mean)
+    scaled, above = verdict == _SCALE, (verdict == _KILL) | (verdict == _CUT)
+    below_kill, below_scale = view.below(kill), view.below(scale)
+    expected = view.expected
+    short = view.shortfall(kill)
+    amiss = np.where(above, np.maximum(short + expected - kill, 0.0), short)
+    amiss[scaled] = view.some(scaled).shortfall(scale)
+    wrong = np.where(above, 1.0 - below_kill, np.where(scaled, below_scale, below_kill))
+    loss = amiss / np.maximum(wrong, 1e-9) * standing.budget * parameters.horizon_days
     costs, buys = waiting(view, standing, parameters)
-    verdict = _verdicts(view, standing, parameters, killed, after > before, after <= minimum, (costs, buys))
-    bar = np.where(verdict == _CODE[Verdict.SCALE], parameters.scale_roas, parameters.kill_roas)
-    above = (verdict == _CODE[Verdict.KILL]) | (verdict == _CODE[Verdict.CUT])
-    below = np.where(bar == parameters.scale_roas, view.below(parameters.scale_roas), view.below(parameters.kill_roas))
-    short = np.where(bar == parameters.scale_roas, *(view.shortfall(r) for r in _bars(parameters)))
-    over = view.surplus(parameters.kill_roas)
-    wrong = np.where(above, 1.0 - below, below)
-    loss = np.where(above, over, short) / np.maximum(wrong, 1e-9) * standing.budget * parameters.horizon_days
     return Judgement(
         verdict=verdict,
+        below_kill=below_kill,
+        below_scale=below_scale,
         wrong=wrong,
-        bar=bar,
+        bar=np.where(scaled, scale, kill),
         wrong_above=above,
         loss=np.where(standing.active, loss, 0.0),
         costs=costs,
         buys=buys,
-        flips_at=_flips_at(view, parameters, verdict),
+        flips_at=np.exp(bounds.flips_at(view.mean)),
     )
 
 
@@ -97,42 +82,3 @@ def waiting(view: Posterior, standing: Standing, parameters: BayesParameters) ->
     costs = np.maximum(bar - expected, 0.0) * standing.budget * parameters.cycle_days
     gain = np.maximum(seen.surplus(bar) - np.maximum(expected - bar, 0.0), 0.0)
     return costs, gain * standing.budget * parameters.horizon_days
-
-
-def _bars(parameters: BayesParameters) -> tuple[float, float]:
-    return parameters.scale_roas, parameters.kill_roas
-
-
-def _verdicts(
-    view: Posterior,
-    standing: Standing,
-    parameters: BayesParameters,
-    killed: Flags,
-    raised: Flags,
-    tiny: Flags,
-    wait: tuple[Floats, Floats],
-) -> Codes:
-    """The first that holds: not active is KEEP; KILL; SCALE; CUT; WAIT (too early, or more is worth knowing); KEEP."""
-    costs, buys = wait
-    sure = view.below(parameters.scale_roas) <= 1.0 - parameters.scale_certainty
-    teaches = standing.next_sd < (1.0 - parameters.wait_shrinks) * view.sd
-    doubtful = (view.expected < parameters.kill_roas) & teaches & (costs < buys)
-    choices = (
-        (~standing.active, Verdict.KEEP),
-        (killed, Verdict.KILL),
-        (sure & raised & ~standing.protected, Verdict.SCALE),
-        (standing.starved & tiny & ~standing.protected, Verdict.CUT),
-        (standing.protected | doubtful, Verdict.WAIT),
-    )
-    return np.select(
-        [flags for flags, _ in choices], [_CODE[verdict] for _, verdict in choices], _CODE[Verdict.KEEP]
-    ).astype(np.int8)
-
-
-def _flips_at(view: Posterior, parameters: BayesParameters, verdict: Codes) -> Floats:
-    """KILL turns at its certainty's quantile, SCALE at its own; KEEP, WAIT and CUT at the nearer of both."""
-    kill = np.log(parameters.kill_roas) - ndtri(parameters.kill_certainty) * view.sd
-    scale = np.log(parameters.scale_roas) + ndtri(parameters.scale_certainty) * view.sd
-    nearer = np.where(np.abs(view.mean - kill) <= np.abs(scale - view.mean), kill, scale)
-    decides = np.select([verdict == _CODE[Verdict.KILL], verdict == _CODE[Verdict.SCALE]], [kill, scale], nearer)
-    return np.asarray(np.exp(decides), dtype=np.float64)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adctl.domain.policies.bayes.evidence.flips import with_spend
 from adctl.domain.policies.bayes.policy import BayesPolicy
+from adctl.domain.policies.flips import flip, with_spend
 from adctl.domain.policies.protocol import AdHistory, PolicyResult, Verdict
 from tests.domain.policies.bayes.stories import DAY, Deal, Story, account, deals, told
 
@@ -205,7 +205,7 @@ def test_what_would_flip_the_verdict_is_confirmed_by_deciding_again() -> None:
     history = told(*stories, Story(ad_id="bad", deals=deals(12, 1, days=30), days=30, spend=20_000))
     spent = int(history.row_spend[history.row_ad == 4].sum())
 
-    found = POLICY.flip(history, 4)
+    found = flip(POLICY.decide, history, 4)
 
     assert found is not None
     now = POLICY.decide(history).verdicts[4].verdict

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from adctl.domain.policies.bayes.bounds import Standing
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.posterior import Posterior
-from adctl.domain.policies.bayes.verdicts import Judgement, Standing, judge, killable
+from adctl.domain.policies.bayes.verdicts import Judgement, judge, killable
 from adctl.domain.policies.protocol import VERDICTS, Floats, Verdict
 
 NOBODY = np.zeros(1, dtype=np.bool_)
@@ -28,14 +29,15 @@ def at(roas: float, sd: float = 0.3) -> Posterior:
 
 
 def standing(**changed: object) -> Standing:
-    told = Standing(active=~NOBODY, protected=NOBODY, starved=NOBODY, budget=column(40.0), next_sd=column(0.3))
+    told = Standing(
+        active=~NOBODY, protected=NOBODY, refused=NOBODY, starved=NOBODY, budget=column(40.0), next_sd=column(0.3)
+    )
     return replace(told, **changed)  # type: ignore[arg-type]
 
 
 def judged(view: Posterior, stands: Standing, *, before: int = 4_000, after: int = 4_000) -> Judgement:
     ours = BayesParameters()
-    killed = killable(view, stands, ours, NOBODY)
-    return judge(view, stands, ours, killed, np.array([before]), np.array([after]), 100)
+    return judge(view, stands, ours, np.array([before]), np.array([after]), 100)
 
 
 def verdict(view: Posterior, stands: Standing, *, before: int = 4_000, after: int = 4_000) -> Verdict:
@@ -53,8 +55,8 @@ def test_the_ignorance_zone_protects_the_worst_ad() -> None:
 
 
 def test_the_gate_holds_back_who_would_be_killed() -> None:
-    assert not killable(at(0.01), standing(), BayesParameters(), ~NOBODY)[0]
-    assert killable(at(0.01), standing(), BayesParameters(), NOBODY)[0]
+    assert not killable(at(0.01), standing(refused=~NOBODY), BayesParameters())[0]
+    assert killable(at(0.01), standing(), BayesParameters())[0]
 
 
 def test_an_ad_scales_when_it_is_sure_to_return_enough_and_its_budget_binds() -> None:

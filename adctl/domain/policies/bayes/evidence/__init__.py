@@ -1,1 +1,1 @@
-"""What stands behind each verdict: columns, the additive ledger, the value at which it would change."""
+"""What stands behind each verdict: columns, and the additive ledger."""

@@ -9,7 +9,6 @@ import numpy as np
 from adctl.domain.policies.bayes.budget import Shares
 from adctl.domain.policies.bayes.evidence.ledger import ledger_columns
 from adctl.domain.policies.bayes.fitting import View, matured
-from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.posterior import DECIMALS, Z90
 from adctl.domain.policies.bayes.verdicts import Judgement
 from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
@@ -18,7 +17,7 @@ Column = Ints | Floats | Flags | tuple[str, ...] | Fact
 
 
 def evidence_columns(
-    history: AdHistory, view: View, judgement: Judgement, shares: Shares, parameters: BayesParameters, next_sd: Floats
+    history: AdHistory, view: View, judgement: Judgement, shares: Shares, next_sd: Floats
 ) -> Mapping[str, Column]:
     """Money is minor units, ROAS ratios, times days. Columns that begin with log_ are the ledger.
 
@@ -34,8 +33,8 @@ def evidence_columns(
         "roas_high": high,
         "sd": view.posterior.sd,
         "sd_after_waiting": next_sd,
-        "p_below_kill": view.posterior.below(parameters.kill_roas),
-        "p_above_scale": 1.0 - view.posterior.below(parameters.scale_roas),
+        "p_below_kill": judgement.below_kill,
+        "p_above_scale": 1.0 - judgement.below_scale,
         "p_wrong": judgement.wrong,
         "wrong_roas": judgement.bar,
         "wrong_above": judgement.wrong_above,

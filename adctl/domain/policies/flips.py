@@ -35,10 +35,11 @@ def with_spend(history: AdHistory, ad: int, spend: int) -> AdHistory:
 
 
 def flip(decide: Callable[[AdHistory], PolicyResult], history: AdHistory, ad: int) -> Flip | None:
-    """The nearest spend, above first for what goes on and below first for what is stopped, that changes the verdict.
+    """A spend that changes the verdict: above what was spent first for what goes on, below it for what is stopped.
 
-    Halves the range between what keeps the verdict and what does not, down to one minor unit. None when no spend
-    from nothing to 64 times what was spent changes it, or nothing was spent.
+    Looks at every doubling (or half) of what was spent, and halves the range between what keeps the verdict and what
+    does not down to one minor unit. None when no such spend up to 64 times what was spent, and not even nothing,
+    changes it, or nothing was spent. Decides some forty times.
     """
     spent = int(history.row_spend[history.row_ad == ad].sum())
     if spent <= 0:

@@ -1,4 +1,4 @@
-"""Eight executors and forty changes of one account: random faults and deaths, a halt, a crash of the server."""
+"""Eight executors and forty changes of one account: random faults and deaths, a halt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXECUTORS = 8
 _Found = TypeVar("_Found")
 _MOST_ROUNDS = 15
 _ENDS = {0, 3, 69, 75, -9}
-_GENEROUS = ('cap_increase_per_24h = "300.00"', 'cap_increase_per_24h = "9000.00"')
+GENEROUS = ('cap_increase_per_24h = "300.00"', 'cap_increase_per_24h = "9000.00"')
 
 
 def queue_many(loop: Loop, number: int, rng: np.random.Generator) -> list[Campaign | AdSet | Ad]:
@@ -79,7 +79,7 @@ def crowd(database_url: str, folder: Path, *, seed: int, changes: int = 40) -> N
     rng = np.random.default_rng(seed)
     with cell_on(database_url, folder, **WORLD) as cell:
         if seed % 2 == 0:
-            cell.loop.configure(*_GENEROUS)
+            cell.loop.configure(*GENEROUS)
         nodes = queue_many(cell.loop, changes, rng)
         armed = _arm_faults(cell, nodes, rng)
         for number in range(3):
@@ -113,9 +113,9 @@ def halted_crowd(database_url: str, folder: Path, *, seed: int, changes: int = 4
             return int(connection.scalar(text("select count(*) from change_attempts")) or 0)
 
     with cell_on(database_url, folder, **WORLD) as cell:
-        cell.loop.configure(*_GENEROUS)
+        cell.loop.configure(*GENEROUS)
         queue_many(cell.loop, changes, np.random.default_rng(seed))
-        written = _amid_sending(cell, seed, halt)
+        written = amid_sending(cell, seed, halt)
         assert 0 < written < changes, "the halt came amid the sending"
         assert cell.loop.value("select count(*) from change_attempts") == written
         assert 75 in cell.codes
@@ -126,7 +126,7 @@ def halted_crowd(database_url: str, folder: Path, *, seed: int, changes: int = 4
         assert cell.violations() == []
 
 
-def _amid_sending(cell: Cell, seed: int, do: Callable[[Cell], _Found]) -> _Found:
+def amid_sending(cell: Cell, seed: int, do: Callable[[Cell], _Found]) -> _Found:
     """Does something once five writes have arrived, and lets the executors end."""
     done = Event()
     # The sixth writer and all behind it wait, so that the sending cannot be over before it was done.

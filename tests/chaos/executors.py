@@ -10,6 +10,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +20,8 @@ import numpy as np
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+# Imported before the fork: each executor would do it anew.
+import adctl.adapters.meta  # noqa: F401
 from adctl.adapters.db import open_engine, translate
 from adctl.cli import steps
 from adctl.cli.running import Job
@@ -56,16 +61,25 @@ def _child(seed: list[int], deaths: int) -> int:
     return execute()
 
 
-def _forked(seed: list[int], deaths: int) -> int:
+def forked(work: Callable[[], int]) -> int:
+    """The process that does the work and ends with its exit code."""
     pid = os.fork()
     if pid == 0:
-        sys.exit(_child(seed, deaths))
+        code = 1
+        try:
+            code = work()
+        except Exception:  # noqa: BLE001  # Here the process ends, whatever happened.
+            traceback.print_exc()
+        finally:
+            # To take down all that was imported before the fork costs more than the work.
+            sys.stderr.flush()
+            os._exit(code)
     return pid
 
 
 def main() -> None:
     executors, seed, deaths = (int(argument) for argument in sys.argv[1:])
-    pids = [_forked([seed, number], deaths) for number in range(executors)]
+    pids = [forked(partial(_child, [seed, number], deaths)) for number in range(executors)]
     ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     sys.stdout.write(json.dumps(ends))
 

@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.chaos import crowd, scenarios
+from tests.chaos import crowd, scenarios, server_crashes
 from tests.chaos.cells import FAULTS, KILLS, cell_on, crash
 from tests.conftest import Server, make_template, serving
 
@@ -32,6 +32,9 @@ def proofs() -> Iterator[tuple[str, Proof]]:
         yield f"orders of moves, seed {seed}", partial(scenarios.orders_of_moves, number=seed, examples=70, steps=40)
         yield f"a crowd, seed {seed}", partial(crowd.crowd, seed=seed)
         yield f"a crowd that is halted, seed {seed}", partial(crowd.halted_crowd, seed=seed)
+        yield f"a server that crashes under a crowd, seed {seed}", partial(server_crashes.crashed_crowd, seed=seed)
+    for point in server_crashes.AFTER:
+        yield f"a server that crashes, execute at {point}", partial(server_crashes.crash_at, point=point)
     for days in (-2, 2):
         for kill in ("S", "T3"):
             yield f"a clock that jumps {days} days, killed {kill}", partial(scenarios.clock_jumps, days=days, kill=kill)

@@ -100,7 +100,7 @@ def late_riser(database_url: str, folder: Path, *, loses_session: bool) -> None:
         cell.loop.configure(f"[accounts.{ACCOUNT}.limits]", f"[accounts.{ACCOUNT}.limits]\nsettle_seconds = 2")
         node, _ = queue_two(cell.loop)
         frozen = start(cell.loop, "T2:1:stop")
-        _wait_until_stopped(frozen)
+        wait_until_stopped(frozen)
         authorised_at = time.monotonic()
         assert cell.meta.arrivals() == []
         if loses_session:
@@ -123,7 +123,7 @@ def late_riser(database_url: str, folder: Path, *, loses_session: bool) -> None:
         assert cell.violations(frozenset({node.id})) == []
 
 
-def _wait_until_stopped(process: subprocess.Popen[bytes]) -> None:
+def wait_until_stopped(process: subprocess.Popen[bytes]) -> None:
     """Until the process has sent itself SIGSTOP."""
     deadline = time.monotonic() + 60
     stat = Path(f"/proc/{process.pid}/stat")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +14,10 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import insights
 from adctl.cli.wiring import meta
 from adctl.commands import sync_meta
+from adctl.domain.creatives import Creative
+from adctl.domain.entities import Ad
 from adctl.domain.ids import AdId
+from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Report
 from adctl.errors import BusyError, ConfigurationError, UnavailableError
 from adctl.sandbox import Exchange
@@ -71,6 +76,49 @@ def test_a_dry_run_reads_all_and_writes_nothing(loop: Loop) -> None:
     assert fact(report, "ads") == 8
     assert loop.digest() == before
     assert loop.posts() == []
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """Meta, where something happens after campaigns and ad sets were read and before the ads are."""
+
+    platform: AdsPlatform
+    happens: Callable[[], object]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.platform, name)
+
+    def ads(self) -> Iterator[tuple[Ad, Creative | None]]:
+        self.happens()
+        return self.platform.ads()
+
+
+def test_what_is_confirmed_while_a_sync_reads_is_not_overwritten_by_what_it_had_read_before(loop: Loop) -> None:
+    loop.sync_meta()
+    node = loop.owners()[0]
+    old = node.daily_budget or 0
+
+    def a_change_is_carried_out() -> None:
+        loop.advance(seconds=1)
+        loop.queue(node, old * 11 // 10)
+        assert fact(loop.execute(), "confirmed") == 1
+
+    def stored() -> set[int]:
+        rows = loop.rows("campaigns") + loop.rows("ad_sets")
+        return {row["daily_budget"] for row in rows if node.id in (row.get("ad_set_id"), row["campaign_id"])}
+
+    job = loop.job()
+    with meta(job) as platform:
+        interrupted = cast(AdsPlatform, Interrupted(platform, a_change_is_carried_out))
+        sync_meta.run(loop.engine, job.profile, interrupted)
+    assert node.daily_budget == old * 11 // 10
+    assert node.daily_budget in stored()
+    assert old not in stored()
+    assert loop.rows("person_edits") == []
+    loop.advance(seconds=1)
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": old})
+    loop.sync_meta()
+    assert old in stored()
 
 
 def test_a_restated_row_is_updated_and_says_when_it_was_read(loop: Loop) -> None:

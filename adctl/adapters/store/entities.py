@@ -26,21 +26,23 @@ _AD = ("ad_set_id", "campaign_id", "creative_id", "name", "status", "effective_s
 
 
 def upsert_campaigns(connection: Connection, account: Account, rows: Sequence[Campaign], read_at: datetime) -> int:
-    """Returns how many are new or changed."""
+    """Returns how many are new or changed; what was confirmed after `read_at` stays."""
     staged = ((account, c.campaign_id, *(getattr(c, name) for name in _CAMPAIGN), read_at) for c in rows)
-    return merge(connection, "campaigns", ("account", "campaign_id"), _CAMPAIGN, staged, stamps=("read_at",))
+    return merge(
+        connection, "campaigns", ("account", "campaign_id"), _CAMPAIGN, staged, stamps=("read_at",), read="read_at"
+    )
 
 
 def upsert_ad_sets(connection: Connection, account: Account, rows: Sequence[AdSet], read_at: datetime) -> int:
-    """Returns how many are new or changed."""
+    """Returns how many are new or changed; what was confirmed after `read_at` stays."""
     staged = ((account, a.ad_set_id, *(getattr(a, name) for name in _AD_SET), read_at) for a in rows)
-    return merge(connection, "ad_sets", ("account", "ad_set_id"), _AD_SET, staged, stamps=("read_at",))
+    return merge(connection, "ad_sets", ("account", "ad_set_id"), _AD_SET, staged, stamps=("read_at",), read="read_at")
 
 
 def upsert_ads(connection: Connection, account: Account, rows: Sequence[Ad], read_at: datetime) -> int:
-    """Returns how many are new or changed."""
+    """Returns how many are new or changed; what was confirmed after `read_at` stays."""
     staged = ((account, a.ad_id, *(getattr(a, name) for name in _AD), read_at) for a in rows)
-    return merge(connection, "ads", ("account", "ad_id"), _AD, staged, stamps=("read_at",))
+    return merge(connection, "ads", ("account", "ad_id"), _AD, staged, stamps=("read_at",), read="read_at")
 
 
 def upsert_creatives(connection: Connection, account: Account, rows: Sequence[Creative], read_at: datetime) -> int:
@@ -247,26 +249,28 @@ _REMEMBER = {
     (EntityKind.CAMPAIGN, Field.DAILY_BUDGET): text(
         """
         update campaigns set daily_budget = :value, read_at = :read_at
-        where account = :account and campaign_id = :id and daily_budget is distinct from :value
+        where account = :account and campaign_id = :id
         """
     ),
     (EntityKind.AD_SET, Field.DAILY_BUDGET): text(
         """
         update ad_sets set daily_budget = :value, read_at = :read_at
-        where account = :account and ad_set_id = :id and daily_budget is distinct from :value
+        where account = :account and ad_set_id = :id
         """
     ),
     (EntityKind.AD, Field.STATUS): text(
         """
         update ads set status = :value, read_at = :read_at
-        where account = :account and ad_id = :id and status is distinct from :value
+        where account = :account and ad_id = :id
         """
     ),
 }
 
 
 def remember(connection: Connection, change: Change, read_at: datetime) -> None:
-    """Stores the target of a change that was just read at Meta, so that the next decision starts from it."""
+    """Stores the target of a change that was just read at Meta, so that the next decision starts from it, and that it
+    was read now: a reading that began earlier must not put the old value back.
+    """
     connection.execute(
         _REMEMBER[change.kind, change.field],
         {"account": change.account, "id": change.entity_id, "value": change.target, "read_at": read_at},

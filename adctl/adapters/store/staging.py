@@ -28,6 +28,7 @@ class _Merge:
     values: Sequence[str]
     stamps: Sequence[str]
     journal: str | None
+    read: str | None = None
 
     @property
     def columns(self) -> Sequence[str]:
@@ -47,15 +48,17 @@ def merge(
     *,
     stamps: Sequence[str] = (),
     journal: str | None = None,
+    read: str | None = None,
 ) -> int:
     """Upserts rows of (key…, values…, stamps…) by `key`; returns how many are new or differ in `values`.
 
     `stamps` (when a thing was read) are written only along with a difference, so the same rows again write nothing.
     A key that stands twice in `rows` counts once, the later row winning. `journal` is a table of the same columns that
-    every written row is added to; it needs stamps. Rows are streamed: memory does not grow with their number.
+    every written row is added to; it needs stamps. A stored row whose stamp `read` is later than the given one's stays.
+    Rows are streamed: memory does not grow with their number.
     """
     raw = driver(connection)
-    one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal)
+    one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal, read=read)
     return _merge(raw, one, distinct=_stage(raw, one, rows))
 
 
@@ -171,7 +174,7 @@ def _merging(one: _Merge, source: sql.Composed) -> sql.Composed:
     return sql.SQL(
         """
         merge into {table} t using ({source}) s on {same_key}
-        when matched and ({stored}) is distinct from ({staged}) then update set {updates}
+        when matched and ({stored}) is distinct from ({staged}) and {not_older} then update set {updates}
         when not matched then insert ({columns}) values ({all_staged})
         """
     ).format(
@@ -180,6 +183,7 @@ def _merging(one: _Merge, source: sql.Composed) -> sql.Composed:
         same_key=_equal(one.key),
         stored=_names(one.values, "t"),
         staged=_names(one.values, "s"),
+        not_older=sql.SQL("t.{0} <= s.{0}").format(sql.Identifier(one.read)) if one.read else sql.SQL("true"),
         updates=sql.SQL(", ").join(
             sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in (*one.values, *one.stamps)
         ),

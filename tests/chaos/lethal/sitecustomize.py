@@ -37,6 +37,7 @@ class _Plan:
 
     def authorised(self, verdict: Any, _: dict[str, Any]) -> None:
         if verdict.verdict == "send":
+            self.passed("in T2")
             self.done.append("T2")
 
     def finished(self, _result: Any, _: dict[str, Any]) -> None:

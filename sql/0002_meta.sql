@@ -37,6 +37,7 @@ create table creatives (
   read_at timestamptz not null,
   primary key (account, creative_id)
 );
+create index creatives_by_content on creatives (account, content_hash);
 
 create table ads (
   account text not null references accounts,
@@ -53,6 +54,7 @@ create table ads (
   primary key (account, ad_id)
 );
 create index ads_by_ad_set on ads (account, ad_set_id);
+create index ads_by_creative on ads (account, creative_id);
 
 create table insights (
   account text not null references accounts,

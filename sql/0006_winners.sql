@@ -13,7 +13,10 @@ create table embeddings (
   primary key (account, model_id, id),
   unique (account, model_id, content_hash),
   check (octet_length(vector) = 4 * dims)
-);
+)
+-- Vectors stay in their rows (2,000 numbers at most) and as they are: they do not compress, and all are read in one go.
+with (toast_tuple_target = 8160);
+alter table embeddings alter vector set storage external;
 
 -- The mature record of every content as last judged, winner or not. Money is minor units.
 create table creative_records (

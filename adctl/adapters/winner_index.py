@@ -1,8 +1,8 @@
 """The FAISS file of one account: a cache of PostgreSQL that proves what it holds, or says why it cannot be used.
 
-Layout: magic (8 bytes), version (u32), length of the header (u32), the header (JSON: the stamp and the payload's
-size), the payload (a FAISS `IDMap2,Flat` over inner products, `IDMap2,SQ8` above 200,000 creatives), and blake2b-32 of
-all that precedes.
+Layout: magic (8 bytes), version (u32), length of the header (u32), the header (JSON: the stamp, the payload's size and
+its scale), the payload (a FAISS `IDMap2,Flat` over inner products, `IDMap2,SQ8_direct_signed` above 50,000 creatives),
+and blake2b-32 of all that precedes.
 """
 
 from __future__ import annotations
@@ -28,53 +28,70 @@ from adctl.domain.embedding.index_stamp import IndexFault, IndexProblem, IndexSt
 from adctl.domain.ids import Account
 from adctl.errors import BusyError, InputRejectedError, UnavailableError, UsageError
 
-VERSION: Final = 1
+VERSION: Final = 2
 _MAGIC: Final = b"ADCTLIDX"
 _PREAMBLE: Final = struct.Struct("<8sII")
 _CHECKSUM_BYTES: Final = 32
 _COSINE_PLACES: Final = 6
-# Up to here the exact index answers within some 10 ms; above it a byte per number is a quarter of the memory and time.
-FLAT_LIMIT: Final = 200_000
+# Up to here the exact index answers within some 5 ms; above it a byte per number is a quarter of the memory and time.
+FLAT_LIMIT: Final = 50_000
 # Fetched beyond k, so that the order among equal cosines is ours and not that of the heap.
 _EXTRA: Final = 16
+_MOST_OF_A_BYTE: Final = 127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinnerIndex:
-    """A searchable index in memory; `stamp` says whose it is and what it holds."""
+    """A searchable index in memory; `stamp` says whose it is and what it holds.
+
+    `scale` is what its numbers were multiplied by before they were rounded to one byte each, None where they were not.
+    """
 
     stamp: IndexStamp
     faiss_index: Any
+    scale: float | None
 
     @property
     def rounded(self) -> bool:
         """True where a number has one byte: cosines are then right to about .01 and are to be taken again exactly."""
-        return not isinstance(faiss.downcast_index(self.faiss_index.index), faiss.IndexFlat)
+        return self.scale is not None
 
-    def search(self, queries: Vectors, k: int) -> list[list[Neighbour]]:
+    def search(self, queries: Vectors, k: int, among: Sequence[int] | None = None) -> list[list[Neighbour]]:
         """Per query row the k nearest, or all when there are fewer, by (−cosine to six places, id).
 
+        `among` are the only ids that may be found, each of them in the index.
         Raises InputRejectedError for other dims than the index has or a value that is not finite, UsageError for
         k < 1.
         """
         if k < 1:
             raise UsageError(f"{k} neighbours asked for", fix="ask for 1 or more")
         checked = _checked(queries, self.stamp.dims)
-        if not self.stamp.count:
+        count = self.stamp.count if among is None else len(among)
+        if not count:
             return [[] for _ in checked]
-        return [self._search_one(query[np.newaxis, :], min(k, self.stamp.count)) for query in checked]
+        chosen = None if among is None else _only(among)
+        return [self._search_one(query[np.newaxis, :], min(k, count), count, chosen) for query in checked]
 
-    def _search_one(self, query: Vectors, k: int) -> list[Neighbour]:
-        fetched = min(self.stamp.count, 2 * k + _EXTRA)
+    def _search_one(self, query: Vectors, k: int, count: int, chosen: Any) -> list[Neighbour]:
+        fetched, unit = min(count, k + _EXTRA), 1.0
+        if self.scale is not None:
+            query, scale = _in_bytes(query)
+            unit = scale * self.scale
         while True:
-            cosines, ids = self.faiss_index.search(query, fetched)
-            rounded = np.round(cosines[0].astype(np.float64), _COSINE_PLACES) + 0.0
+            cosines, ids = self.faiss_index.search(query, fetched, params=chosen)
+            rounded = np.round(cosines[0].astype(np.float64) / unit, _COSINE_PLACES) + 0.0
             # Whatever ties with the k-th place must have been fetched, or an unseen smaller id would belong there.
-            if fetched == self.stamp.count or rounded[-1] < rounded[k - 1]:
+            if fetched == count or rounded[-1] < rounded[k - 1]:
                 break
-            fetched = min(self.stamp.count, 2 * fetched)
+            fetched = min(count, 2 * fetched)
         order = np.lexsort((ids[0], -rounded))[:k]
         return [Neighbour(embedding_id=int(ids[0][at]), cosine=float(rounded[at])) for at in order]
+
+
+def _only(ids: Sequence[int]) -> Any:
+    # Its stub does not tell of arguments, and only an argument is kept alive with it.
+    parameters: Any = faiss.SearchParameters
+    return parameters(sel=faiss.IDSelectorBatch(np.asarray(ids, np.int64)))
 
 
 def index_path(directory: Path, account: Account) -> Path:
@@ -83,33 +100,33 @@ def index_path(directory: Path, account: Account) -> Path:
 
 
 def build_index(
-    stamp: IndexStamp, ids: Sequence[int], vectors: Vectors, *, flat_limit: int = FLAT_LIMIT
+    stamp: IndexStamp, ids: Sequence[int] | NDArray[np.int64], vectors: Vectors, *, flat_limit: int = FLAT_LIMIT
 ) -> WinnerIndex:
     """The index of these vectors, the same bytes for the same content in any order.
 
-    Above `flat_limit` vectors each number is rounded to one byte within the range it has.
+    Above `flat_limit` vectors each number is rounded to one byte within the range that all have.
 
     Raises InputRejectedError for wrong dims or a value that is not finite, ValueError when ids, vectors and stamp
     do not belong together.
     """
     checked = _checked(vectors, stamp.dims)
-    if not len(ids) == len(checked) == stamp.count or len(set(ids)) != len(ids):
+    order = np.argsort(np.asarray(ids, np.int64))
+    positions = np.asarray(ids, np.int64)[order]
+    if not len(positions) == len(checked) == stamp.count or (positions[1:] == positions[:-1]).any():
         raise ValueError(f"{len(ids)} ids, {len(checked)} vectors, {stamp.count} stamped: distinct ids, equal counts")
-    positions = np.asarray(ids, np.int64)
-    order = np.argsort(positions)
-    ordered = np.ascontiguousarray(checked[order])
-    inner: Any
+    ordered = checked[order]
+    inner: Any = faiss.IndexFlatIP(stamp.dims)
+    scale = None
     if stamp.count > flat_limit:
-        inner = faiss.IndexScalarQuantizer(stamp.dims, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
-        inner.train(ordered)
-    else:
-        inner = faiss.IndexFlatIP(stamp.dims)
+        ordered, scale = _in_bytes(ordered)
+        signed_bytes = faiss.ScalarQuantizer.QT_8bit_direct_signed
+        inner = faiss.IndexScalarQuantizer(stamp.dims, signed_bytes, faiss.METRIC_INNER_PRODUCT)
     mapped = faiss.IndexIDMap2(inner)
-    mapped.add_with_ids(ordered, positions[order])
+    mapped.add_with_ids(ordered, positions)
     # The map refers to the inner index without owning it.
     mapped.own_fields = True
     inner.this.disown()
-    return WinnerIndex(stamp=stamp, faiss_index=mapped)
+    return WinnerIndex(stamp=stamp, faiss_index=mapped, scale=scale)
 
 
 def write_index(path: Path, index: WinnerIndex) -> None:
@@ -119,7 +136,8 @@ def write_index(path: Path, index: WinnerIndex) -> None:
     another writer was there all the same.
     """
     payload = faiss.serialize_index(index.faiss_index)
-    header = json.dumps({**asdict(index.stamp), "bytes": payload.nbytes}, sort_keys=True).encode("ascii")
+    facts = {**asdict(index.stamp), "bytes": payload.nbytes, "scale": index.scale}
+    header = json.dumps(facts, sort_keys=True).encode("ascii")
     parts: list[bytes | memoryview] = [_PREAMBLE.pack(_MAGIC, VERSION, len(header)), header, payload.data]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -161,11 +179,11 @@ def _decode(path: Path, content: memoryview, expected: IndexStamp) -> WinnerInde
     if fault := _mismatch(path, header, expected):
         return fault
     payload = np.frombuffer(content[start : start + header["bytes"]], np.uint8).copy()
-    return WinnerIndex(stamp=expected, faiss_index=faiss.deserialize_index(payload))
+    return WinnerIndex(stamp=expected, faiss_index=faiss.deserialize_index(payload), scale=header["scale"])
 
 
 def _mismatch(path: Path, header: dict[str, Any], expected: IndexStamp) -> IndexProblem | None:
-    found = IndexStamp(**{name: value for name, value in header.items() if name != "bytes"})
+    found = IndexStamp(**{name: value for name, value in header.items() if name not in ("bytes", "scale")})
     if found == expected:
         return None
     if found.account != expected.account:
@@ -184,6 +202,13 @@ def _checksum(*parts: bytes | memoryview) -> bytes:
     for part in parts:
         state.update(part)
     return state.digest()
+
+
+def _in_bytes(vectors: Vectors) -> tuple[Vectors, float]:
+    """The vectors times the factor under which their numbers, rounded, fill a signed byte; and the factor."""
+    scale = _MOST_OF_A_BYTE / (float(np.abs(vectors).max(initial=0.0)) or 1.0)
+    scaled = vectors * np.float32(scale)
+    return np.rint(scaled, out=scaled), scale
 
 
 def _checked(vectors: Vectors, dims: int) -> NDArray[np.float32]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
@@ -18,7 +17,7 @@ from adctl.adapters.winner_index import build_index, index_path, read_index, wri
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.creatives import creative_attributes, creative_text
 from adctl.domain.embedding.embedder import Embedder
-from adctl.domain.embedding.index_stamp import IndexFault, IndexProblem, index_stamp
+from adctl.domain.embedding.index_stamp import CONTENT_BYTES, IndexFault, IndexProblem, index_stamp
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.winner_plan import Judged, account_prior, judge_contents, pooled_records, retired, stranger_prior
 from adctl.domain.winners import WinnerRule, WinnerState
@@ -90,7 +89,7 @@ def _plan(
     found = embeddings.contents(connection, profile.account)
     shown = {content: entry for content, entry in found.items() if _shows_something(entry)}
     known = embeddings.embedded(connection, profile.account, embedder.model_id)
-    have = frozenset(known.values())
+    have = frozenset(known[at : at + CONTENT_BYTES] for at in range(0, len(known), CONTENT_BYTES))
     figures, win_values = winner_figures.mature(connection, profile, now, lag_days)
     added = added_creatives.figures(connection, profile.account)
     content_of = {ad_id: content for content, entry in shown.items() for ad_id in entry.ad_ids}
@@ -103,7 +102,7 @@ def _plan(
     return _Plan(
         now=now,
         contents=shown,
-        known=len(known),
+        known=len(have),
         lacking=tuple(content for content in shown if content not in have),
         unshown=len(have - found.keys()),
         judged=judged,
@@ -118,14 +117,13 @@ def _shows_something(content: Content) -> bool:
 def _refresh(engine: Engine, profile: AccountProfile, embedder: Embedder, directory: Path) -> IndexProblem | None:
     path = index_path(directory, profile.account)
     with transaction(engine, read_only=True) as connection:
-        pairs = embeddings.embedded(connection, profile.account, embedder.model_id)
-        stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, pairs.items())
+        contents = embeddings.embedded(connection, profile.account, embedder.model_id)
+        stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, contents)
         found = read_index(path, stamp)
         if not isinstance(found, IndexProblem):
             return None
-        vectors = embeddings.vectors(connection, profile.account, embedder.model_id, embedder.dims)
-    matrix = np.stack(list(vectors.values())) if vectors else np.empty((0, embedder.dims), np.float32)
-    write_index(path, build_index(stamp, list(vectors), matrix))
+        ids, vectors = embeddings.vectors(connection, profile.account, embedder.model_id, embedder.dims)
+    write_index(path, build_index(stamp, ids, vectors))
     return found
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from adctl.domain.creatives import Creative, content_hash
 from adctl.domain.embedding.copies import NOISE_COSINE, CopyGroup, group_copies, relation
 from adctl.domain.embedding.creative_embedder import CreativeEmbedder
 from adctl.domain.embedding.embedder import Vectors
-from adctl.domain.embedding.index_stamp import IndexProblem, Neighbour, index_stamp
+from adctl.domain.embedding.index_stamp import IndexProblem, Neighbour, embedding_id, index_stamp
 from adctl.domain.ids import AdId
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.winners import WinnerState
@@ -35,11 +36,23 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """The creative whose like is looked for; `itself` are content hashes that are no answer."""
+    """The creative whose like is looked for; `itself` is the embedding id that is no answer."""
 
     creative: Creative
     vector: Vectors
-    itself: frozenset[bytes] = frozenset()
+    itself: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The nearest creatives that may be an answer, their content hashes by embedding id, and their groups."""
+
+    neighbours: list[Neighbour]
+    contents: Mapping[int, bytes]
+    groups: list[CopyGroup]
+
+    def content(self, place: int) -> bytes:
+        return self.contents[self.neighbours[place].embedding_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,22 +83,24 @@ def run(
     The file is only a cache: when it is not what PostgreSQL says it should be, that is said in the log and the answer
     comes from PostgreSQL. Raises UsageError for an ad that is not known or a query that shows nothing.
     """
-    with transaction(engine, read_only=True) as connection:
+    # One snapshot: the file is compared with what the answer is read from.
+    with transaction(engine, read_only=True, snapshot=True) as connection:
         accounts.check_pinned(connection, profile)
         asked = _asked(connection, profile, embedder, query)
-        hashes = embeddings.embedded(connection, profile.account, embedder.model_id)
-        if not hashes:
+        contents = embeddings.embedded(connection, profile.account, embedder.model_id)
+        if not contents:
             return _report(profile, embedder, asked, (), _nothing_indexed(connection, profile), winners_only)
-        index = _index(connection, profile, embedder, hashes, index_directory)
-        standings = {s.content_hash: s for s in winners.standings(connection, profile.account)}
-        allowed = embeddings.shown_hashes(connection, profile.account) - asked.itself
+        index = _index(connection, profile, embedder, contents, index_directory)
+        winning = None
         if winners_only:
-            allowed = frozenset(c for c in allowed if c in standings and standings[c].state is WinnerState.WINNER)
-        ids = {number: content for number, content in hashes.items() if content in allowed}
-        found, groups = _groups(connection, profile, index, asked.vector, ids, k)
-        shown = embeddings.contents(connection, profile.account, [ids[n.embedding_id] for n in found])
-    matches = _matches(found, groups, ids, shown, standings)
-    return _report(profile, embedder, asked, matches, _none_found(winners_only, bool(ids)), winners_only)
+            winning = embeddings.shown(connection, profile.account, embedder.model_id, winning=True)
+        found = _find(connection, index, asked, k, winning)
+        members = [found.content(at) for group in found.groups for at in (group.leader, *group.copies)]
+        shown = embeddings.contents(connection, profile.account, members)
+        standings = {s.content_hash: s for s in winners.standings(connection, profile.account, members)}
+    matches = _matches(found, shown, standings)
+    none_wins = winning is not None and not winning.keys() - {asked.itself}
+    return _report(profile, embedder, asked, matches, _none_found(none_wins=none_wins), winners_only)
 
 
 def _asked(
@@ -95,7 +110,7 @@ def _asked(
     vector = embedder.encode([creative])
     if not vector.any():
         raise UsageError("there is nothing to compare: no word and no attribute", fix="give a text with words in it")
-    itself = frozenset() if isinstance(query, Creative) else frozenset((content_hash(creative),))
+    itself = None if isinstance(query, Creative) else embedding_id(content_hash(creative))
     return _Asked(creative=creative, vector=vector, itself=itself)
 
 
@@ -112,71 +127,64 @@ def _index(
     connection: Connection,
     profile: AccountProfile,
     embedder: CreativeEmbedder,
-    hashes: Mapping[int, bytes],
+    contents: bytes,
     directory: Path,
 ) -> WinnerIndex:
-    stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, hashes.items())
+    stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, contents)
     found = read_index(index_path(directory, profile.account), stamp)
     if not isinstance(found, IndexProblem):
         return found
     _LOG.warning("%s: answered from PostgreSQL; adctl index-winners writes it anew", found.detail)
-    vectors = embeddings.vectors(connection, profile.account, embedder.model_id, embedder.dims)
-    return build_index(stamp, list(vectors), np.stack(list(vectors.values())))
+    ids, vectors = embeddings.vectors(connection, profile.account, embedder.model_id, embedder.dims)
+    return build_index(stamp, ids, vectors)
 
 
-def _groups(
-    connection: Connection,
-    profile: AccountProfile,
-    index: WinnerIndex,
-    vector: Vectors,
-    allowed: Collection[int],
-    k: int,
-) -> tuple[list[Neighbour], list[CopyGroup]]:
-    """Fetches more until k groups of the allowed ones are together, or all that is above chance has been seen.
+def _find(
+    connection: Connection, index: WinnerIndex, asked: _Asked, k: int, winning: Mapping[int, bytes] | None
+) -> _Found:
+    """Fetches more until k groups are together, or all that is above chance has been seen; among `winning` if given.
 
     Limit: a copy that is much further from the query than the one shown may not be among those fetched.
     """
+    stamp, among = index.stamp, None if winning is None else list(winning)
+    most = stamp.count if among is None else len(among)
     fetched = _FETCHED_PER_MATCH * k + _FETCHED_AT_LEAST
     while True:
-        nearest = index.search(vector, fetched)[0]
-        found = [n for n in nearest if n.cosine >= NOISE_COSINE and n.embedding_id in allowed]
-        rows = embeddings.vectors(
-            connection, profile.account, index.stamp.model_id, index.stamp.dims, [n.embedding_id for n in found]
-        )
+        (nearest,) = index.search(asked.vector, fetched, among)
+        ids = [n.embedding_id for n in nearest]
+        contents = embeddings.shown(connection, stamp.account, stamp.model_id, ids) if winning is None else winning
+        vectors = embeddings.vectors_of(connection, stamp.account, stamp.model_id, stamp.dims, ids)
         if index.rounded:
-            found = _exactly(found, rows, vector)
-        groups = group_copies(np.stack([rows[n.embedding_id] for n in found])) if found else []
-        if len(groups) > k or fetched >= index.stamp.count or nearest[-1].cosine < NOISE_COSINE:
-            return found, groups[:k]
+            nearest, vectors = _exactly(nearest, vectors, asked.vector)
+        may = [
+            n.embedding_id in contents and n.embedding_id != asked.itself and n.cosine >= NOISE_COSINE for n in nearest
+        ]
+        groups = group_copies(vectors[may])
+        if len(groups) > k or fetched >= most or nearest[-1].cosine < NOISE_COSINE:
+            return _Found(neighbours=list(compress(nearest, may)), contents=contents, groups=groups[:k])
         fetched *= 4
 
 
-def _exactly(found: list[Neighbour], rows: Mapping[int, Vectors], vector: Vectors) -> list[Neighbour]:
-    """The neighbours with their cosines taken from the stored vectors, in the order that these give."""
-    taken = [replace(n, cosine=round(float(rows[n.embedding_id] @ vector[0]), 6)) for n in found]
-    return sorted(taken, key=lambda n: (-n.cosine, n.embedding_id))
+def _exactly(found: list[Neighbour], vectors: Vectors, asked: Vectors) -> tuple[list[Neighbour], Vectors]:
+    """The neighbours with their cosines taken from the stored vectors, and these, in the order that this gives."""
+    cosines = np.round((vectors @ asked[0]).astype(np.float64), 6)
+    order = np.lexsort(([n.embedding_id for n in found], -cosines))
+    return [replace(found[at], cosine=float(cosines[at])) for at in order.tolist()], vectors[order]
 
 
-def _matches(
-    found: list[Neighbour],
-    groups: list[CopyGroup],
-    ids: Mapping[int, bytes],
-    shown: Mapping[bytes, Content],
-    standings: Mapping[bytes, Standing],
-) -> tuple[_Match, ...]:
-    number_of = {group.leader: number for number, group in enumerate(groups, 1)}
-    contents = [ids[neighbour.embedding_id] for neighbour in found]
+def _matches(found: _Found, shown: Mapping[bytes, Content], standings: Mapping[bytes, Standing]) -> tuple[_Match, ...]:
+    number_of = {group.leader: number for number, group in enumerate(found.groups, 1)}
     return tuple(
         _Match(
             number=number_of[group.leader],
-            cosine=found[group.leader].cosine,
-            shown=shown[contents[group.leader]],
-            standing=standings.get(contents[group.leader]),
-            copies=tuple(standings[contents[c]] for c in group.copies if contents[c] in standings),
-            ads=sum(len(shown[contents[member]].ad_ids) for member in (group.leader, *group.copies)),
+            cosine=found.neighbours[group.leader].cosine,
+            shown=shown[found.content(group.leader)],
+            standing=standings.get(found.content(group.leader)),
+            copies=tuple(standings[found.content(at)] for at in group.copies if found.content(at) in standings),
+            ads=sum(len(shown[found.content(at)].ad_ids) for at in (group.leader, *group.copies)),
             variant_of=None if group.variant_of is None else number_of.get(group.variant_of),
         )
-        for group in groups
+        for group in found.groups
     )
 
 
@@ -187,8 +195,8 @@ def _nothing_indexed(connection: Connection, profile: AccountProfile) -> str:
     return "No creative is indexed yet: run adctl index-winners."
 
 
-def _none_found(winners_only: bool, any_allowed: bool) -> str:
-    if winners_only and not any_allowed:
+def _none_found(*, none_wins: bool) -> str:
+    if none_wins:
         return "No other creative is a winner at present."
     return "Nothing similar: every other creative is as far away as chance would have it."
 

@@ -21,22 +21,22 @@ def run(engine: Engine, profile: AccountProfile, embedder: Embedder, *, index_di
     path = index_path(index_directory, profile.account)
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
-        shown = embeddings.shown_hashes(connection, profile.account)
+        shown, lacking = embeddings.count_lacking(connection, profile.account, embedder.model_id)
         models = embeddings.models(connection, profile.account)
         indexed = embeddings.embedded(connection, profile.account, embedder.model_id)
         standings = winners.standings(connection, profile.account)
-    found = read_index(path, index_stamp(profile.account, embedder.model_id, embedder.dims, indexed.items()))
+    stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, indexed)
+    found = read_index(path, stamp)
     problem = found if isinstance(found, IndexProblem) else None
     states = [s.state for s in standings]
-    lacking = len(shown - frozenset(indexed.values()))
     return Report(
         command="winners stats",
         account=profile.account,
         currency=profile.currency,
-        summary=_summary(len(indexed), states, problem),
+        summary=_summary(stamp.count, states, problem),
         facts=(
-            Fact(key="creatives", label="different creatives", value=len(shown), kind=Kind.COUNT),
-            Fact(key="indexed", label="indexed", value=len(indexed), kind=Kind.COUNT),
+            Fact(key="creatives", label="different creatives", value=shown, kind=Kind.COUNT),
+            Fact(key="indexed", label="indexed", value=stamp.count, kind=Kind.COUNT),
             Fact(key="not_indexed", label="not indexed", value=lacking, kind=Kind.COUNT),
             *(Fact(key=s.value, label=s.value, value=states.count(s), kind=Kind.COUNT) for s in WinnerState),
             Fact(

@@ -24,7 +24,7 @@ DIMS = 256
 
 
 def index_of(size: int) -> WinnerIndex:
-    stamp = index_stamp(Account("studio"), "any", DIMS, ((number, b"content") for number in range(size)))
+    stamp = index_stamp(Account("studio"), "any", DIMS, bytes(16 * size))
     vectors = np.random.default_rng(size).standard_normal((size, DIMS)).astype(np.float32)
     return build_index(stamp, range(size), vectors)
 

@@ -39,7 +39,11 @@ def unit_vectors(count: int, seed: int = 1) -> Vectors:
 
 
 def stamp(count: int, account: Account = ACCOUNT, model_id: str = "model-1") -> IndexStamp:
-    return index_stamp(account, model_id, DIMS, ((10 * number, b"content") for number in range(count)))
+    return index_stamp(account, model_id, DIMS, contents(count))
+
+
+def contents(count: int, version: int = 1) -> bytes:
+    return b"".join(bytes([version]) + number.to_bytes(15, "big") for number in range(count))
 
 
 def index(count: int = 50) -> WinnerIndex:
@@ -128,7 +132,7 @@ def test_a_file_of_another_version_is_named(written: Path) -> None:
     found = problem(written, stamp(50))
 
     assert found.fault is IndexFault.OTHER_VERSION
-    assert found.detail.endswith("has version 7, this adctl writes 1")
+    assert found.detail.endswith("has version 7, this adctl writes 2")
 
 
 def test_a_foreign_file_is_named(written: Path) -> None:
@@ -137,18 +141,15 @@ def test_a_foreign_file_is_named(written: Path) -> None:
 
 
 def test_a_stale_file_is_named_even_with_as_many_creatives(written: Path) -> None:
-    changed = index_stamp(ACCOUNT, "model-1", DIMS, ((10 * number, b"changed") for number in range(50)))
+    changed = index_stamp(ACCOUNT, "model-1", DIMS, contents(50, version=2))
 
     assert problem(written, changed).fault is IndexFault.STALE
     assert problem(written, stamp(49)).detail.endswith("holds 50 creatives, not the database's 49")
 
 
-def test_a_stamp_does_not_depend_on_the_order_and_refuses_an_id_twice() -> None:
-    pairs = [(2, b"b"), (1, b"a")]
-
-    assert index_stamp(ACCOUNT, "m", 8, pairs) == index_stamp(ACCOUNT, "m", 8, reversed(pairs))
-    with pytest.raises(ValueError, match="twice"):
-        index_stamp(ACCOUNT, "m", 8, [(1, b"a"), (1, b"b")])
+def test_a_stamp_tells_how_many_contents_there_are_and_which() -> None:
+    assert (stamp(3).count, stamp(0).count) == (3, 0)
+    assert stamp(3).digest != index_stamp(ACCOUNT, "model-1", DIMS, contents(3, version=2)).digest
 
 
 def test_an_embedding_id_fits_a_signed_bigint() -> None:
@@ -170,6 +171,17 @@ def test_equal_cosines_come_in_the_order_of_their_ids() -> None:
     (found,) = copies.search(same[:1], 3)
 
     assert [neighbour.embedding_id for neighbour in found] == [0, 10, 20]
+
+
+@pytest.mark.parametrize("flat_limit", [500, 0])
+def test_only_those_are_found_that_may_be(flat_limit: int) -> None:
+    vectors = unit_vectors(500)
+    whole = build_index(stamp(500), [10 * number for number in range(500)], vectors, flat_limit=flat_limit)
+
+    (found,) = whole.search(vectors[:1], 10, among=[30, 4990, 70])
+
+    assert {neighbour.embedding_id for neighbour in found} == {30, 70, 4990}
+    assert whole.search(vectors[:1], 10, among=[]) == [[]]
 
 
 def test_an_empty_creative_is_found_at_zero() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import faiss
 import hnswlib
 import numpy as np
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from usearch.index import Index
 
@@ -30,12 +30,14 @@ from adctl.adapters.store import accounts, embeddings
 from adctl.adapters.winner_index import WinnerIndex, build_index, index_path, read_index, write_index
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.embedding.embedder import Vectors, unit_rows
-from adctl.domain.embedding.index_stamp import embedding_id, index_stamp
+from adctl.domain.embedding.index_stamp import Neighbour, embedding_id, index_stamp
 from adctl.domain.ids import Account, digest
 
 _DIMS = 512
 _QUERIES = 50
 _NEAREST = 10
+# What `winners similar` fetches for ten.
+_FETCHED = 416
 _NOW = datetime(2026, 3, 2, tzinfo=UTC)
 _PROFILE = AccountProfile(
     account=Account("bench"), meta_ad_account="act_1", hubspot_portal="", currency="USD", timezone="UTC"
@@ -67,8 +69,8 @@ def recall(found: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> fl
     return float(np.mean([len(set(a) & set(b)) / _NEAREST for a, b in zip(found, right, strict=True)]))
 
 
-def adctls_own(engine: Engine, vectors: Vectors, queries: Vectors, folder: Path) -> list[list[int]]:
-    """Stores, rebuilds, writes, reads and asks; returns the exact nearest by embedding id."""
+def adctls_own(engine: Engine, vectors: Vectors, queries: Vectors, right: list[list[int]], folder: Path) -> None:
+    """Stores, rebuilds, writes, reads and asks."""
     hashes = [bytes.fromhex(digest([number])) for number in range(len(vectors))]
     with timed("adctl: store in PostgreSQL (COPY)", time.perf_counter), transaction(engine) as connection:
         accounts.ensure(connection, _PROFILE)
@@ -76,18 +78,28 @@ def adctls_own(engine: Engine, vectors: Vectors, queries: Vectors, folder: Path)
     path = index_path(folder, _PROFILE.account)
     wall = timed("adctl: rebuild the file from PostgreSQL, wall", time.perf_counter)
     with wall, timed("adctl: of that CPU of this process"), transaction(engine) as connection:
-        pairs = embeddings.embedded(connection, _PROFILE.account, "bench")
-        stamp = index_stamp(_PROFILE.account, "bench", _DIMS, pairs.items())
-        read = embeddings.vectors(connection, _PROFILE.account, "bench", _DIMS)
-        write_index(path, build_index(stamp, list(read), np.stack(list(read.values()))))
+        contents = embeddings.embedded(connection, _PROFILE.account, "bench")
+        stamp = index_stamp(_PROFILE.account, "bench", _DIMS, contents)
+        ids, read = embeddings.vectors(connection, _PROFILE.account, "bench", _DIMS)
+        write_index(path, build_index(stamp, ids, read))
     with timed("adctl: read and check the file"):
         index = read_index(path, stamp)
     assert isinstance(index, WinnerIndex)
     place = {embedding_id(content): at for at, content in enumerate(hashes)}
-    with timed("adctl: one query", per=len(queries)):
-        found = [index.search(query[None, :], _NEAREST)[0] for query in queries]
+    with timed("adctl: one query of the index", per=len(queries)):
+        found = [index.search(query[None, :], _FETCHED)[0] for query in queries]
+    with timed("adctl: the exact order of what it found", per=len(queries)), transaction(engine) as connection:
+        exact = [ordered(connection, near, query) for near, query in zip(found, queries, strict=True)]
     say(f"adctl: file of {path.stat().st_size / 1e6:.0f} MB")
-    return [[place[neighbour.embedding_id] for neighbour in one] for one in found]
+    own = [[place[number] for number in one] for one in exact]
+    say(f"adctl: recall {recall(own, right):.3f}")
+
+
+def ordered(connection: Connection, near: Sequence[Neighbour], query: Vectors) -> list[int]:
+    """The embedding ids of the nearest, by the stored vectors, as `winners similar` takes them."""
+    ids = [neighbour.embedding_id for neighbour in near]
+    cosines = embeddings.vectors_of(connection, _PROFILE.account, "bench", _DIMS, ids) @ query
+    return [ids[at] for at in np.argsort(-cosines)[:_NEAREST].tolist()]
 
 
 def of_hnswlib(vectors: Vectors, queries: Vectors, right: list[list[int]]) -> None:
@@ -145,7 +157,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name) / "server").attach() as running:
         engine = open_engine(running.libpq_url("postgres"))
         migrations.migrate(engine, migrations.available())
-        right = adctls_own(engine, vectors, queries, Path(name))
+        right = np.argsort(-(queries @ vectors.T))[:, :_NEAREST].tolist()
+        adctls_own(engine, vectors, queries, right, Path(name))
         of_pgvector(engine, vectors, queries, right)
         engine.dispose()
     of_hnswlib(vectors, queries, right)

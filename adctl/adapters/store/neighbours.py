@@ -96,7 +96,6 @@ def embedded_ads(connection: Connection, account: Account, model_id: str, dims: 
     found = connection.execute(_ADS, {**span, "model": model_id, "most": _MOST_ADS}).all()
     ads = [AdId(row.ad_id) for row in found]
     places = [embedding_id(bytes(row.content_hash)) for row in found]
-    vectors = embeddings.vectors(connection, account, model_id, dims, set(places))
     rows = _table(connection.execute(_ROWS, {**span, "ads": ads}).all())
     leads = _table(connection.execute(_LEADS, {"account": account, "ads": ads}).all())
     if len(leads):
@@ -104,7 +103,7 @@ def embedded_ads(connection: Connection, account: Account, model_id: str, dims: 
         rows = np.concatenate([rows, leads])
     return EmbeddedAds(
         ad_ids=tuple(ads),
-        vectors=np.stack([vectors[place] for place in places]) if places else np.empty((0, dims), np.float32),
+        vectors=embeddings.vectors_of(connection, account, model_id, dims, places),
         campaign=np.unique([row.campaign_id for row in found], return_inverse=True)[1].astype(np.int64),
         born=np.array([_number(row.born) for row in found], dtype=np.int64),
         rows=rows,

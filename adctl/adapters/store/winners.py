@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -151,15 +151,16 @@ _STANDINGS = text(
       r.probability, r.impressions, r.clicks, r.spend, r.wins, r.value, r.reason, w.since, w.until, r.judged_at
     from creative_records r
     left join winners w on w.account = r.account and w.content_hash = r.content_hash
-    where r.account = :account
+    where r.account = :account and (cast(:only as bytea[]) is null or r.content_hash = any(:only))
     order by r.probability desc, r.spend desc, r.content_hash
     """
 )
 
 
-def standings(connection: Connection, account: Account) -> tuple[Standing, ...]:
-    """Every judged content, the most probable winners first."""
-    rows = [dict(row._mapping) for row in connection.execute(_STANDINGS, {"account": account})]
+def standings(connection: Connection, account: Account, only: Collection[bytes] | None = None) -> tuple[Standing, ...]:
+    """Every judged content, or those of the given hashes, the most probable winners first."""
+    asked = {"account": account, "only": None if only is None else list(only)}
+    rows = [dict(row._mapping) for row in connection.execute(_STANDINGS, asked)]
     return tuple(
         Standing(**{**row, "content_hash": bytes(row["content_hash"]), "state": WinnerState(row["state"])})
         for row in rows

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from adctl.domain.ids import Account
+
+CONTENT_BYTES: Final = 16
 
 
 class IndexFault(StrEnum):
@@ -34,7 +36,7 @@ class IndexProblem:
 class IndexStamp:
     """The identity of an index: two equal stamps hold the same vectors under the same ids.
 
-    `digest` is hex blake2b-16 over the (id, content hash) pairs in id order.
+    `digest` is hex blake2b-16 over the content hashes in rising order, of which the ids are made.
     """
 
     account: Account
@@ -61,12 +63,8 @@ def embedding_id(content: bytes) -> int:
     return int.from_bytes(content[:8], "little") >> 1
 
 
-def index_stamp(account: Account, model_id: str, dims: int, pairs: Iterable[tuple[int, bytes]]) -> IndexStamp:
-    """The stamp of the (embedding id, content hash) pairs, given in any order. Raises ValueError for an id twice."""
-    ordered = sorted(pairs)
-    if len({number for number, _ in ordered}) != len(ordered):
-        raise ValueError("an embedding id occurs twice")
-    state = hashlib.blake2b(digest_size=16)
-    for number, content in ordered:
-        state.update(number.to_bytes(8, "little", signed=True) + len(content).to_bytes(2, "little") + content)
-    return IndexStamp(account=account, model_id=model_id, dims=dims, count=len(ordered), digest=state.hexdigest())
+def index_stamp(account: Account, model_id: str, dims: int, contents: bytes) -> IndexStamp:
+    """The stamp of the content hashes, 16 bytes each, that `contents` holds one after the other in rising order."""
+    digest = hashlib.blake2b(contents, digest_size=16).hexdigest()
+    count = len(contents) // CONTENT_BYTES
+    return IndexStamp(account=account, model_id=model_id, dims=dims, count=count, digest=digest)

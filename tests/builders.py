@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from adctl.sandbox import Exchange, Sandbox
 from adctl.sandbox.account_table import account_table
 from adctl.sandbox.ad_objects import Ad, AdSet, Campaign
 from adctl.settings import Settings, load
-from tests.conftest import CommandLine
+from tests.conftest import ROOT, CommandLine
 
 START = date(2026, 3, 2)
 SMALL: Mapping[str, Any] = {"history_days": 8, "campaigns": 2, "ad_sets": 4, "ads": 8}
@@ -270,3 +271,10 @@ def fact(report: Report, key: str) -> Cell:
 def table(report: Report, key: str) -> Table:
     """One table of a report."""
     return next(one for one in report.tables if one.key == key)
+
+
+def python_of_the_readme(file: str) -> str:
+    """The module of that name that the README writes."""
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (module,) = [one for one in found if one.startswith(f'"""{file}')]
+    return str(module)

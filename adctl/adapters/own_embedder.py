@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from adctl.domain.brought import brought_class
 from adctl.domain.embedding.embedder import TextEmbedder, Vectors
 from adctl.errors import ConfigurationError
 
+_KEY, _FIX = "winners.embedder", "see adctl.domain.embedding.embedder.TextEmbedder"
 _PROBE = ("Strong at fifty", "", "Noch heute anfangen 💪")
 _TOLERANCE = 1e-3
 
@@ -47,11 +48,7 @@ def load_text_embedder(named: str, directory: Path | None) -> TextEmbedder:
 
     Raises ConfigurationError when it cannot be imported or made, or does not keep an embedder's promises.
     """
-    module_name, _, class_name = named.partition(":")
-    try:
-        made = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise _broken(named, f"cannot be imported: {error}") from error
+    made = brought_class(named, _KEY, _FIX)
     try:
         inner = made(directory) if directory is not None else made()
     except (ImportError, OSError, TypeError, ValueError, KeyError, RuntimeError) as error:
@@ -67,6 +64,4 @@ def load_text_embedder(named: str, directory: Path | None) -> TextEmbedder:
 
 
 def _broken(named: str, reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"winners.embedder {named!r}: {reason}", fix="see adctl.domain.embedding.embedder.TextEmbedder"
-    )
+    return ConfigurationError(f"{_KEY} {named!r}: {reason}", fix=_FIX)

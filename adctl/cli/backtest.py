@@ -41,7 +41,7 @@ def backtest(
     ] = None,
     policies: Annotated[
         list[str] | None,
-        typer.Option("--policy", help="A policy, name:key=value,…; the first is compared.", metavar="POLICY"),
+        typer.Option("--policy", help="name:key=value,… or module:Class:…; the first is compared.", metavar="POLICY"),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Runs of each world.")] = 8,
     days: Annotated[

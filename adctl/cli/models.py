@@ -47,12 +47,16 @@ def list_models(account: Account = None, as_json: Json = False, config: Config =
     epilog=examples(
         "adctl models register --policy bayes --param kill_roas=0.4 --name cautious",
         "adctl models register --policy rules --param mode=roas --dry-run",
+        "adctl models register --policy my_policies:CheapClicks --param least_spend=50",
         "adctl models register   # what adctl.toml configures now",
     ),
 )
 def register_model(
     policy: Annotated[
-        str | None, typer.Option("--policy", help="The policy; adctl.toml's when not given.", metavar="POLICY")
+        str | None,
+        typer.Option(
+            "--policy", help="The policy, or your own as module:Class; adctl.toml's when not given.", metavar="POLICY"
+        ),
     ] = None,
     parameters: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter, repeatable.", metavar="KEY=VALUE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, poli
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
-from adctl.errors import ConfigurationError
+from adctl.errors import ConfigurationError, InputRejectedError
 
 # A day that was decided already shows no more of its decisions than these.
 _MOST_SHOWN = 10_000
@@ -61,13 +61,14 @@ def run(
     with transaction(engine, read_only=True, snapshot=True) as connection:
         loaded = account_history(connection, profile, day)
     plan = _plan(profile, day, lineup.champion, loaded)
-    shadows = [(model, _plan(profile, day, policy, loaded)) for model, policy in lineup.challengers]
+    shadows, failures = _shadows(profile, day, lineup, loaded)
     written = 0
     if not dry_run:
         with transaction(engine) as connection:
             written = decisions.record(connection, profile.account, run_id, plan, loaded.at)
             for _, theirs in shadows:
                 decisions.record(connection, profile.account, run_id, theirs, loaded.at, shadow=True)
+    lineup = replace(lineup, notes=(*lineup.notes, *failures))
     return _planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=dry_run)
 
 
@@ -114,6 +115,19 @@ def _plan(profile: AccountProfile, day: date, policy: Policy, loaded: AccountHis
         ads=loaded.ads,
         result=heard(policy, loaded.history),
     )
+
+
+def _shadows(
+    profile: AccountProfile, day: date, lineup: _Lineup, loaded: AccountHistory
+) -> tuple[_Shadows, Sequence[str]]:
+    """What the challengers want, and who of them failed: that stops nobody else."""
+    plans, failures = [], []
+    for model, policy in lineup.challengers:
+        try:
+            plans.append((model, _plan(profile, day, policy, loaded)))
+        except InputRejectedError as error:
+            failures.append(f"Challenger {model.name} did not decide: {error}.")
+    return plans, failures
 
 
 def _standing_report(

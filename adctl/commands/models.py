@@ -11,7 +11,17 @@ from sqlalchemy import Connection, Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, decisions, models
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.models import NOT_CONFIGURED, Event, Model, Role, is_configured, model_of, named, policy_of
+from adctl.domain.models import (
+    NOT_CONFIGURED,
+    Event,
+    Model,
+    Role,
+    is_configured,
+    model_of,
+    named,
+    policy_of,
+    usual_name,
+)
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.errors import ConfigurationError
@@ -57,7 +67,7 @@ def register(
             models.lock(connection, profile.account)
         found = models.registered(connection, profile.account)
         wanted = model_of(policy, name="", role=Role.CHALLENGER, at=now)
-        wanted = replace(wanted, name=name or f"{policy.name}-{wanted.parameter_hash[:6]}")
+        wanted = replace(wanted, name=name or f"{usual_name(policy)}-{wanted.parameter_hash[:6]}")
         changed = _refuse_or_new(found, wanted)
         if changed and not dry_run:
             models.store(connection, profile.account, wanted)

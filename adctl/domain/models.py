@@ -69,6 +69,11 @@ def model_of(policy: Policy, *, name: str, role: Role, at: datetime) -> Model:
     )
 
 
+def usual_name(policy: Policy) -> str:
+    """What a model of the policy is called when nobody says: of a brought policy it is the class in small letters."""
+    return policy.name.rpartition(":")[2].lower()[:40]
+
+
 def policy_of(model: Model) -> Policy:
     """The policy as this version of adctl has it. Raises ConfigurationError when it takes its parameters no more."""
     return make_policy(model.policy, model.parameters)

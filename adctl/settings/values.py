@@ -217,8 +217,8 @@ class AccountSettings(Tokens):
         str,
         text(
             "The policy that becomes the account's first champion; from then on `adctl models` says who decides.",
-            pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
-            wants="write the name of a policy, such as bayes",
+            pattern=r"[a-z0-9][a-z0-9_-]{0,62}|[A-Za-z_][\w.]{0,200}:[A-Za-z]\w{0,62}",
+            wants='write the name of a policy, such as bayes, or "module:Class" for your own',
         ),
     ] = "bayes"
     attribution_window_days: Annotated[int, whole("Days from a click to a conversion it can explain.", 1, 90)] = 7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from adctl.adapters.own_embedder import load_text_embedder
 from adctl.errors import ConfigurationError
-from tests.conftest import ROOT
+from tests.builders import python_of_the_readme
 
 Write = Callable[[str], str]
 
@@ -32,8 +31,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def readme_example() -> str:
-    (found,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return str(found)
+    return python_of_the_readme("my_embedders.py")
 
 
 def tiny_model(folder: Path) -> Path:

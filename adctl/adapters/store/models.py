@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from adctl.domain.ids import Account
-from adctl.domain.models import Event, Model, Role, model_of
+from adctl.domain.models import Event, Model, Role, model_of, usual_name
 from adctl.domain.policies.protocol import Policy
 
 
@@ -106,8 +106,9 @@ def seed(connection: Connection, account: Account, policy: Policy, *, at: dateti
     lock(connection, account)
     if registered(connection, account):
         return
-    store(connection, account, model_of(policy, name=policy.name, role=Role.CHAMPION, at=at))
-    note(connection, account, policy.name, Event.SEEDED, at=at, run_id=run_id, reason="the configured policy")
+    name = usual_name(policy)
+    store(connection, account, model_of(policy, name=name, role=Role.CHAMPION, at=at))
+    note(connection, account, name, Event.SEEDED, at=at, run_id=run_id, reason="the configured policy")
 
 
 def champion_before(connection: Connection, account: Account, name: str) -> str | None:

@@ -1,11 +1,13 @@
-"""All policies by name."""
+"""All policies by name: the project's own, and those that people bring as "module:Class"."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.blended import BlendedPolicy
+from adctl.domain.policies.brought import brought_policy
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.policies.rules import RulesPolicy
 from adctl.errors import ConfigurationError
@@ -19,6 +21,9 @@ _POLICIES: Mapping[str, Callable[..., Policy]] = {
 }
 
 
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z]\w*", re.ASCII)
+
+
 def policy_names() -> tuple[str, ...]:
     return tuple(sorted(_POLICIES))
 
@@ -28,15 +33,27 @@ def make_policy(name: str, parameters: Mapping[str, Parameter]) -> Policy:
 
     Raises ConfigurationError for an unknown policy, an unknown parameter, or a value the policy refuses.
     """
-    make = _POLICIES.get(name)
-    if make is None:
-        raise ConfigurationError(f"policy {name!r}: unknown", fix=f"use one of {', '.join(policy_names())}")
+    make = _maker(name)
     defaults = make().parameters
     if unknown := sorted(set(parameters) - set(defaults)):
         raise ConfigurationError(
             f"policy {name}: unknown parameter {unknown[0]!r}", fix=f"known are {', '.join(sorted(defaults))}"
         )
     return make(**{key: _as_written(value, defaults[key]) for key, value in parameters.items()})
+
+
+def _maker(name: str) -> Callable[..., Policy]:
+    if is_path(name):
+        return lambda **parameters: brought_policy(name, parameters)
+    if name not in _POLICIES:
+        known = ", ".join(policy_names())
+        raise ConfigurationError(f"policy {name!r}: unknown", fix=f'use one of {known}, or your own as "module:Class"')
+    return _POLICIES[name]
+
+
+def is_path(name: str) -> bool:
+    """Whether the name is the import path of a policy that somebody brought."""
+    return _PATH.fullmatch(name) is not None
 
 
 def _as_written(value: Parameter, default: Parameter) -> Parameter:

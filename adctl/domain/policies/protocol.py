@@ -1,46 +1,10 @@
 """The one protocol of all policies: daily history in as columns, verdicts with evidence out.
 
-A policy of your own is a class with a name, a version, its parameters and `decide`. This one shares the money by clicks
-for the money and stops what nobody clicks:
-
->>> from dataclasses import asdict, dataclass
->>> import numpy as np
->>> from adctl.domain.allocation import split_budget
->>> from adctl.domain.policies.protocol import AdHistory, AdVerdict, PolicyResult, Verdict
->>> @dataclass(frozen=True, slots=True, kw_only=True)
-... class CheapClicks:
-...     least_spend: float = 100.0
-...     name = "cheap-clicks"
-...     version = "1"
-...     @property
-...     def parameters(self):
-...         return asdict(self)
-...     def decide(self, history: AdHistory) -> PolicyResult:
-...         n = len(history.ad_ids)
-...         clicks = np.bincount(history.row_ad, weights=history.row_clicks, minlength=n)
-...         spend = np.bincount(history.row_ad, weights=history.row_spend, minlength=n) / history.minor_per_major
-...         dead = history.active & (spend >= self.least_spend) & (clicks == 0)
-...         fed = history.active & ~dead
-...         shares = split_budget(int(history.budget.sum()) if fed.any() else 0, fed * (clicks + 1) / (spend + 1))
-...         said = [
-...             AdVerdict(
-...                 ad_id=history.ad_ids[ad],
-...                 verdict=Verdict.KILL if dead[ad] else Verdict.KEEP,
-...                 current_budget=int(history.budget[ad]),
-...                 budget=int(shares[ad]),
-...                 confidence=1.0,
-...                 reason=f"{clicks[ad]:.0f} clicks for {spend[ad]:.2f}",
-...                 evidence={"clicks": int(clicks[ad])},
-...             )
-...             for ad in range(n)
-...         ]
-...         return PolicyResult(verdicts=said, unallocated=int(history.budget.sum()) - int(shares.sum()))
-
-It is registered by a line in `catalogue.py` (`"cheap-clicks": CheapClicks`), chosen by `policy = "cheap-clicks"`, its
-parameters set below `[accounts.NAME.policy_parameters]`. `decide` must be pure: whatever it draws, it draws from a
-generator seeded by account, day and version. Money must be kept: the budgets of all ads and `unallocated` sum to what
-the active ads have. Evidence columns `roas_low` and `roas_high` (a 90 % interval), `p_wrong`, `wrong_roas` and
-`wrong_above` are what calibration and the simulated worlds judge a policy's honesty by.
+A policy of your own is a class with a version, its parameters and `decide`, named by its import path; "Extend" in the
+README writes one. `decide` must be pure: whatever it draws, it draws from a generator seeded by account, day and
+version. Money must be kept: the budgets of all ads and `unallocated` sum to what the active ads have. Evidence columns
+`roas_low` and `roas_high` (a 90 % interval), `p_wrong`, `wrong_roas` and `wrong_above` are what calibration and the
+simulated worlds judge a policy's honesty by.
 """
 
 from __future__ import annotations

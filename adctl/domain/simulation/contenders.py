@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from adctl.domain.policies.catalogue import make_policy, parameter, policy_names
+from adctl.domain.policies.catalogue import is_path, make_policy, parameter, policy_names
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.policies.rules import RulesPolicy
 from adctl.domain.simulation.baselines import EqualSplit, LeadThompson, WindowedBlended
@@ -23,7 +23,8 @@ def contender_names() -> tuple[str, ...]:
 
 
 def contender(spec: str) -> Policy:
-    """The contender of a spec: a name, and for a registered policy its parameters: `rules:mode=roas,window_days=14`.
+    """The contender of a spec: a name, or the import path of a brought policy, and after another colon parameters:
+    `rules:mode=roas,window_days=14`, `my_policies:CheapClicks:least_spend=50`.
 
     Raises ConfigurationError for an unknown name or parameter, and for a value that makes no sense.
     """
@@ -32,6 +33,9 @@ def contender(spec: str) -> Policy:
         if listed:
             raise ConfigurationError(f"policy {name!r}: takes no parameters", fix="write the name alone")
         return _BASELINES[name]()
-    if name not in policy_names():
+    made, _, more = listed.partition(":")
+    if name not in policy_names() and is_path(f"{name}:{made}"):
+        name, listed = f"{name}:{made}", more
+    elif name not in policy_names():
         raise ConfigurationError(f"policy {name!r}: unknown", fix=f"use one of {', '.join(contender_names())}")
     return make_policy(name, dict(parameter(part) for part in listed.split(",") if part))

@@ -1,0 +1,91 @@
+"""The policy that the README writes, through the real commands: configured, in shadow, replayed, and when it breaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders import BLENDED, Loop, python_of_the_readme
+from tests.conftest import CommandLine
+
+OWN = "my_policies:CheapClicks"
+
+
+@pytest.fixture
+def adctl(synced: Loop) -> CommandLine:
+    """adctl as a process that finds the file of the README."""
+    (synced.folder / "my_policies.py").write_text(python_of_the_readme("my_policies.py"))
+    environment = {**synced.environment, "PYTHONPATH": str(synced.folder)}
+    return CommandLine(folder=synced.folder, environment=environment)
+
+
+def break_it(folder: Path) -> int:
+    """Returns the line that fails."""
+    file = folder / "my_policies.py"
+    lines = file.read_text().splitlines()
+    place = lines.index("        n = len(history.ad_ids)")
+    lines[place] = "        n = 1 // 0"
+    file.write_text("\n".join(lines))
+    return place + 1
+
+
+def test_it_decides_as_the_champion_of_an_account_and_in_its_back_test(synced: Loop, adctl: CommandLine) -> None:
+    parameters = "[accounts.main.policy_parameters]\nleast_spend = 60\n"
+    synced.configure(BLENDED, f'policy = "{OWN}"\n')
+    synced.configure("[accounts.main]\n", f"{parameters}[accounts.main]\n")
+
+    outcome = adctl("decide", "--json")
+
+    assert outcome.code == 0, outcome.err
+    rows = [row for row in synced.rows("decisions") if row["field"] == "status"]
+    assert rows
+    assert {row["policy"] for row in rows} == {OWN}
+    assert all("clicks for" in row["reason"] and "clicks" in row["evidence"] for row in rows)
+    assert adctl("decide").code == 0
+    assert [row["parameters"] for row in synced.rows("model_registry")] == [{"least_spend": 60.0}]
+    synced.advance(days=1)
+    replayed = adctl("backtest", "--policy", f"{OWN}:least_spend=60", "--policy", "equal", "--json")
+    assert replayed.code == 0, replayed.err
+    assert "replayed" in str(replayed.document["summary"])
+
+
+def test_it_meets_others_in_a_simulated_world(adctl: CommandLine) -> None:
+    line = ("backtest", "--world", "small", "--seeds", "1", "--days", "8", "--json")
+
+    outcome = adctl(*line, "--policy", OWN, "--policy", "equal")
+
+    assert outcome.code == 0, outcome.err
+    tables = outcome.document["tables"]
+    assert isinstance(tables, dict)
+    assert [row["policy"] for row in tables["standings"]] == [OWN, "equal"]
+
+
+def test_it_decides_in_shadow_and_when_it_breaks_the_champion_decides_on(synced: Loop, adctl: CommandLine) -> None:
+    registered = adctl("models", "register", "--policy", OWN, "--param", "least_spend=50", "--json")
+    assert registered.code == 0, registered.err
+    names = {row["role"]: row["name"] for row in synced.rows("model_registry")}
+    assert names["challenger"].startswith("cheapclicks-")
+    break_it(synced.folder)
+
+    outcome = adctl("decide", "--json")
+
+    assert outcome.code == 0, outcome.err
+    assert f"did not decide: policy '{OWN}': decide raised ZeroDivisionError" in str(outcome.document["notes"])
+    assert {row["policy"] for row in synced.rows("decisions")} == {"blended"}
+
+
+def test_a_champion_that_fails_stops_the_decision_and_one_that_is_gone_too(synced: Loop, adctl: CommandLine) -> None:
+    synced.configure(BLENDED, f'policy = "{OWN}"\n')
+    line = break_it(synced.folder)
+
+    failed = adctl("decide")
+    (synced.folder / "my_policies.py").unlink()
+    gone = adctl("decide")
+
+    assert (failed.code, failed.err.count("\n")) == (65, 1)
+    assert "decide raised ZeroDivisionError: integer division or modulo by zero" in failed.err
+    assert f"my_policies.py, line {line})" in failed.err
+    assert (gone.code, gone.err.count("\n")) == (78, 1)
+    assert "No module named 'my_policies'" in gone.err
+    assert synced.rows("decisions") == []

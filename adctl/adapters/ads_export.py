@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from datetime import date, timedelta
-from itertools import pairwise
 
 from adctl.adapters.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
 from adctl.adapters.opened_files import Limits, Source
@@ -15,6 +14,7 @@ from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
 from adctl.domain.columns import Row, RowSource, fold, resolve_columns
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
 from adctl.domain.ids import AdId, AdSetId, CampaignId, is_meta_id
+from adctl.domain.insight_table import InsightTable
 from adctl.domain.insights import Insight
 from adctl.domain.rejects import KeptRows, Quarantine
 from adctl.errors import InputRejectedError
@@ -67,15 +67,6 @@ def read_ads_export(
         return _Reader(cells, table.header, as_of, bad).read(table)
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """The insight of one ad and period so far, the line that it was first met on, and how many rows it sums up."""
-
-    insight: Insight
-    line: int
-    parts: int
-
-
 class _Reader:
     """One walk over the rows, collecting what they say."""
 
@@ -85,7 +76,7 @@ class _Reader:
         self._as_of = as_of
         self._has = cells.mapping.columns
         self._breakdowns = tuple(title for title in header if fold(title) in BREAKDOWNS)
-        self._placed: dict[tuple[str, date, date], _Placed] = {}
+        self._placed = InsightTable()
         self._parts: dict[tuple[str, ...], tuple[int, int]] = {}
         self._campaigns: dict[str, CampaignFound] = {}
         self._ad_sets: dict[str, AdSetFound] = {}
@@ -108,14 +99,13 @@ class _Reader:
         self._check_stated(table)
         total_checked = self._check_summary()
         self._leave_out_broken_sums(table)
-        insights = tuple(placed.insight for placed in self._placed.values())
-        totals = _sum(insights, self._rows)
+        totals = self._sum()
         self._refuse_rounded_ids()
         self._refuse_overlaps()
-        if not insights:
+        if not self._placed:
             raise InputRejectedError("no rows but a total", source=self._cells.source, line=1)
         return AdsExport(
-            insights=insights,
+            insights=self._placed,
             campaigns=tuple(self._campaigns.values()),
             ad_sets=tuple(self._ad_sets.values()),
             ads=tuple(self._ads.values()),
@@ -151,19 +141,17 @@ class _Reader:
             self._rows += 1
 
     def _add(self, row: Row, insight: Insight) -> None:
-        key = (insight.ad_id, insight.first_day, insight.day)
-        earlier = self._placed.get(key)
+        earlier = self._placed.find(insight)
         self._refuse_other_owner(row, insight)
         if self._breakdowns:
-            self._refuse_repeated_part(row, key)
-        if earlier and (not self._breakdowns or earlier.insight.windows != insight.windows):
-            what = f"ad {insight.ad_id} has the same period as on line {earlier.line}"
+            self._refuse_repeated_part(row, (insight.ad_id, insight.first_day, insight.day))
+        if earlier is None:
+            self._placed.append(insight, line=row.line)
+        elif self._breakdowns and self._placed[earlier].windows == insight.windows:
+            self._placed.add_to(earlier, insight)
+        else:
+            what = f"ad {insight.ad_id} has the same period as on line {self._placed.lines[earlier]}"
             raise self._cells.refused(row, "ad_id", what)
-        self._placed[key] = (
-            _Placed(_added(earlier.insight, insight), earlier.line, earlier.parts + 1)
-            if earlier
-            else _Placed(insight, row.line, 1)
-        )
         self._remember(row, insight)
 
     def _check_stated(self, table: RowSource) -> None:
@@ -175,7 +163,7 @@ class _Reader:
 
     def _leave_out_broken_sums(self, table: RowSource) -> None:
         """An ad's period that lacks one of its parts would be a figure too low: its other parts go, too."""
-        if not self._quarantine.rows or all(placed.parts == 1 for placed in self._placed.values()):
+        if not self._quarantine.rows or max(self._placed.parts, default=1) == 1:
             return
         rejected = {row.number for row in self._quarantine.rows}
         ads = {row.cells.get(self._has["ad_id"], "").strip() for row in self._quarantine.rows}
@@ -189,7 +177,7 @@ class _Reader:
                     row, self._cells.refused(row, "ad_id", "another part of this ad's figures is bad")
                 )
                 self._rows -= 1
-        self._placed = {key: placed for key, placed in self._placed.items() if key[0] not in ads}
+        self._placed = self._placed.without(ads)
 
     def _insight(self, row: Row) -> Insight:
         cells = self._cells
@@ -272,12 +260,13 @@ class _Reader:
 
     def _refuse_overlaps(self) -> None:
         """Two readings of one ad that share a day count it twice."""
-        placed = sorted(self._placed.values(), key=lambda one: (one.insight.ad_id, one.insight.first_day))
-        for one, other in pairwise(placed):
-            if one.insight.ad_id == other.insight.ad_id and other.insight.first_day <= one.insight.day:
-                what = f"ad {one.insight.ad_id} has periods that overlap, here and on line {one.line}"
-                title = next(self._has[field] for field in ("date", "starts") if field in self._has)
-                raise InputRejectedError(what, source=self._cells.source, line=other.line, column=title)
+        found = self._placed.overlap()
+        if found:
+            one, other = found
+            lines = self._placed.lines
+            what = f"ad {self._placed[one].ad_id} has periods that overlap, here and on line {lines[one]}"
+            title = next(self._has[field] for field in ("date", "starts") if field in self._has)
+            raise InputRejectedError(what, source=self._cells.source, line=lines[other], column=title)
 
     def _check_summary(self) -> bool:
         """True when the file's own total is the sum of its rows, those set aside included, in every figure it states.
@@ -301,7 +290,7 @@ class _Reader:
 
     def _figures(self, row: Row) -> Iterator[tuple[str, int]]:
         """Each figure that the total row states, with what the good rows add up to."""
-        totals = _sum(tuple(placed.insight for placed in self._placed.values()), self._rows)
+        totals = self._sum()
         for name in (field.name for field in fields(AdsTotals)):
             if name in self._has and not self._cells.is_nothing(row, name):
                 yield name, getattr(totals, name)
@@ -320,33 +309,17 @@ class _Reader:
 
     def _refuse_rounded_ids(self) -> None:
         """Excel keeps 15 digits of a number and writes zeros behind them: such ids name other ads or none."""
-        long = [placed for placed in self._placed.values() if len(placed.insight.ad_id) > 15]
-        if len({placed.insight.ad_id for placed in long}) > 1 and all(
-            not placed.insight.ad_id[15:].strip("0") for placed in long
-        ):
+        long = {ad_id for ad_id in self._placed.ad_ids() if len(ad_id) > 15}
+        if len(long) > 1 and all(not ad_id[15:].strip("0") for ad_id in long):
             what = "every id ends in zeros behind its 15th digit: the ids were rounded"
+            rows = zip(self._placed.ad_ids(), self._placed.lines, strict=True)
+            first = next(line for ad_id, line in rows if ad_id in long)
             title = self._has["ad_id"]
-            raise InputRejectedError(
-                what, source=self._cells.source, line=long[0].line, column=title, fix=LOST_DIGITS_FIX
-            )
+            raise InputRejectedError(what, source=self._cells.source, line=first, column=title, fix=LOST_DIGITS_FIX)
 
-
-def _added(one: Insight, other: Insight) -> Insight:
-    return replace(
-        one,
-        impressions=one.impressions + other.impressions,
-        clicks=one.clicks + other.clicks,
-        link_clicks=one.link_clicks + other.link_clicks,
-        spend=one.spend + other.spend,
-        leads=one.leads + other.leads,
-        purchases=one.purchases + other.purchases,
-        purchase_value=one.purchase_value + other.purchase_value,
-    )
-
-
-def _sum(insights: tuple[Insight, ...], rows: int) -> AdsTotals:
-    names = [field.name for field in fields(AdsTotals) if field.name != "rows"]
-    return AdsTotals(rows=rows, **{name: sum(getattr(insight, name) for insight in insights) for name in names})
+    def _sum(self) -> AdsTotals:
+        names = [field.name for field in fields(AdsTotals) if field.name != "rows"]
+        return AdsTotals(rows=self._rows, **{name: self._placed.total(name) for name in names})
 
 
 def _windows(setting: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from adctl.domain.columns import ColumnMapping, fold
 from adctl.domain.deals import Deal, Outcome, StageMove
 from adctl.domain.ids import AdId, AdSetId, CampaignId
-from adctl.domain.insights import Insight
+from adctl.domain.insight_table import InsightTable
 
 _PIPELINE_SUFFIX = re.compile(r" \([^()]*\)\Z")
 
@@ -58,7 +58,7 @@ class AdsExport:
     says that the file states its own total and that it is the sum of the rows.
     """
 
-    insights: tuple[Insight, ...]
+    insights: InsightTable
     campaigns: tuple[CampaignFound, ...]
     ad_sets: tuple[AdSetFound, ...]
     ads: tuple[AdFound, ...]

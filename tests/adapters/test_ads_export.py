@@ -117,13 +117,13 @@ def test_columns_may_stand_in_any_order() -> None:
     cells = ["2026-10-01", "2026-10-07", "F", "11", "B", "21", "H", "31", "5", "1", "2", "3", "4", "5.00", "6.50"]
     titles = HEADER.split(",")
     moved = table(",".join(cells[n] for n in order), header=",".join(titles[n] for n in order))
-    assert read(moved).insights == read(table(",".join(cells))).insights
+    assert list(read(moved).insights) == list(read(table(",".join(cells))).insights)
 
 
 def test_a_european_export_is_read_the_same() -> None:
     header = HEADER.replace(",", ";")
     row = "01.10.2026;07.10.2026;Fall;11;Broad;21;Hero;31;12.345;100;150;7;2;250,00;1.234,56"
-    assert read(table(row, header=header)).insights == read(table(FIRST)).insights
+    assert list(read(table(row, header=header)).insights) == list(read(table(FIRST)).insights)
 
 
 def test_a_day_column_makes_daily_rows() -> None:

@@ -83,6 +83,8 @@ def of_deleted_ads(connection: Connection, account: Account, since: date) -> tup
     return tuple(AdId(one) for one in found)
 
 
+# So that what is sent does not grow with the file.
+_COMPARED_AT_ONCE = 20_000
 _OVERLAPS = text(
     """
     select i.ad_id, i.first_day, i.day from insights i
@@ -96,16 +98,17 @@ _OVERLAPS = text(
 
 def overlapping(connection: Connection, account: Account, insights: Sequence[Insight]) -> tuple[str, date, date] | None:
     """The first stored (ad, first day, last day) that covers days of a new reading otherwise: counted twice if kept."""
-    row = connection.execute(
-        _OVERLAPS,
-        {
+    clashes: list[tuple[str, date, date]] = []
+    for start in range(0, len(insights), _COMPARED_AT_ONCE):
+        some = insights[start : start + _COMPARED_AT_ONCE]
+        asked = {
             "account": account,
-            "ads": [i.ad_id for i in insights],
-            "firsts": [i.first_day for i in insights],
-            "days": [i.day for i in insights],
-        },
-    ).one_or_none()
-    return None if row is None else (row.ad_id, row.first_day, row.day)
+            "ads": [i.ad_id for i in some],
+            "firsts": [i.first_day for i in some],
+            "days": [i.day for i in some],
+        }
+        clashes += [(row.ad_id, row.first_day, row.day) for row in connection.execute(_OVERLAPS, asked)]
+    return min(clashes, key=lambda clash: (clash[0], clash[2]), default=None)
 
 
 def spend_by_day(connection: Connection, account: Account, since: date, until: date) -> list[int]:

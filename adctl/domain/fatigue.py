@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -19,8 +18,9 @@ SPAN_DAYS: Final = 3
 SPANS: Final = 7
 LEAST_POINTS: Final = 3
 LEAST_IMPRESSIONS: Final = 300
-# Many ads are looked at every day: one in a hundred that do not wear may be flagged, and a small fall is no wear.
-_CHANCE: Final = 0.01
+# Many ads are looked at every day: one in a hundred that do not wear may be flagged (the normal quantile of .01), and
+# a small fall is no wear.
+_WORN: Final = -2.3263478740408408
 _LEAST_FALL: Final = 0.1
 
 
@@ -43,7 +43,7 @@ class Points:
 class Fatigue:
     """Per ad (shape n): the flag and its evidence, rates of the oldest and the newest point; NaN without points.
 
-    `chance` is how probable a fall like this one is while the click rate is steady.
+    `score` is the trend in standard deviations of what a steady click rate gives.
     """
 
     flagged: Flags
@@ -52,7 +52,7 @@ class Fatigue:
     ctr_last: Floats
     frequency_first: Floats
     frequency_last: Floats
-    chance: Floats
+    score: Floats
 
     def evidence(self) -> Mapping[str, Flags | Ints | Floats]:
         """The columns as a policy's evidence names them."""
@@ -95,20 +95,20 @@ def find_fatigue(points: Points) -> Fatigue:
     expected = shown * rate[ad]
     excess = (clicks - expected * np.maximum(1 + slope[ad] * apart, 0)) ** 2 / np.maximum(expected, 0.5)
     scatter = np.maximum(_sums(ad, excess, n) / np.maximum(count - 2, 1), 1.0)
-    chance = ndtr(slope * np.sqrt(rate * spread / scatter))
+    score = slope * np.sqrt(rate * spread / scatter)
     rising = _sums(ad, shown * apart * (often - (_sums(ad, shown * often, n) / total)[ad]), n) > 0
     first, last = _ends(ad, time, n)
     fall = -slope * (_at(time, last) - _at(time, first))
     enough = count >= LEAST_POINTS
     ctr = clicks / shown
     return Fatigue(
-        flagged=enough & rising & (chance <= _CHANCE) & (fall >= _LEAST_FALL),
+        flagged=enough & rising & (score <= _WORN) & (fall >= _LEAST_FALL),
         points=count,
         ctr_first=_at(ctr, first),
         ctr_last=_at(ctr, last),
         frequency_first=_at(often, first),
         frequency_last=_at(often, last),
-        chance=np.where(enough, chance, np.nan),
+        score=np.where(enough, score, np.nan),
     )
 
 

@@ -58,5 +58,5 @@ def test_noise_rarely_looks_like_fatigue() -> None:
 def test_ads_without_points_have_no_figures() -> None:
     fatigue = found(WORN, [])
 
-    assert np.isnan([fatigue.ctr_first[1], fatigue.frequency_last[1], fatigue.chance[1]]).all()
+    assert np.isnan([fatigue.ctr_first[1], fatigue.frequency_last[1], fatigue.score[1]]).all()
     assert fatigue.points.tolist() == [4, 0]

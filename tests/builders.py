@@ -30,7 +30,8 @@ from adctl.sandbox import Exchange, Sandbox
 from adctl.sandbox.account_table import account_table
 from adctl.sandbox.ad_objects import Ad, AdSet, Campaign
 from adctl.settings import Settings, load
-from tests.conftest import ROOT, CommandLine
+from tests.conftest import CommandLine
+from tests.warm import ROOT
 
 START = date(2026, 3, 2)
 SMALL: Mapping[str, Any] = {"history_days": 8, "campaigns": 2, "ad_sets": 4, "ads": 8}

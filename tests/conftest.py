@@ -21,8 +21,8 @@ from adctl.adapters import migrations
 from adctl.adapters.db import open_engine
 from adctl.adapters.embedded_postgres import EmbeddedServer
 from adctl.errors import AdctlError
+from tests.warm import ROOT, bare_environment, warm_interpreter
 
-ROOT = Path(__file__).parent.parent
 _SHARED = Path(os.environ.get("ADCTL_SHARED", ROOT.parent / "shared" / "data"))
 _numbers = count(1)
 _not_run: list[str] = []
@@ -90,7 +90,14 @@ def serving(folder: Path) -> Iterator[Server]:
         yield Server(admin=given)
         return
     with EmbeddedServer(folder).attach() as running:
-        yield Server(admin=running.libpq_url("postgres"))
+        server = Server(admin=running.libpq_url("postgres"))
+        with psycopg.connect(server.admin, autocommit=True) as connection:
+            # Hundreds of databases are made and none outlives the session: only a power cut would tell the difference,
+            # and a vacuum that goes round all of them would take more time than the tests.
+            connection.execute("alter system set fsync = off")
+            connection.execute("alter system set autovacuum = off")
+            connection.execute("select pg_reload_conf()")
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -162,21 +169,31 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class CommandLine:
-    """`adctl` as a user runs it: a process with a folder and an environment of its own."""
+    """`adctl` as a user runs it: a process with a folder and an environment of its own.
+
+    Only with `fresh` has it an interpreter of its own too, which costs a second of imports.
+    """
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False
 
-    def __call__(self, *arguments: str, stdin: bytes | None = None, **variables: str) -> Outcome:
-        done = subprocess.run(
-            [sys.executable, "-m", "adctl", *arguments],
-            cwd=self.folder,
-            env={**self.variables(), **variables},
-            input=stdin if stdin is not None else b"",
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
+    def __call__(self, *arguments: str, stdin: bytes = b"", **variables: str) -> Outcome:
+        environment = {**self.variables(), **variables}
+        if self.fresh:
+            done = subprocess.run(
+                [sys.executable, "-m", "adctl", *arguments],
+                cwd=self.folder,
+                env=environment,
+                input=stdin,
+                capture_output=True,
+                timeout=300,
+                check=False,
+            )
+        else:
+            done = warm_interpreter().run(
+                arguments, folder=self.folder, environment=environment, stdin=stdin, seconds=300
+            )
         return Outcome(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -191,8 +208,7 @@ class CommandLine:
         )
 
     def variables(self) -> Mapping[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        return {**kept, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), **self.environment}
+        return {**bare_environment(), "HOME": str(self.folder), **self.environment}
 
     def configure(self, text: str) -> None:
         """Writes adctl.toml."""

@@ -10,7 +10,7 @@ from tests.conftest import CommandLine, Outcome
 def _demo(folder: Path, *arguments: str) -> Outcome:
     """As a newcomer runs it: no configuration, no database, an empty home."""
     folder.mkdir()
-    return CommandLine(folder=folder)("demo", *arguments)
+    return CommandLine(folder=folder, fresh=True)("demo", *arguments)
 
 
 def test_the_demo_runs_the_whole_loop_and_is_the_same_for_a_seed(tmp_path: Path) -> None:

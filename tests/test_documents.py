@@ -15,7 +15,7 @@ import pytest
 from adctl import __version__
 from adctl.settings import Settings
 from tests.command_lines import Words, adctl_lines, help_of
-from tests.conftest import ROOT
+from tests.warm import ROOT
 
 _README = (ROOT / "README.md").read_text()
 _CRONTAB = (ROOT / "crontab.example").read_text()

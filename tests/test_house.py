@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.warm import ROOT
 
 _LINES_PER_FILE = 400
 _LINES_PER_FUNCTION = 50

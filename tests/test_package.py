@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.warm import ROOT
 
 _SQL = sorted(path.name for path in (ROOT / "sql").glob("*.sql"))
 _DATA = sorted(path.name for path in (ROOT / "adctl" / "data").iterdir() if path.is_file())

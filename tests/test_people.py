@@ -79,6 +79,8 @@ def lines(outcome: Outcome) -> dict[str, tuple[str, str]]:
 def test_what_the_sandbox_prints_makes_doctor_content(adctl: CommandLine, served: Served) -> None:
     adctl.configure(served.table)
     adctl.environment.update(served.variables)
+    # Its checks import what they need in threads, side by side.
+    adctl.fresh = True
     outcome = adctl("doctor")
     assert outcome.code == 0, outcome
     assert "sandbox: Meta " in outcome.out

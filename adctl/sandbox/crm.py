@@ -6,6 +6,7 @@ from bisect import bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from typing import NamedTuple
 
 Properties = dict[str, str | None]
@@ -199,5 +200,6 @@ def iso_ms(at: int) -> str:
     return f"{_civil(days)}T{hours:02d}:{minutes:02d}:{second:02d}{fraction}Z"
 
 
+@cache
 def _civil(days: int) -> str:
     return (date(1970, 1, 1) + timedelta(days=days)).isoformat()

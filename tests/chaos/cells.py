@@ -13,7 +13,7 @@ from adctl.sandbox.ad_objects import Ad, AdSet
 from tests.builders import Loop, loop_on
 from tests.chaos.invariants import OPEN, violations
 from tests.chaos.witness import Witness, WitnessedSandbox
-from tests.conftest import ROOT
+from tests.warm import ROOT
 
 LETHAL = Path(__file__).parent / "lethal"
 SETTLE = 120

@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.conftest import ROOT, Server, serving
+from tests.conftest import Server, serving
 from tests.mutation.mutants import Mutant, of_python, of_sql
+from tests.warm import ROOT
 
 EQUIVALENT = Path(__file__).parent / "equivalent.txt"
 _PYTHON = (

@@ -18,7 +18,7 @@ from adctl.domain.policies.protocol import AdHistory, PolicyResult
 from adctl.domain.simulation.baselines import EqualSplit
 from adctl.domain.simulation.runs import prepare, run_policy
 from adctl.domain.simulation.worlds import world_named
-from tests.conftest import ROOT
+from tests.warm import ROOT
 
 FILE = ROOT / "tests" / "data" / "bayes_golden.json"
 _DAYS, _ADS, _SEED = 30, 14, 2026

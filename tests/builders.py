@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
@@ -176,13 +176,15 @@ class Loop:
     def reconcile(self, *, dry_run: bool = False) -> Report:
         return steps.reconcile(self.job(dry_run=dry_run))
 
-    def queue(self, node: Campaign | AdSet | Ad, target: int | str, *, jitter_ms: int = 0) -> None:
+    def queue(
+        self, node: Campaign | AdSet | Ad, target: int | str, *, jitter_ms: int = 0, run_id: UUID | None = None
+    ) -> None:
         """Puts one change of what the object holds now into the queue."""
         with transaction(self.engine) as connection:
             accounts.ensure(connection, self.job().profile)
             changes.prepare(connection)
             added = changes.enqueue(
-                connection, ACCOUNT, uuid4(), [_new_change(node, target, jitter_ms)], expire=timedelta(days=1)
+                connection, ACCOUNT, run_id or uuid4(), [_new_change(node, target, jitter_ms)], expire=timedelta(days=1)
             )
         assert added == 1
 

@@ -21,6 +21,8 @@ _GIVE_UP = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+# SQLSTATEs of a session that the server ended because its transaction stood still, as a frozen process lets it.
+_ENDED = ("25P03", "25P04")
 # SQLSTATEs of authentication and privileges.
 _DENIED = ("28000", "28P01", "42501")
 _SESSION = (
@@ -64,7 +66,7 @@ def translate(error: DBAPIError | psycopg.Error) -> AdctlError | None:
         return DeniedError(f"database: {first}", fix="check the role and its rights in the database URL")
     if state == "3D000" or ("does not exist" in first and "database" in first):
         return ConfigurationError(f"database: {first}", fix="create it or correct ADCTL_DATABASE_URL")
-    if isinstance(original, psycopg.OperationalError) or state.startswith(("08", "57P")):
+    if isinstance(original, psycopg.OperationalError) or state.startswith(("08", "57P")) or state in _ENDED:
         return UnavailableError(f"database: {first}", fix="check ADCTL_DATABASE_URL and that the server runs")
     return None
 

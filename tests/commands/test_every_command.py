@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -17,8 +18,9 @@ from tests.conftest import CommandLine, Outcome
 
 EXPORT = "ad_id,adset_id,campaign_id,impressions,clicks,spend\n31,21,11,1,1,1\n"
 MANY = 6
+RUN = UUID(int=1)
 DONE = Report(command="job", summary="No changes.")
-COMMANDS: Mapping[str, Sequence[str]] = {
+LOOP: Mapping[str, Sequence[str]] = {
     "sync-meta": (),
     "sync-hubspot": (),
     "ingest-ads": ("export.csv",),
@@ -28,6 +30,15 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "execute": (),
     "index-winners": (),
 }
+COMMANDS: Mapping[str, Sequence[str]] = {
+    **LOOP,
+    "reconcile": (),
+    "changes approve": ("--all",),
+    "changes cancel": ("--all", "--reason", "over"),
+    "undo": ("--run", str(RUN)),
+}
+# Those of people that leave no row in the ledger and wait for nobody.
+READINGS = ("changes list", "audit verify")
 
 
 @pytest.fixture
@@ -37,12 +48,21 @@ def adctl(loop: Loop) -> CommandLine:
     return loop.command_line()
 
 
-def run_each(adctl: CommandLine, *arguments: str, **variables: str) -> dict[str, Outcome]:
-    """Every command with these arguments, two at a time: they are processes of their own."""
+def run_each(
+    adctl: CommandLine, *arguments: str, names: Iterable[str] = COMMANDS, **variables: str
+) -> dict[str, Outcome]:
+    """Commands with these arguments, two at a time: they are processes of their own."""
     line = CommandLine(folder=adctl.folder, environment={**adctl.environment, **variables})
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda name: line(name, *COMMANDS[name], *arguments), COMMANDS)
-        return dict(zip(COMMANDS, found, strict=True))
+        found = pool.map(lambda name: line(*name.split(), *COMMANDS.get(name, ()), *arguments), names)
+        return dict(zip(names, found, strict=True))
+
+
+def pause_by_run(loop: Loop) -> None:
+    """RUN has paused an ad, which may be undone."""
+    ad = next(one for one in loop.sandbox.world.tree.ads if one.status == "ACTIVE")
+    loop.queue(ad, "PAUSED", run_id=RUN)
+    loop.execute()
 
 
 def assert_one_sentence(outcome: Outcome) -> None:
@@ -54,7 +74,8 @@ def assert_one_sentence(outcome: Outcome) -> None:
 
 
 def test_a_dry_run_prints_one_json_document_and_writes_nothing_anywhere(loop: Loop, adctl: CommandLine) -> None:
-    before = loop.digest()
+    pause_by_run(loop)
+    before, sent = loop.digest(), len(loop.posts())
     for name, outcome in run_each(adctl, "--dry-run", "--json").items():
         assert outcome.code == 0, (name, outcome)
         document = json.loads(outcome.out)
@@ -62,11 +83,18 @@ def test_a_dry_run_prints_one_json_document_and_writes_nothing_anywhere(loop: Lo
         assert document["summary"]
         assert outcome.out.count("\n") == 1
     assert loop.digest() == before
-    assert loop.posts() == []
+    assert len(loop.posts()) == sent
+
+
+def test_what_only_reads_prints_one_json_document_and_writes_nothing(loop: Loop, adctl: CommandLine) -> None:
+    before = loop.digest()
+    for name, outcome in run_each(adctl, "--json", names=READINGS).items():
+        assert (outcome.code, outcome.document["command"], outcome.out.count("\n")) == (0, name, 1), outcome
+    assert loop.digest() == before
 
 
 def test_an_overlapping_run_exits_75_and_says_so(loop: Loop, adctl: CommandLine) -> None:
-    with loop.engine.connect() as holder:
+    with loop.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
         for name in COMMANDS:
             key = {"name": f"adctl.job.{name}/main"}
             holder.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), key)
@@ -78,7 +106,7 @@ def test_an_overlapping_run_exits_75_and_says_so(loop: Loop, adctl: CommandLine)
 
 
 def test_an_unknown_account_exits_78_and_names_the_known_ones(adctl: CommandLine) -> None:
-    for name, outcome in run_each(adctl, "--account", "nobody").items():
+    for name, outcome in run_each(adctl, "--account", "nobody", names=LOOP).items():
         assert outcome.code == 78, (name, outcome)
         assert "account 'nobody': not configured (known: main)" in outcome.err
         assert_one_sentence(outcome)
@@ -86,7 +114,7 @@ def test_an_unknown_account_exits_78_and_names_the_known_ones(adctl: CommandLine
 
 def test_an_unreachable_database_exits_69_and_says_what_to_check(adctl: CommandLine) -> None:
     nowhere = "postgresql://adctl@127.0.0.1:1/adctl"
-    for name, outcome in run_each(adctl, ADCTL_DATABASE_URL=nowhere).items():
+    for name, outcome in run_each(adctl, names=LOOP, ADCTL_DATABASE_URL=nowhere).items():
         assert outcome.code == 69, (name, outcome)
         assert "check ADCTL_DATABASE_URL" in outcome.err
         assert_one_sentence(outcome)
@@ -121,6 +149,7 @@ def test_a_token_that_meta_refuses_exits_77_and_is_not_repeated(loop: Loop, name
 
 
 def test_every_run_leaves_a_row_in_the_ledger_with_how_it_ended(loop: Loop, adctl: CommandLine) -> None:
+    pause_by_run(loop)
     done = run_each(adctl)
     ledger = {row["job"]: row for row in loop.rows("job_runs")}
     assert {name: (o.code, o.err) for name, o in done.items() if o.code} == {}
@@ -143,8 +172,11 @@ def test_jobs_that_begin_a_month_at_once_do_not_stop_each_other(loop: Loop) -> N
     assert len(loop.rows("job_runs")) == MANY
 
 
-def test_pending_migrations_refuse_an_export_too(empty_database_url: str, adctl: CommandLine) -> None:
-    outcome = adctl("ingest-ads", "export.csv", ADCTL_DATABASE_URL=empty_database_url)
-    assert outcome.code == 78
-    assert "run adctl migrate" in outcome.err
-    assert_one_sentence(outcome)
+def test_pending_migrations_refuse_an_export_a_look_and_a_step_back(
+    empty_database_url: str, adctl: CommandLine
+) -> None:
+    names = ("ingest-ads", "undo", "audit verify")
+    for name, outcome in run_each(adctl, names=names, ADCTL_DATABASE_URL=empty_database_url).items():
+        assert outcome.code == 78, (name, outcome)
+        assert "run adctl migrate" in outcome.err
+        assert_one_sentence(outcome)

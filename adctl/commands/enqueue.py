@@ -57,7 +57,8 @@ def run(
         now = accounts.now(connection)
         today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
         queued = changes.queued_decisions(connection, profile.account)
-        of_day = decisions.of_day(connection, profile.account, today)
+        planned = None if plan is None else [one.decision_id for one in plan.changes]
+        of_day = decisions.changing(connection, profile.account, today, besides=planned or ())
         found = [d for d in of_day if d.decision_id not in queued]
         context = guard_context.load(connection, profile, limits, today, spare_learning=spare_learning)
         answers = judge(found, replace(context, growth=_growth(connection, profile, of_day)))
@@ -69,10 +70,10 @@ def run(
         total = exposure.daily_budget(connection, profile.account)
         passed = [_change(d, a, approval) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
         added = replaced = 0
-        if not dry_run and found:
+        if not dry_run:
             guard_answers.record(connection, profile.account, found, answers, now)
             changes.prepare(connection)
-            replaced = changes.supersede(connection, profile.account, found)
+            replaced = changes.supersede(connection, profile.account, today, only=planned)
             added = changes.enqueue(connection, profile.account, run_id, passed, expire=expire)
     if out is not None:
         _save(out, profile, today, passed)

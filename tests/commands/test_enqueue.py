@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from adctl.adapters.db import transaction
+from adctl.adapters.store import decisions
 from adctl.domain.report import Cell, Report
-from tests.builders import LEDGER, START, Loop, fact, table
+from tests.builders import ACCOUNT, LEDGER, START, Loop, fact, table
 
 CAP = 'cap_increase_per_24h = "300.00"'
 
@@ -251,3 +253,21 @@ def test_the_report_tells_the_worst_case_of_a_day(decided: Loop) -> None:
 def test_an_undecided_day_queues_nothing(synced: Loop) -> None:
     report = synced.enqueue()
     assert (report.summary, changes(synced)) == ("No changes.", {})
+
+
+def test_of_a_days_decisions_only_those_that_want_a_change_are_read(decided: Loop) -> None:
+    rows = {row["decision_id"]: row for row in decided.rows("decisions")}
+    wants = {
+        key
+        for key, row in rows.items()
+        if (row["current_budget"], row["current_status"]) != (row["target_budget"], row["target_status"])
+    }
+    kept = next(iter(rows.keys() - wants))
+    with transaction(decided.engine, read_only=True) as connection:
+        found = decisions.changing(connection, ACCOUNT, START)
+        besides = decisions.changing(connection, ACCOUNT, START, besides=[kept])
+    assert wants
+    assert {one.decision_id for one in found} == wants
+    assert {one.decision_id for one in besides} == wants | {kept}
+    for one in found:
+        assert dict(one.evidence) == {key: rows[one.decision_id]["evidence"][key] for key in ("spend", "pipeline")}

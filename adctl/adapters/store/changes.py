@@ -11,7 +11,6 @@ from sqlalchemy import Connection, RowMapping, text
 
 from adctl.adapters.store.accounts import now
 from adctl.domain.changes import Change, NewChange, SendVerdict, State, Value
-from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
 
@@ -59,16 +58,32 @@ _ENQUEUE = text(
 _AHEAD, _NOT_AHEAD = timedelta(microseconds=1), timedelta(0)
 
 
-def supersede(connection: Connection, account: Account, decisions: Sequence[Decision]) -> int:
-    """Cancels unclaimed changes of older decisions about the same fields, whatever the newer ones want: also those that
-    keep a value, or that a guard holds back, say that the older ones no longer stand. Returns how many.
+_OLDER_THAN_THE_DAYS = text(
+    """
+    update pending_ad_changes c
+    set state = 'cancelled', state_reason = 'a newer decision replaces it'
+    from decisions d
+    join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
+      and m.parameter_hash = d.parameter_hash and m.role = 'champion'
+    where c.account = :account and c.state in ('proposed', 'pending')
+      and d.account = c.account and d.day = :day and d.entity_id = c.entity_id and d.entity_kind = c.entity_kind
+      and d.field = c.field and not d.shadow
+      and c.decision_id is distinct from d.decision_id and coalesce(c.decision_day <= d.day, true)
+      and (cast(:only as uuid[]) is null or d.decision_id = any(:only))
+      and not exists (
+        select from pending_ad_changes q where q.account = d.account and q.decision_id = d.decision_id)
+    """
+)
+
+
+def supersede(connection: Connection, account: Account, day: date, *, only: Sequence[UUID] | None = None) -> int:
+    """Cancels unclaimed changes of older decisions about the fields that the champion decided on a day and that were
+    not queued yet, whatever it wants (with `only`, those decisions alone): also a decision that keeps a value, or that
+    a guard holds back, says that the older ones no longer stand. Returns how many.
     """
     act_as(connection, "enqueue")
-    return _cancel_older(
-        connection,
-        account,
-        [(d.entity_kind.value, d.entity_id, d.field.value, d.decision_id, d.day) for d in decisions],
-    )
+    parameters = {"account": account, "day": day, "only": None if only is None else list(only)}
+    return connection.execute(_OLDER_THAN_THE_DAYS, parameters).rowcount
 
 
 def _cancel_older(

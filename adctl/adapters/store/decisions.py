@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -70,15 +70,43 @@ _OF_DAY = text(
     join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
       and m.parameter_hash = d.parameter_hash and m.role = 'champion'
     where d.account = :account and d.day = :day and not d.shadow
-    order by d.field, cast(:limit as bigint) is not null and d.verdict = 'keep', d.entity_kind, d.entity_id
+    order by d.field, d.verdict = 'keep', d.entity_kind, d.entity_id
     limit :limit
     """
 )
 
 
-def of_day(connection: Connection, account: Account, day: date, *, limit: int | None = None) -> tuple[Decision, ...]:
+def of_day(connection: Connection, account: Account, day: date, *, limit: int) -> tuple[Decision, ...]:
     """The champion's decisions of a day, budgets first; at most `limit`, those that change something first."""
     rows = connection.execute(_OF_DAY, {"account": account, "day": day, "limit": limit})
+    return tuple(decision_of(row._mapping) for row in rows)
+
+
+# Of the evidence, which is most of a row, the guards read two figures.
+_CHANGING = text(
+    """
+    select d.decision_id, d.account, d.day, d.entity_kind, d.entity_id, d.campaign_id, d.ad_set_id, d.field,
+      d.current_budget, d.target_budget, d.current_status, d.target_status, d.verdict, d.confidence, d.reason,
+      jsonb_strip_nulls(jsonb_build_object('spend', d.evidence -> 'spend', 'pipeline', d.evidence -> 'pipeline'))
+        as evidence,
+      d.policy, d.version, d.parameter_hash
+    from decisions d
+    join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
+      and m.parameter_hash = d.parameter_hash and m.role = 'champion'
+    where d.account = :account and d.day = :day and not d.shadow
+      and (d.current_budget <> d.target_budget or d.current_status <> d.target_status
+        or d.decision_id = any(:besides))
+    order by d.field, d.entity_kind, d.entity_id
+    """
+)
+
+
+def changing(
+    connection: Connection, account: Account, day: date, *, besides: Sequence[UUID] = ()
+) -> tuple[Decision, ...]:
+    """The champion's decisions of a day that want something changed, and those of `besides`; budgets first. Their
+    evidence is what was spent and what is in the pipeline alone."""
+    rows = connection.execute(_CHANGING, {"account": account, "day": day, "besides": list(besides)})
     return tuple(decision_of(row._mapping) for row in rows)
 
 
@@ -160,7 +188,7 @@ def newest_day(connection: Connection, account: Account) -> date | None:
 
 
 def decision_of(row: RowMapping) -> Decision:
-    """A decision from a whole row of the table."""
+    """A decision from a row of the table."""
     is_budget = row["field"] == Field.DAILY_BUDGET
     return Decision(
         decision_id=row["decision_id"],

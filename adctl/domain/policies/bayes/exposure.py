@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adctl.domain.policies.bayes.rows import Rows
+from adctl.domain.policies.bayes.rows import Block, Rows, Sums
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Flags, Floats, Ints
 
@@ -60,37 +60,47 @@ class Wear:
     variance: Floats
 
 
-def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
+def wear_of(rows: Rows, sums: Sums, response: Response, tired: Flags | None = None) -> Wear:
     """Each ad's wear by its own clicks from day to day, one Newton step from the account's and shrunk to it.
 
     An ad that is flagged as `tired` is shrunk less: its own days then say more than the account's usual wear.
     """
     usual = np.full(rows.ads, response.wear)
     prior = np.full(rows.ads, (_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance)
-    counts = rows.clicks if rows.clicks.any() else rows.leads
     if tired is not None and tired.any():
-        spent = np.maximum(totals(rows.ad, rows.spend, rows.ads), 1e-12)
-        prior = np.where(tired, prior + (_TIRED_SD / spent) ** 2, prior)
-    elif response.wear * float(rows.before.max(initial=0.0)) < _NO_WEAR:
+        prior = np.where(tired, prior + (_TIRED_SD / np.maximum(sums.spend, 1e-12)) ** 2, prior)
+    elif response.wear * float(sums.before.max(initial=0.0)) < _NO_WEAR:
         return Wear(rate=usual, variance=prior)
-    expected = response.fresh(rows.spend) * np.exp(-response.wear * rows.before)
-    whole = np.maximum(totals(rows.ad, expected, rows.ads), 1e-12)
-    number = totals(rows.ad, counts, rows.ads)
-    centre = totals(rows.ad, expected * rows.before, rows.ads) / whole
-    apart = rows.before - centre[rows.ad]
-    fitted = expected * (number / whole)[rows.ad]
-    score = totals(rows.ad, -apart * counts, rows.ads) / response.dispersion
-    information = totals(rows.ad, apart**2 * fitted, rows.ads) / response.dispersion
+    score, information = np.zeros(rows.ads), np.zeros(rows.ads)
+    clicked = bool(sums.clicks.any())
+    for block in rows.blocks():
+        counts, before = block.clicks if clicked else block.leads, block.before()
+        expected = response.fresh(block.spend) * np.exp(-response.wear * before)
+        whole = np.maximum(block.total(expected), 1e-12)
+        centre = block.total(expected * before) / whole
+        apart = before - np.repeat(centre, block.number)
+        fitted = expected * np.repeat(block.total(counts) / whole, block.number)
+        score[block.ads] = block.total(-apart * counts) / response.dispersion
+        information[block.ads] = block.total(apart**2 * fitted) / response.dispersion
     variance = prior / (1 + information * prior)
     return Wear(rate=np.maximum(usual + score * variance, 0.0), variance=variance)
 
 
-def effective(rows: Rows, response: Response, wear: Wear, half_life: float) -> Floats:
+def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, weights: Floats | None = None) -> Floats:
+    """Effective exposure of each ad, shape n; with `weights` by days ago, what they leave of it."""
+    found = np.zeros(rows.ads)
+    for block in rows.blocks():
+        exposure = effective(block, response, wear, half_life)
+        found[block.ads] = block.total(exposure if weights is None else exposure * weights[block.days_ago])
+    return found
+
+
+def effective(block: Block, response: Response, wear: Wear, half_life: float) -> Floats:
     """Effective exposure of each row, discounted by its age when there is a half-life."""
-    exposure = response.fresh(rows.spend)
-    if wear.rate.any():
-        exposure *= np.exp(-wear.rate[rows.ad] * rows.before)
-    return exposure * forgetting(rows.days_ago, half_life) if half_life > 0 else exposure
+    exposure, rate = response.fresh(block.spend), wear.rate[block.ads]
+    if rate.any():
+        exposure *= np.exp(-np.repeat(rate, block.number) * block.before())
+    return exposure * forgetting(block.days_ago, half_life) if half_life > 0 else exposure
 
 
 def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
@@ -98,7 +108,7 @@ def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
     return np.exp2(-days_ago / half_life) if half_life > 0 else np.ones(len(days_ago))
 
 
-def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
+def fit_response(rows: Rows, sums: Sums, room_shares: float, usual: float) -> Response:
     """Wear and saturation by what they do to one and the same ad's clicks from day to day.
 
     Given an ad's total, its days share it as their exposures: a multinomial likelihood in which neither the ad's
@@ -106,7 +116,7 @@ def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
     they are many; their dispersion about the best fit widens the posterior. `usual` is a daily budget (major units)
     for the prior of the room while nothing was spent.
     """
-    sample = _sample(rows)
+    sample = _sample(rows, sums)
     usual = float(sample.spend.mean()) if len(sample.spend) else usual
     prior = np.log(room_shares * usual)
     fed = float(np.quantile(sample.total, 0.8)) if len(sample.total) else 1.0
@@ -143,22 +153,19 @@ class _Days:
         return max(float(((self.count - expected) ** 2 / expected).sum()) / free, 1.0)
 
 
-def _sample(rows: Rows) -> _Days:
+def _sample(rows: Rows, sums: Sums) -> _Days:
     """The rows of evenly chosen ads that spent on more than one day."""
-    fed = rows.spend > 0
-    days = np.bincount(rows.ad[fed], minlength=rows.ads)
-    able = np.flatnonzero(days > 1)
+    able = np.flatnonzero(sums.days > 1)
     chosen = able[:: max(len(able) // _SAMPLE, 1)]
-    place = np.full(rows.ads, -1, dtype=np.int64)
-    place[chosen] = np.arange(len(chosen))
-    keep = fed & (place[rows.ad] >= 0)
-    ad, spend = place[rows.ad[keep]], rows.spend[keep]
-    count = rows.clicks[keep] if rows.clicks.any() else rows.leads[keep]
+    block = rows.of(chosen)
+    fed = block.spend > 0
+    counts = block.clicks if sums.clicks.any() else block.leads
+    ad, spend = np.repeat(np.arange(len(chosen)), block.number)[fed], block.spend[fed]
     return _Days(
         ad=ad,
-        count=count.astype(np.float64),
+        count=counts[fed].astype(np.float64),
         spend=spend,
-        before=rows.before[keep],
+        before=block.before()[fed],
         total=totals(ad, spend, len(chosen)),
     )
 

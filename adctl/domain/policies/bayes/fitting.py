@@ -12,7 +12,7 @@ from adctl.domain.policies.bayes.exposure import (
     ROOM_AD_SD,
     Response,
     Wear,
-    effective,
+    exposure_of,
     fit_response,
     forgetting,
     wear_of,
@@ -43,14 +43,13 @@ class Fitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What the history says of each ad before its return is inferred. `budget` is major units a day, `exposure`
-    effective ones in all (`row_exposure` of each row), `clicks` the log click yield."""
+    effective ones in all, `clicks` the log click yield."""
 
     rows: Rows
     sums: Sums
     funnel: Funnel
     budget: Floats
     wear: Wear
-    row_exposure: Floats
     exposure: Floats
     leads: Floats
     clicks: Floats
@@ -75,12 +74,13 @@ class View:
 def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | None) -> View:
     """Learns the account's numbers unless they are given and fit the history's funnel; then each ad's."""
     rows, funnel = rows_of(history), funnel_of(history)
+    sums = sums_of(rows, parameters.cut_days)
     budget = history.budget / history.minor_per_major
     if fitted is not None and fitted.steps != funnel.steps:
         fitted = None
     usual = float(np.median(budget[budget > 0])) if (budget > 0).any() else 1.0
-    response = fitted.response if fitted else fit_response(rows, parameters.room_shares, usual)
-    told = _told(history, parameters, rows, funnel, response)
+    response = fitted.response if fitted else fit_response(rows, sums, parameters.room_shares, usual)
+    told = _told(history, parameters, rows, sums, funnel, response)
     groups = int(history.campaign.max()) + 1 if len(history.campaign) else 0
     least = parameters.shift_transitions
     delays = fitted.delays if fitted else fit_delays(funnel, history.campaign, groups, least)
@@ -90,29 +90,30 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
     return _view(history, parameters, told, tallies, fitted)
 
 
-def _told(history: AdHistory, parameters: BayesParameters, rows: Rows, funnel: Funnel, response: Response) -> Told:
-    sums = sums_of(rows)
-    wear = wear_of(rows, response, history.fatigue.flagged if history.fatigue else None)
-    weights = effective(rows, response, wear, parameters.half_life)
-    exposure = totals(rows.ad, weights, rows.ads)
+def _told(
+    history: AdHistory, parameters: BayesParameters, rows: Rows, sums: Sums, funnel: Funnel, response: Response
+) -> Told:
+    wear = wear_of(rows, sums, response, history.fatigue.flagged if history.fatigue else None)
+    exposure = exposure_of(rows, response, wear, parameters.half_life)
     return Told(
         rows=rows,
         sums=sums,
         funnel=funnel,
         budget=history.budget / history.minor_per_major,
         wear=wear,
-        row_exposure=weights,
         exposure=exposure,
-        leads=_leads(rows, funnel, parameters.half_life),
+        leads=_leads(rows, sums, funnel, parameters.half_life),
         clicks=click_yield(sums.clicks, exposure),
         won=won_of(funnel),
     )
 
 
-def _leads(rows: Rows, funnel: Funnel, half_life: float) -> Floats:
+def _leads(rows: Rows, sums: Sums, funnel: Funnel, half_life: float) -> Floats:
     """Credited deals; the platform's own leads only where no deal is credited to any ad."""
     if len(funnel.ad):
         return totals(funnel.ad, forgetting(funnel.begun[0], half_life), funnel.ads)
+    if half_life == 0:
+        return sums.leads
     return totals(rows.ad, rows.leads * forgetting(rows.days_ago, half_life), rows.ads)
 
 
@@ -202,16 +203,30 @@ def next_sd(view: View, cycle_days: float) -> Floats:
     return np.minimum(np.sqrt(variance + common), view.posterior.sd)
 
 
-def matured(view: View, weights: Floats) -> Floats:
-    """Per ad, the part of its rows' `weights` from which a win should have come by now, shape n."""
-    delays, rows = view.fitted.delays, view.told.rows
+def matured_spend(view: View) -> Floats:
+    """Per ad, the part of its spend (major units) from which a win should have come by now, shape n."""
+    rows, chance = view.told.rows, _matured(view)
+    found = np.zeros(rows.ads)
+    for block in rows.blocks():
+        found[block.ads] = block.total(block.spend * chance[block.days_ago])
+    return found
+
+
+def matured_exposure(view: View, half_life: float) -> Floats:
+    """Per ad, the same part of its effective exposure."""
+    told = view.told
+    return exposure_of(told.rows, view.fitted.response, told.wear, half_life, _matured(view))
+
+
+def _matured(view: View) -> Floats:
+    """By days ago, the chance that a win has come that will."""
+    delays, days_ago = view.fitted.delays, view.told.rows.days_ago
+    days = np.arange(int(days_ago.max()) + 1 if len(days_ago) else 0) + 0.5
     if not view.told.funnel.timed:
-        return totals(rows.ad, weights, rows.ads)
+        return np.ones(len(days))
     means = np.exp(delays.log_median + delays.spread**2 / 2)
     variance = float((means**2 * np.expm1(delays.spread**2)).sum())
     mean = float(means.sum())
     # The lognormal of the same mean and variance as the sum of all steps' delays.
     spread = float(np.sqrt(np.log1p(variance / mean**2)))
-    days = np.arange(int(rows.days_ago.max()) + 1 if len(rows.days_ago) else 0) + 0.5
-    chance = ndtr((np.log(days) - np.log(mean) + spread**2 / 2) / spread)
-    return totals(rows.ad, weights * chance[rows.days_ago], rows.ads)
+    return np.asarray(ndtr((np.log(days) - np.log(mean) + spread**2 / 2) / spread), dtype=np.float64)

@@ -11,12 +11,11 @@ from adctl.domain.ids import digest
 from adctl.domain.policies.bayes.bounds import Standing
 from adctl.domain.policies.bayes.budget import Shares, rightly_moved, share_out
 from adctl.domain.policies.bayes.evidence.columns import evidence_columns
-from adctl.domain.policies.bayes.fitting import Fitted, View, matured, next_sd, view_of
+from adctl.domain.policies.bayes.fitting import Fitted, View, matured_exposure, next_sd, view_of
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.posterior import Posterior
 from adctl.domain.policies.bayes.reasons import reason
-from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.bayes.verdicts import Judgement, judge, killable
 from adctl.domain.policies.protocol import (
     VERDICTS,
@@ -133,9 +132,6 @@ class BayesPolicy(BayesParameters):
         )
 
     def _standing(self, history: AdHistory, view: View) -> Standing:
-        rows, n = view.told.rows, len(history.ad_ids)
-        fresh = rows.days_ago < self.cut_days
-        recent = totals(rows.ad[fresh], rows.spend[fresh], n)
         # An age that is not a number protects.
         old = history.age_hours >= self.min_age * _HOURS_PER_DAY
         grown = history.age_hours >= self.cut_days * _HOURS_PER_DAY
@@ -144,7 +140,7 @@ class BayesPolicy(BayesParameters):
             active=history.active,
             protected=~(old & (spent >= self.min_spend)),
             refused=self._refused(view),
-            starved=grown & (recent <= self.platform_minimum * self.cut_days),
+            starved=grown & (view.told.sums.recent <= self.platform_minimum * self.cut_days),
             budget=view.told.budget,
             next_sd=next_sd(view, self.cycle_days),
         )
@@ -163,7 +159,7 @@ class BayesPolicy(BayesParameters):
         return np.asarray(self._log_e(view) < -np.log(self.gate_alpha), dtype=np.bool_)
 
     def _log_e(self, view: View) -> Floats:
-        exposure = matured(view, view.told.row_exposure)
+        exposure = matured_exposure(view, self.half_life)
         worth = np.exp(view.fitted.values.mean + view.fitted.values.variance / 2)
         bar = np.full(len(exposure), self.kill_roas / worth)
         # The alternative: wins at the account's own rate, spread as its leads are.

@@ -17,6 +17,8 @@ _LOG_SIZES = np.log(25.0) + 0.7 * np.linspace(-2.5, 2.5, 11)
 _SIZE_PRIOR = -0.5 * np.linspace(-2.5, 2.5, 11) ** 2
 # Ads that the account's numbers are learned from; more change nothing but the time it takes.
 _SAMPLE = 4_000
+# Those that the chances themselves are: their deals leave next to nothing unsure.
+_POOLED = 100_000
 _POOL_PRIOR = (1.0, 1.25)
 _USUAL_SIZE = 25.0
 # The prior of the variance of an ad's quality (log odds), as strong as a standard deviation of 0.1 of that variance.
@@ -125,16 +127,17 @@ def fit_stages(tallies: Tallies, doubt: Floats, clicks: Floats) -> StageModel:
 
     `doubt` is the variance that the delays add to the log of each chance, `clicks` (n) the log click yield.
     """
-    k, m = tallies.successes, tallies.failures
+    some = slice(None, None, max(len(tallies.successes) // _POOLED, 1))
+    k, m, clicks = tallies.successes[some], tallies.failures[some], clicks[some]
     every = max(len(k) // _SAMPLE, 1)
     size = np.full(k.shape[1], _USUAL_SIZE)
     chance, _ = _pool(k, m, size)
-    some = k[::every], m[::every]
-    slope, slope_variance = _click_odds(*some, chance, size, clicks[::every])
-    quality = _quality_variance(*some, chance, size, slope * clicks[::every])
+    fewer = k[::every], m[::every]
+    slope, slope_variance = _click_odds(*fewer, chance, size, clicks[::every])
+    quality = _quality_variance(*fewer, chance, size, slope * clicks[::every])
     for _ in range(2):
-        hint = _hint(*some, chance, size, quality, slope * clicks[::every])
-        size = _sizes(*some, _lifted(chance, hint.others))
+        hint = _hint(*fewer, chance, size, quality, slope * clicks[::every])
+        size = _sizes(*fewer, _lifted(chance, hint.others))
         chance = _pool_given(k, m, size, _hint(k, m, chance, size, quality, slope * clicks).others, chance)
     information = _pool(k, m, size)[1]
     return StageModel(

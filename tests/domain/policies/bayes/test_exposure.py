@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adctl.domain.policies.bayes.exposure import Response, effective, fit_response, forgetting, wear_of
-from adctl.domain.policies.bayes.rows import Rows, rows_of
+from adctl.domain.policies.bayes.rows import Block, Rows, Sums, rows_of, sums_of
 from adctl.domain.policies.protocol import Floats
 from tests.domain.policies.bayes.stories import Story, told
 
@@ -25,30 +25,39 @@ def clicked(room: float, wear: float, *, ads: int = 60, days: int = 30, seed: in
     return Rows(
         ads=ads,
         ad=np.repeat(np.arange(ads), days),
+        starts=np.arange(ads) * days,
         days_ago=np.tile(np.arange(days)[::-1], ads),
         impressions=zeros,
         clicks=rng.poisson(mean).astype(np.int64).reshape(-1),
         leads=zeros,
         spend=spend.reshape(-1),
-        before=before.reshape(-1),
     )
+
+
+def whole(rows: Rows) -> Block:
+    (block,) = rows.blocks()
+    return block
+
+
+def sums(rows: Rows) -> Sums:
+    return sums_of(rows, 3)
 
 
 def test_without_saturation_and_wear_exposure_is_plain_spend() -> None:
     rows = clicked(1e9, 0.0)
 
-    assert np.allclose(effective(rows, response(), wear_of(rows, response()), 0.0), rows.spend)
+    assert np.allclose(effective(whole(rows), response(), wear_of(rows, sums(rows), response()), 0.0), rows.spend)
 
 
 def test_exposure_is_saturated_worn_and_forgotten() -> None:
     rows = clicked(1e9, 0.0, ads=2, days=4)
     law = response(room=100.0, wear=0.001)
-    worn = wear_of(rows, law)
+    worn, block = wear_of(rows, sums(rows), law), whole(rows)
 
-    found = effective(rows, law, worn, 7.0)
+    found = effective(block, law, worn, 7.0)
 
     fresh = 100 * (1 - np.exp(-rows.spend / 100))
-    assert np.allclose(found, fresh * np.exp(-worn.rate[rows.ad] * rows.before) * 0.5 ** (rows.days_ago / 7))
+    assert np.allclose(found, fresh * np.exp(-worn.rate[rows.ad] * block.before()) * 0.5 ** (rows.days_ago / 7))
 
 
 def test_what_is_a_half_life_old_counts_half() -> None:
@@ -58,7 +67,9 @@ def test_what_is_a_half_life_old_counts_half() -> None:
 
 @pytest.mark.parametrize(("room", "wear"), [(150.0, 0.0), (400.0, 0.0003), (300.0, 0.001)])
 def test_saturation_and_wear_are_found_from_clicks(room: float, wear: float) -> None:
-    found = fit_response(clicked(room, wear), 5.0, 60.0)
+    rows = clicked(room, wear)
+
+    found = fit_response(rows, sums(rows), 5.0, 60.0)
 
     assert found.room == pytest.approx(room, rel=0.15)
     assert found.wear == pytest.approx(wear, abs=0.00005)
@@ -70,21 +81,23 @@ def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
     both = Rows(
         ads=60,
         ad=np.concatenate([slow.ad, fast.ad + 30]),
+        starts=np.arange(60) * 30,
         days_ago=np.concatenate([slow.days_ago, fast.days_ago]),
         impressions=np.concatenate([slow.impressions, fast.impressions]),
         clicks=np.concatenate([slow.clicks, fast.clicks]),
         leads=np.concatenate([slow.leads, fast.leads]),
         spend=np.concatenate([slow.spend, fast.spend]),
-        before=np.concatenate([slow.before, fast.before]),
     )
 
-    rate = wear_of(both, fit_response(both, 5.0, 60.0)).rate
+    rate = wear_of(both, sums(both), fit_response(both, sums(both), 5.0, 60.0)).rate
 
     assert rate[:30].mean() < 0.0005 < rate[30:].mean()
 
 
 def test_an_account_that_spent_nothing_keeps_the_priors() -> None:
-    found = fit_response(clicked(1e9, 0.0, ads=0), 5.0, 60.0)
+    rows = clicked(1e9, 0.0, ads=0)
+
+    found = fit_response(rows, sums(rows), 5.0, 60.0)
 
     assert found.room == pytest.approx(300.0)
     assert found.wear == 0.0
@@ -95,7 +108,7 @@ def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
 
     rows = rows_of(history)
 
-    assert rows.before.tolist() == [0.0, 1.0, 2.0, 0.0, 7.0]
+    assert whole(rows).before().tolist() == [0.0, 1.0, 2.0, 0.0, 7.0]
 
 
 def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
@@ -106,16 +119,16 @@ def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
     rows = Rows(
         ads=1,
         ad=zeros,
+        starts=np.zeros(1, dtype=np.int64),
         days_ago=np.arange(days)[::-1],
         impressions=zeros,
         clicks=clicks,
         leads=zeros,
         spend=np.full(days, spend),
-        before=before,
     )
 
-    unflagged = wear_of(rows, response(), np.array([False]))
-    flagged = wear_of(rows, response(), np.array([True]))
+    unflagged = wear_of(rows, sums(rows), response(), np.array([False]))
+    flagged = wear_of(rows, sums(rows), response(), np.array([True]))
 
     assert unflagged.rate.tolist() == [0.0]
     assert 0.0001 < flagged.rate[0] <= 0.0004

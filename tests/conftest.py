@@ -113,8 +113,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def template(server: Server) -> str:
-    """A migrated database that each test gets a copy of."""
-    return make_template(server)
+    """A migrated database that each test gets a copy of; ADCTL_TEST_TEMPLATE names one that is there."""
+    return os.environ.get("ADCTL_TEST_TEMPLATE") or make_template(server)
 
 
 def make_template(server: Server) -> str:

@@ -112,6 +112,7 @@ def plan_limits(job: Job) -> Limits:
         hands_off=timedelta(hours=limits.hands_off_hours),
         funding=limits.fund_raises,
         implausible_factor=limits.implausible_factor,
+        implausible_crm_factor=limits.implausible_crm_factor,
     )
 
 

@@ -98,7 +98,7 @@ def to_minor(text: str, currency: str) -> int:
     if not is_plain_number(text):
         raise ValueError(f"{text!r} is not a plain decimal number")
     scaled = Decimal(text) * offset(currency)
-    whole = scaled.quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
+    whole = scaled.to_integral_value(rounding=ROUND_HALF_EVEN)
     noise = max(Decimal("1e-6"), abs(scaled) * _FLOAT32_RELATIVE_ERROR)
     if abs(scaled - whole) > noise:
         raise ValueError(f"{text!r} has more decimals than {currency} has")

@@ -61,6 +61,15 @@ class LimitsSettings:
             "No raise and no kill when the last day's spend is this many times the usual, or 1/this; 0: off.", 0, 100
         ),
     ] = 5
+    implausible_crm_factor: Annotated[
+        int,
+        whole(
+            "The same when the last day's new deals or won money are this many times the greatest day's of four weeks,"
+            " or none though every day had some; 0: off.",
+            0,
+            100,
+        ),
+    ] = 5
     learning_phase: Annotated[
         bool, flag("Leave ad sets in Meta's learning phase alone unless the loss bound is crossed.")
     ] = True

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -60,94 +60,137 @@ def test_a_target_that_no_change_may_hold_is_never_sent(field: Field, target: in
         assert server.asked == []
 
 
-@pytest.mark.parametrize(
-    ("code", "subcode"), [(100, 1885272), (100, 1885621), (100, 33), (100, 1885261), (506, 0), (2635, 0)]
-)
-def test_a_4xx_with_a_permanent_graph_error_proves_a_refusal(code: int, subcode: int) -> None:
-    answer = written(graph_error(code, subcode))
-    assert answer.outcome is WriteOutcome.REFUSED
-    assert answer.code == (f"{code}/{subcode}" if subcode else str(code))
+_MINUTES = {"7": [{"type": "ads_management", "call_count": 100, "estimated_time_to_regain_access": 25}]}
+_SECONDS = {"acc_id_util_pct": 100, "reset_time_duration": 900}
 
 
-@pytest.mark.parametrize(
-    ("code", "subcode", "wait"),
-    [(613, 1487632, 3600), (17, 1487632, 3600), (17, 2446079, 300), (4, 0, 300), (80004, 0, 300), (613, 5044001, 300)],
-)
-def test_a_throttle_defers_and_says_for_how_long(code: int, subcode: int, wait: int) -> None:
-    answer = written(graph_error(code, subcode, is_transient=True))
-    assert (answer.outcome, answer.retry_after) == (WriteOutcome.DEFERRED, wait)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proves:
+    """What the answer to a write proves, what it stops, and for how many seconds."""
+
+    outcome: WriteOutcome
+    stops: Stops = Stops.OBJECT
+    wait: int = 0
 
 
-def test_a_throttle_waits_as_long_as_the_usage_header_says() -> None:
-    usage = {"7": [{"type": "ads_management", "call_count": 100, "estimated_time_to_regain_access": 25}]}
-    told = replace(graph_error(80004), headers={"X-Business-Use-Case-Usage": json.dumps(usage)})
-    assert 1490 <= written(told).retry_after <= 1500
+REFUSED = Proves(outcome=WriteOutcome.REFUSED)
+UNKNOWN = Proves(outcome=WriteOutcome.UNKNOWN)
+THROTTLED = Proves(outcome=WriteOutcome.DEFERRED, stops=Stops.ACCOUNT, wait=300)
+OBJECT = Proves(outcome=WriteOutcome.DEFERRED, stops=Stops.OBJECT, wait=3600)
+RIGHTS = Proves(outcome=WriteOutcome.DEFERRED, stops=Stops.RIGHTS, wait=300)
+POLICY = Proves(outcome=WriteOutcome.DEFERRED, stops=Stops.POLICY, wait=300)
 
 
-@pytest.mark.parametrize(
-    ("code", "subcode", "stops"),
-    [
-        (613, 1487632, Stops.OBJECT),
-        (17, 1487632, Stops.OBJECT),
-        (613, 1487742, Stops.ACCOUNT),
-        (4, 0, Stops.ACCOUNT),
-        (80004, 0, Stops.ACCOUNT),
-        (102, 0, Stops.RIGHTS),
-        (190, 463, Stops.RIGHTS),
-        (10, 0, Stops.RIGHTS),
-        (200, 0, Stops.RIGHTS),
-        (294, 0, Stops.RIGHTS),
-        (368, 0, Stops.POLICY),
-    ],
-)
-def test_what_is_no_fault_of_the_change_defers_it_and_says_what_it_stops(code: int, subcode: int, stops: Stops) -> None:
-    answer = written(graph_error(code, subcode, status=401 if code == 190 else 400))
-    assert (answer.outcome, answer.stops) == (WriteOutcome.DEFERRED, stops)
+def for_seconds(wait: int) -> Proves:
+    return replace(THROTTLED, wait=wait)
 
 
-UNKNOWN = {
-    "code 1": graph_error(1),
-    "code 2": graph_error(2),
-    "code 1 with too much data": graph_error(1, message="Please reduce the amount of data you're asking for"),
-    "batch timeout": graph_error(960),
-    "transient in the permanent class": graph_error(100, is_transient=True),
-    "a code nobody listed": graph_error(31337),
-    "a negative code": graph_error(-2),
-    "a permanent error with status 500": graph_error(100, status=500),
-    "a permanent error with status 200": graph_error(100, status=200),
-    "a throttle with status 503": graph_error(4, status=503),
-    "502 with html": Told(status=502, body=b"<html>Bad Gateway</html>"),
-    "500 without a body": Told(status=500),
-    "429 without error": Told(status=429, body={"message": "Too many requests"}),
-    "404 without error": Told(status=404, body={}),
-    "success false": Told(body={"success": False}),
-    "success as a word": Told(body={"success": "true"}),
-    "success as a number": Told(body={"success": 1}),
-    "no success": Told(body={"id": "20"}),
-    "a list": Told(body=[{"success": True}]),
-    "a number": Told(body=1),
-    "a string": Told(body="success"),
-    "null": Told(body=None),
-    "an empty 200": Told(),
-    "201 with success": Told(status=201, body={"success": True}),
-    "half a body": Told(body=b'{"success": tru'),
-    "nesting without end": Told(body=b"[" * 100_000),
-    "error as a word": Told(status=400, body={"error": "no"}),
-    "error as null": Told(status=400, body={"error": None}),
-    "a redirect": Told(status=302, headers={"Location": "/v26.0/elsewhere"}),
-    "304": Told(status=304),
-    "a dropped connection": Told(drop=True),
-    "a body that ends early": Told(body={"success": True}, promised=500),
+# One line each of the reference's table of codes, then of what is no Graph error at all. `execute` makes of REFUSED a
+# failed change, of UNKNOWN one that is read again before anything else, of the others one that waits (test_execute).
+ANSWERS: dict[str, tuple[Told, Proves]] = {
+    "1 unknown": (graph_error(1), UNKNOWN),
+    "1 too much data": (graph_error(1, message="Please reduce the amount of data you're asking for"), UNKNOWN),
+    "1/99": (graph_error(1, 99), UNKNOWN),
+    "2 temporary": (graph_error(2), UNKNOWN),
+    "2 with status 500": (graph_error(2, status=500), UNKNOWN),
+    "2/1504038": (graph_error(2, 1504038), UNKNOWN),
+    "2/1504043": (graph_error(2, 1504043), UNKNOWN),
+    "2/1504044": (graph_error(2, 1504044), UNKNOWN),
+    "2/1504041 a wrong parameter": (graph_error(2, 1504041), REFUSED),
+    "2/1504042 a wrong parameter": (graph_error(2, 1504042), REFUSED),
+    "4 of the app": (graph_error(4), THROTTLED),
+    "4/1504022": (graph_error(4, 1504022), THROTTLED),
+    "4/1504039": (graph_error(4, 1504039, is_transient=True), THROTTLED),
+    "17 of the account": (graph_error(17, 2446079), THROTTLED),
+    "17/1487632 as it was once": (graph_error(17, 1487632), OBJECT),
+    "32 of the page": (graph_error(32), THROTTLED),
+    "613/1487742 calls": (graph_error(613, 1487742), THROTTLED),
+    "613/1487632 budget changes": (graph_error(613, 1487632, is_transient=True), OBJECT),
+    "613/5044001 a second": (graph_error(613, 5044001, is_transient=True), THROTTLED),
+    "613/1996 burst": (graph_error(613, 1996), THROTTLED),
+    "613/1487225": (graph_error(613, 1487225), THROTTLED),
+    **{f"{code} of a use case": (graph_error(code), THROTTLED) for code in (80000, 80002, 80003, 80004, 80014)},
+    "80000/2446079 with status 400": (graph_error(80000, 2446079), THROTTLED),
+    "10 permission": (graph_error(10), RIGHTS),
+    "200 permission": (graph_error(200), RIGHTS),
+    "299 permission": (graph_error(299), RIGHTS),
+    "294 permission": (graph_error(294), RIGHTS),
+    "300 is no permission": (graph_error(300), UNKNOWN),
+    "100 parameter": (graph_error(100), REFUSED),
+    "100/33 gone": (graph_error(100, 33), REFUSED),
+    "100/1504018 insights timed out": (graph_error(100, 1504018), UNKNOWN),
+    "100/1885261 too high": (graph_error(100, 1885261), REFUSED),
+    "100/1885272 too low": (graph_error(100, 1885272), REFUSED),
+    "100/1885621 of the campaign": (graph_error(100, 1885621), REFUSED),
+    "100 with error_data that is no JSON": (graph_error(100, 1885272, error_data="not json"), REFUSED),
+    "100 said to be transient": (graph_error(100, is_transient=True), UNKNOWN),
+    "100 with status 500": (graph_error(100, status=500), UNKNOWN),
+    "100 with status 200": (graph_error(100, status=200), UNKNOWN),
+    "100 with status 399": (graph_error(100, status=399), UNKNOWN),
+    "102 session": (graph_error(102), RIGHTS),
+    **{
+        f"190/{subcode} token": (graph_error(190, subcode, status=401), RIGHTS)
+        for subcode in (0, 458, 459, 460, 463, 464, 467, 492)
+    },
+    "104 reset": (graph_error(104), UNKNOWN),
+    "368 policy": (graph_error(368), POLICY),
+    "506 duplicate": (graph_error(506), REFUSED),
+    "803 gone": (graph_error(803), REFUSED),
+    "960 batch timeout": (graph_error(960), UNKNOWN),
+    "2635 version": (graph_error(2635), REFUSED),
+    "2642 cursor": (graph_error(2642), UNKNOWN),
+    "a negative code": (graph_error(-2, 2490547), UNKNOWN),
+    "a code nobody listed": (graph_error(31337), UNKNOWN),
+    "no code": (Told(status=400, body={"error": {"message": "No."}}), UNKNOWN),
+    "a code as a word": (Told(status=400, body={"error": {"code": "100"}}), UNKNOWN),
+    "a throttle with status 503": (graph_error(4, status=503), UNKNOWN),
+    "a throttle and when it ends, in minutes": (
+        replace(graph_error(80004), headers={"X-Business-Use-Case-Usage": json.dumps(_MINUTES)}),
+        for_seconds(1500),
+    ),
+    "a throttle and when it ends, in seconds": (
+        replace(graph_error(17), headers={"X-Ad-Account-Usage": json.dumps(_SECONDS)}),
+        for_seconds(900),
+    ),
+    "a throttle and Retry-After": (replace(graph_error(4), headers={"Retry-After": "1200"}), for_seconds(1200)),
+    "a throttle and no Retry-After": (replace(graph_error(4), headers={"Retry-After": "soon"}), THROTTLED),
+    "502 with html": (Told(status=502, body=b"<html>Bad Gateway</html>"), UNKNOWN),
+    "200 with html": (Told(body=b"<html>OK</html>"), UNKNOWN),
+    "500 without a body": (Told(status=500), UNKNOWN),
+    "429 without error": (Told(status=429, body={"message": "Too many requests"}), UNKNOWN),
+    "404 without error": (Told(status=404, body={}), UNKNOWN),
+    "success true": (Told(body={"success": True}), Proves(outcome=WriteOutcome.ACCEPTED)),
+    "success false": (Told(body={"success": False}), UNKNOWN),
+    "success as a word": (Told(body={"success": "true"}), UNKNOWN),
+    "success as a number": (Told(body={"success": 1}), UNKNOWN),
+    "no success": (Told(body={"id": "20"}), UNKNOWN),
+    "a list": (Told(body=[{"success": True}]), UNKNOWN),
+    "a number": (Told(body=1), UNKNOWN),
+    "a string": (Told(body="success"), UNKNOWN),
+    "null": (Told(body=None), UNKNOWN),
+    "an empty 200": (Told(), UNKNOWN),
+    "201 with success": (Told(status=201, body={"success": True}), UNKNOWN),
+    "half a body": (Told(body=b'{"success": tru'), UNKNOWN),
+    "nesting without end": (Told(body=b"[" * 100_000), UNKNOWN),
+    "error as a word": (Told(status=400, body={"error": "no"}), UNKNOWN),
+    "error as null": (Told(status=400, body={"error": None}), UNKNOWN),
+    "a redirect": (Told(status=302, headers={"Location": "/v26.0/elsewhere"}), UNKNOWN),
+    "304": (Told(status=304), UNKNOWN),
+    "a dropped connection": (Told(drop=True), UNKNOWN),
+    "a body that ends early": (Told(body={"success": True}, promised=500), UNKNOWN),
 }
 
 
-@pytest.mark.parametrize("told", UNKNOWN.values(), ids=UNKNOWN.keys())
-def test_an_answer_that_proves_nothing_is_unknown_and_is_not_sent_again(told: Told) -> None:
-    assert written(told).outcome is WriteOutcome.UNKNOWN
+@pytest.mark.parametrize(("told", "proves"), ANSWERS.values(), ids=ANSWERS.keys())
+def test_what_each_answer_to_a_write_proves_and_that_it_is_sent_once(told: Told, proves: Proves) -> None:
+    answer = written(told)
+    assert (answer.outcome, answer.stops) == (proves.outcome, proves.stops)
+    # The time that a header told has run since.
+    assert proves.wait - 10 <= answer.retry_after <= proves.wait
 
 
-def test_error_data_that_is_no_json_does_not_hide_the_refusal() -> None:
-    assert written(graph_error(100, 1885272, error_data="not json")).code == "100/1885272"
+def test_the_code_of_a_graph_error_names_its_subcode_where_there_is_one() -> None:
+    assert [written(graph_error(100, subcode)).code for subcode in (1885272, 0)] == ["100/1885272", "100"]
 
 
 def test_a_server_that_never_answers_makes_the_write_unknown_by_the_deadline() -> None:

@@ -198,6 +198,27 @@ def test_without_a_credited_deal_nothing_is_raised_or_killed(synced: Loop) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("update deals set created_at = adctl_now() - interval '1 day' where hashtext(deal_id) % 2 = 0", "new deals"),
+        ("update deals set amount = amount * 1000 where closed_at >= adctl_now()::date - 1", "money won"),
+    ],
+)
+def test_nothing_is_raised_or_killed_on_a_crm_that_moved_as_no_day_does(
+    synced: Loop, statement: str, says: str
+) -> None:
+    synced.decide()
+    assert "freshness" not in held(synced.enqueue(dry_run=True)).values()
+    synced.run_sql(statement)
+    doubts = [row["reason"] for row in table(synced.enqueue(), "held_back").rows if row["guard"] == "freshness"]
+    assert doubts
+    assert all(str(doubt).startswith(says) for doubt in doubts)
+    assert all(row["target_budget"] < row["expected_budget"] for row in changes(synced).values())
+    synced.configure(CAP, f"{CAP}\nimplausible_crm_factor = 0")
+    assert "freshness" not in held(synced.enqueue(dry_run=True)).values()
+
+
 def test_a_run_pauses_at_most_a_fifth_of_the_active_ads(decided: Loop) -> None:
     report = decided.enqueue()
     active = sum(ad.status == "ACTIVE" for ad in decided.sandbox.world.tree.ads)

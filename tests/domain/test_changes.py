@@ -10,7 +10,7 @@ import pytest
 from adctl.domain.changes import Change, Reading, SendVerdict, State, Value, judge
 from adctl.domain.entities import EntityKind, EntityState, Field
 from adctl.domain.ids import Account
-from tests.adapters.store.driver import budget
+from tests.adapters.store.driver import budget, status
 
 
 def change(expected: Value, target: Value) -> Change:
@@ -88,6 +88,13 @@ def test_a_status_is_judged_by_what_was_set(state: EntityState, reading: Reading
 def test_a_refusal_names_guard_value_and_limit() -> None:
     verdict = SendVerdict(verdict="wait", guard="cap", value="301", allowed="300", until=None, attempt=None)
     assert verdict.sentence() == "cap: 301, limit 300"
+
+
+def test_what_lowers_is_a_lesser_budget_and_no_status() -> None:
+    assert budget(999).lowers
+    assert not budget(1000).lowers
+    assert not budget(1001).lowers
+    assert not status().lowers
 
 
 def test_a_change_needs_nobodys_approval_unless_it_says_so() -> None:

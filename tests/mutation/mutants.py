@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A file's whole new text; `name` tells the same fault again as long as its line stays as it is."""
+    """A module's whole new text, or the statement that replaces the SQL function `part`; `name` tells the same fault
+    again as long as its line stays as it is.
+    """
 
     path: str
     line: int
     name: str
     source: str
+    part: str = ""
 
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -45,6 +49,12 @@ _SQL_SWAPS = (
     (r" < ", " <= "),
     (r" > ", " >= "),
     (r" <> ", " = "),
+    # An account's own rows are a matter of the next line; what is assigned is no condition.
+    (r"(?<!account)(?<!set state)(?<!, attempts)(?<!set outcome)(?<!_at) = ", " <> "),
+    (r"\w+\.account = [\w.]+", "true"),
+    (r"\bis null", "is not null"),
+    (r"\bis not null", "is null"),
+    (r"\bis not true", "is true"),
     (r"(?<= )and(?= )", "or"),
     (r"(?<= )or(?= )", "and"),
     (r"not exists", "exists"),
@@ -65,19 +75,30 @@ _SQL_SWAPS = (
     (r" desc\b", " asc"),
 )
 
+_FUNCTION = re.compile(r"^create function (\w+).*?^\$\$;", re.MULTILINE | re.DOTALL)
+
+
+def numbered(mutants: Iterable[Mutant]) -> Iterator[Mutant]:
+    """The same with names that tell equal lines apart."""
+    seen: Counter[str] = Counter()
+    for mutant in mutants:
+        seen[mutant.name] += 1
+        again = seen[mutant.name]
+        yield mutant if again == 1 else replace(mutant, name=f"{mutant.name} ({again})")
+
 
 def of_python(root: Path, path: str) -> Iterator[Mutant]:
     """Every mutant of a module."""
     source = (root / path).read_text()
     tree = ast.parse(source)
     lines = source.splitlines()
-    # What a dataclass is declared to be is the type checker's business.
+    # What a dataclass is declared to be is the type checker's business; a strict zip only tells of a bug.
     declared = {
         part
         for node in ast.walk(tree)
         for decorator in getattr(node, "decorator_list", [])
         for part in ast.walk(decorator)
-    }
+    } | {node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "strict"}
     for number, node in enumerate(ast.walk(tree)):
         for change in range(0 if node in declared else len(_changes(node))):
             copy = deepcopy(tree)
@@ -132,16 +153,30 @@ def _apply(node: ast.AST, change: int) -> str:
 
 
 def of_sql(root: Path, path: str, begin: str) -> Iterator[Mutant]:
-    """Every mutant of a file's lines from the one that starts with `begin` on; comments and messages are left alone."""
-    lines = (root / path).read_text().splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith(begin))
-    for number in range(first, len(lines)):
-        line = lines[number]
-        if line.lstrip().startswith(("--", "raise")):
-            continue
-        for pattern, instead in _SQL_SWAPS:
-            for place, found in enumerate(re.finditer(pattern, line)):
-                changed = line[: found.start()] + instead + line[found.end() :]
-                text = "\n".join([*lines[:number], changed, *lines[number + 1 :]]) + "\n"
-                name = f"{path}: {line.strip()} [{found.group().strip()} → {instead.strip() or 'nothing'}, {place + 1}]"
-                yield Mutant(path=path, line=number + 1, name=name, source=text)
+    """Every mutant of a file's functions from the one that starts with `begin` on, as the statement that puts it in the
+    place of the function; comments and messages are left alone.
+    """
+    text = (root / path).read_text()
+    for function in _FUNCTION.finditer(text, text.index(begin)):
+        lines = function[0].splitlines()
+        first = text.count("\n", 0, function.start()) + 1
+        for number, line in enumerate(lines):
+            for told, changed in _swaps(line):
+                source = "\n".join([*lines[:number], changed, *lines[number + 1 :]])
+                yield Mutant(
+                    path=path,
+                    line=first + number,
+                    name=f"{function[1]}: {line.strip()} [{told}]",
+                    source=source.replace("create function", "create or replace function", 1),
+                    part=function[1],
+                )
+
+
+def _swaps(line: str) -> Iterator[tuple[str, str]]:
+    """What can be changed in a line, in words, and the line with it."""
+    if line.lstrip().startswith(("--", "raise", "create function")) or "errcode" in line:
+        return
+    for pattern, instead in _SQL_SWAPS:
+        for place, found in enumerate(re.finditer(pattern, line), start=1):
+            told = f"{found.group().strip()} → {instead.strip() or 'nothing'}, {place}"
+            yield told, line[: found.start()] + instead + line[found.end() :]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection, text
 
 from adctl.adapters.store.partitions import ensure_months
 from adctl.adapters.store.staging import merge
+from adctl.domain.accounts import AccountProfile
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
 from adctl.domain.ids import Account, DealId
 
@@ -172,3 +173,43 @@ def moves_of(connection: Connection, account: Account, deal_id: DealId) -> tuple
         {"account": account, "deal_id": deal_id},
     )
     return tuple(StageMove(**row._mapping) for row in rows)
+
+
+def by_day(
+    connection: Connection, profile: AccountProfile, since: date, until: date
+) -> tuple[Sequence[int], Sequence[int]]:
+    """New deals, and money won in minor units of the account's currency, on each of the account's days from `since` to
+    before `until`, oldest first; days before the first deal of all are left out.
+    """
+    rows = connection.execute(
+        text(
+            """
+            with live as materialized (
+              select (d.created_at at time zone :timezone)::date as created,
+                (d.closed_at at time zone :timezone)::date as closed, d.pipeline, d.stage, d.amount, d.currency
+              from deals d where d.account = :account and not d.archived and d.merged_into is null
+            ), figures as (
+              select l.created as day, 1 as new, 0 as won from live l where l.created >= :since
+              union all
+              select l.closed, 0, l.amount from live l
+              where l.closed >= :since and l.currency = :currency and exists (
+                select from synthetic_revenue_config c
+                where c.account = :account and c.pipeline = l.pipeline and c.stage = l.stage and c.outcome = 'won')
+            )
+            select coalesce(sum(f.new), 0)::bigint as new, coalesce(sum(f.won), 0)::bigint as won
+            from generate_series(
+              greatest(cast(:since as date), (select min(created) from live)),
+              cast(:until as date) - 1, interval '1 day') as d (day)
+            left join figures f on f.day = d.day::date
+            group by d.day order by d.day
+            """
+        ),
+        {
+            "account": profile.account,
+            "timezone": profile.timezone,
+            "currency": profile.currency,
+            "since": since,
+            "until": until,
+        },
+    ).all()
+    return [row.new for row in rows], [row.won for row in rows]

@@ -9,17 +9,28 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from adctl.adapters.store import accounts, attempts, attributions, changes, entities, insights, person_edits, runs
+from adctl.adapters.store import (
+    accounts,
+    attempts,
+    attributions,
+    changes,
+    deals,
+    entities,
+    insights,
+    person_edits,
+    runs,
+)
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.entities import AdSet, Campaign, Field, is_running
 from adctl.domain.guards.context import Freshness, GuardContext, Raise, ValueInForce
 from adctl.domain.guards.limits import Limits
-from adctl.domain.guards.plausible import doubt
+from adctl.domain.guards.plausible import crm_doubt, doubt
 from adctl.domain.ids import CampaignId
 
 _DAY = timedelta(hours=24)
-# The last complete day is judged by the week before it.
+# The last complete day is judged by the week before it, that of the CRM by four.
 _JUDGED_DAYS = 8
+_JUDGED_CRM_DAYS = 29
 
 
 def load(
@@ -71,9 +82,12 @@ def _freshness(connection: Connection, profile: AccountProfile, limits: Limits, 
     crm = [runs.watermark(connection, profile.account, source) for source in ("hubspot.deals", "crm.file")]
     read = [at for at in crm if at is not None]
     spend = insights.spend_by_day(connection, profile.account, today - timedelta(days=_JUDGED_DAYS), today)
+    new, won = deals.by_day(connection, profile, today - timedelta(days=_JUDGED_CRM_DAYS), today)
     doubts = (
         None if attributions.any_credited(connection, profile.account) else "no deal is credited to any ad",
         doubt(spend, limits.implausible_factor),
+        crm_doubt("new deals", new, limits.implausible_crm_factor),
+        crm_doubt("money won", won, limits.implausible_crm_factor),
     )
     return Freshness(
         insights_at=runs.watermark(connection, profile.account, "meta.insights"),

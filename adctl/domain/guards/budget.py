@@ -99,7 +99,7 @@ def _step(current: int, limits: Limits) -> Band:
 
 
 def _floor(wish: BudgetWish, limits: Limits) -> Band:
-    return Band(guard=Guard.FLOOR, low=max(limits.floor, limits.floors.get(wish.entity_id, 0)), high=None)
+    return Band(guard=Guard.FLOOR, low=max(limits.floor, limits.floors.get(wish.entity_id, limits.floor)), high=None)
 
 
 def _ceiling(wish: BudgetWish, limits: Limits) -> Band:
@@ -125,7 +125,7 @@ def _clip(amount: int, bands: Sequence[Band]) -> tuple[int, tuple[Clip, ...]]:
 
 def _right_way(wish: BudgetWish, target: int) -> bool:
     """Whether `target` still changes the budget, and in the direction that was wanted."""
-    return target != wish.current and (target > wish.current) == (wish.wanted > wish.current)
+    return (target - wish.current) * (wish.wanted - wish.current) > 0
 
 
 def _refusal(wish: BudgetWish, last: Clip, bands: Sequence[Band]) -> Refuse:

@@ -23,8 +23,7 @@ def fuzz_ppm(change_id: UUID, most: Fraction) -> int:
 
 def fuzzed(amount: int, ppm: int) -> int:
     """`amount` moved by `ppm`, rounded towards `amount`, so that the move never exceeds it."""
-    move = amount * abs(ppm) // PPM
-    return amount + move if ppm > 0 else amount - move
+    return amount + int(Fraction(amount * ppm, PPM))
 
 
 def _draw(change_id: UUID, purpose: str) -> int:

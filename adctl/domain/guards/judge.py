@@ -41,7 +41,7 @@ def _funded(decisions: Sequence[Decision], answers: list[Answer], context: Guard
         else 0
         for decision, answer in zip(decisions, answers, strict=True)
     ]
-    wanted, freed = sum(move for move in moves if move > 0), -sum(move for move in moves if move < 0)
+    wanted, freed = sum(max(move, 0) for move in moves), sum(max(-move, 0) for move in moves)
     paid = wanted if context.growth is None or not context.limits.funding else max(context.growth + freed, 0)
     if wanted <= paid:
         return answers

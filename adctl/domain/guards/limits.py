@@ -19,6 +19,7 @@ class Limits:
     `learning_loss`: spend minus synthetic revenue from which even a learning ad set is touched; None: never.
     `funding`: raises take no more than what cuts free and what the day's decisions let the total grow by.
     `implausible_factor`: a last day of spend beyond so many times the usual, or below its inverse is doubted; 0: none.
+    `implausible_crm_factor`: a last day of deals beyond so many times the greatest before, or without any; 0: none.
     `quiet_hours` are (from, until) in the account's time zone and may pass midnight. Raises ConfigurationError.
     """
 
@@ -45,6 +46,7 @@ class Limits:
     hands_off: timedelta = timedelta(hours=72)
     funding: bool = True
     implausible_factor: int = 5
+    implausible_crm_factor: int = 5
 
     def __post_init__(self) -> None:
         for name in ("step", "velocity", "kill_share", "fuzz"):

@@ -355,6 +355,36 @@ def test_what_was_read_is_fresh_for_a_minute_and_never_in_the_future(
     assert (judged.verdict, judged.guard) == (verdict, None if verdict == "send" else "freshness")
 
 
+@pytest.mark.parametrize(
+    ("quiet", "timezone", "until"),
+    [
+        ("12:00-13:00", "UTC", NOON + HOUR),
+        ("11:00-12:01", "UTC", NOON + 60 * SECOND),
+        ("11:00-12:00", "UTC", None),
+        ("12:01-13:00", "UTC", None),
+        ("12:00-12:00", "UTC", None),
+        ("12:00-06:00", "UTC", NOON + 18 * HOUR),
+        ("22:00-12:01", "UTC", NOON + 60 * SECOND),
+        ("22:00-12:00", "UTC", None),
+        ("12:01-06:00", "UTC", None),
+        # given 21:00 on the account's clock
+        ("20:00-23:00", "Asia/Tokyo", NOON + 2 * HOUR),
+        ("12:00-13:00", "Asia/Tokyo", None),
+    ],
+)
+def test_quiet_hours_are_the_accounts_and_may_pass_midnight(
+    driver: Driver, quiet: str, timezone: str, until: datetime | None
+) -> None:
+    driver.sql("update accounts set timezone = :timezone where account = 'main'", timezone=timezone)
+    begin, _, end = quiet.partition("-")
+    driver.limit(quiet_from=begin, quiet_until=end)
+    judged = driver.ask(budget(1100))
+    if until is None:
+        assert passes(judged)
+    else:
+        assert (held(judged), judged.allowed) == (("wait", "quiet hours", until), quiet)
+
+
 def test_a_change_without_a_try_left_is_blocked_and_what_meta_put_off_was_none(driver: Driver) -> None:
     driver.queue(wanted := budget(1100))
     outcomes = (WriteOutcome.UNKNOWN, WriteOutcome.DEFERRED, WriteOutcome.UNKNOWN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -20,6 +20,9 @@ from adctl.domain.guards.limits import Limits
 from adctl.domain.ids import stable_uuid
 from adctl.errors import ConfigurationError
 from tests.domain.guards.guard_builders import HOUR, LIMITS, NOW, a_budget, a_context, one, passed, refused, waited
+
+SHARES = ("step", "velocity", "kill_share", "fuzz")
+COUNTS = ("campaign_rate", "ad_set_rate", "cap", "learning_loss", "decision_days")
 
 
 def with_values(*values: ValueInForce, limits: Limits = LIMITS) -> GuardContext:
@@ -222,6 +225,11 @@ def test_draws_turned_off_are_nothing() -> None:
     assert jitter_ms(change, (0, 0)) == 0
 
 
+def test_a_fuzzed_amount_is_rounded_towards_what_it_was() -> None:
+    assert [fuzzed(1_000_000, ppm) for ppm in (30_000, 0, -30_000)] == [1_030_000, 1_000_000, 970_000]
+    assert [fuzzed(33, ppm) for ppm in (29_999, 30_304, -29_999, -30_304)] == [33, 34, 33, 32]
+
+
 @given(st.integers(0, 10**12), st.integers(-30_000, 30_000))
 @settings(max_examples=200, deadline=None)
 def test_a_fuzzed_amount_stays_within_its_share(amount: int, ppm: int) -> None:
@@ -360,11 +368,15 @@ def test_a_cap_of_zero_lets_cuts_through_and_no_raise() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        *(({name: Fraction(-1)}, f"limit {name} is -1") for name in SHARES),
+        *(({name: -1}, f"limit {name} is -1") for name in COUNTS),
         ({"velocity": 0.2}, r"limit velocity is 0\.2 \(give an exact fraction"),
         ({"step": Fraction(3, 2)}, "limit step is 3/2"),
         ({"floor": 0}, "limit floor is 0"),
         ({"floor": 100, "ceiling": 99}, "limit ceiling is 99"),
-        ({"cap": -1}, "limit cap is -1"),
+        ({"confidence": -0.01}, r"limit confidence is -0\.01"),
+        ({"confidence": 1.01}, r"limit confidence is 1\.01"),
+        ({"jitter_ms": (-1, 0)}, "limit jitter_ms is"),
         ({"confidence": 1.5}, r"limit confidence is 1\.5"),
         ({"jitter_ms": (5, 4)}, "limit jitter_ms is"),
     ],
@@ -374,10 +386,46 @@ def test_limits_that_make_no_sense_are_refused_by_name(change: dict[str, Any], m
         replace(LIMITS, **change)
 
 
-def test_the_defaults_are_the_plans() -> None:
-    limits = Limits()
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: Fraction(end)} for name in SHARES for end in (0, 1)),
+        *({name: 0} for name in COUNTS),
+        {"floor": 100, "ceiling": 100},
+        {"confidence": 0.0},
+        {"confidence": 1.0},
+        {"jitter_ms": (0, 0)},
+        {"jitter_ms": (5, 5)},
+    ],
+)
+def test_limits_at_the_end_of_their_range_are_taken(change: dict[str, Any]) -> None:
+    assert asdict(replace(LIMITS, **change)).items() >= change.items()
 
-    assert (limits.step, limits.velocity, limits.velocity_window) == (Fraction(1, 2), Fraction(1, 5), 6 * HOUR)
-    assert (limits.campaign_rate, limits.ad_set_rate, limits.kill_share) == (15, 3, Fraction(1, 5))
-    assert (limits.fuzz, limits.jitter_ms, limits.confidence) == (Fraction(3, 100), (3_000, 18_000), 0.70)
-    assert (limits.cap, limits.quiet_hours, limits.hands_off, limits.kill_last_ad) == (None, None, 72 * HOUR, False)
+
+def test_the_defaults_are_the_plans() -> None:
+    assert asdict(Limits()) == {
+        "step": Fraction(1, 2),
+        "velocity": Fraction(1, 5),
+        "velocity_window": 6 * HOUR,
+        "campaign_rate": 15,
+        "ad_set_rate": 3,
+        "floor": 1,
+        "ceiling": None,
+        "floors": {},
+        "ceilings": {},
+        "cap": None,
+        "kill_share": Fraction(1, 5),
+        "kill_last_ad": False,
+        "insights_age": 26 * HOUR,
+        "crm_age": 26 * HOUR,
+        "decision_days": 1,
+        "learning_loss": None,
+        "confidence": 0.70,
+        "fuzz": Fraction(3, 100),
+        "jitter_ms": (3_000, 18_000),
+        "quiet_hours": None,
+        "hands_off": 72 * HOUR,
+        "funding": True,
+        "implausible_factor": 5,
+        "implausible_crm_factor": 5,
+    }

@@ -13,7 +13,7 @@ from adctl.domain.guards.answers import Guard, Pass
 from adctl.domain.guards.context import GuardContext, ValueInForce
 from adctl.domain.guards.judge import judge
 from adctl.domain.guards.limits import Limits
-from tests.domain.guards.guard_builders import LIMITS, NOW, a_budget, a_context, passed, waited
+from tests.domain.guards.guard_builders import LIMITS, NOW, a_budget, a_context, a_kill, passed, waited
 
 
 def growing_by(growth: int | None, limits: Limits = LIMITS) -> GuardContext:
@@ -60,6 +60,12 @@ def test_what_the_decisions_let_the_total_grow_by_pays_too_and_what_was_queued_b
 def test_an_unpaid_raise_waits_and_says_how_much_could_be_paid() -> None:
     answer = waited(judge([a_budget(1000, 1200)], growing_by(0))[0])
     assert (answer.guard, answer.value, answer.limit, answer.until) == (Guard.FUNDING, 200, 0, None)
+
+
+def test_a_pause_needs_no_funds() -> None:
+    unpaid, pause = judge([a_budget(1000, 1200), a_kill()], growing_by(0))
+    assert waited(unpaid).guard is Guard.FUNDING
+    assert passed(pause).target == "PAUSED"
 
 
 def test_a_lowered_raise_that_velocity_forbids_waits() -> None:

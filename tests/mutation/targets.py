@@ -1,0 +1,64 @@
+"""What is mutated, and which tests can notice it: the fewest, those that notice most first."""
+
+from __future__ import annotations
+
+from tests.mutation.mutants import Mutant
+from tests.warm import ROOT
+
+_GUARDS = tuple(str(path.relative_to(ROOT)) for path in sorted((ROOT / "adctl/domain/guards").glob("*.py")))
+PYTHON = ("adctl/domain/changes.py", "adctl/domain/money.py", *_GUARDS)
+_PYTHON_TESTS = {
+    "adctl/domain/changes.py": ("tests/domain/test_changes.py", "tests/domain/test_approval.py"),
+    "adctl/domain/money.py": ("tests/domain/test_money.py",),
+}
+_GUARD_TESTS = ("gates", "budget_guards", "funding", "plausible")
+
+SQL = "sql/0005_changes.sql"
+# Above it stand tables, which no fault of an operator can be put into.
+SQL_BEGIN = "create function change_is_settled"
+# Files of tests/adapters/store by the function that a mutant is in; those of authorise_send for what is not named.
+_SQL_TESTS = {
+    "change_is_settled": ("changes",),
+    "attempts_made": ("changes", "authorise"),
+    "guard_new_change": ("changes", "transitions"),
+    "rewriting_refusal": ("changes", "transitions"),
+    "move_refusal": ("changes", "claims", "transitions"),
+    "guard_change": ("changes", "transitions"),
+    "guard_attempt": ("changes",),
+    "record_change": ("audit",),
+    "entity_lock_key": ("claims",),
+    "claim_pending_ad_change": ("claims",),
+}
+# Words in the names of the tests that are run first.
+_WORDS = {
+    "velocity_verdict": ("window", "six_hours", "velocity", "value_that_may", "time_is_that", "unknown_outcome_counts"),
+    "within_velocity": ("fifth",),
+    "campaign_rate_verdict": ("sixteenth",),
+    "ad_set_rate_verdict": ("fourth", "one_more_is_kept", "every_sending"),
+    "rate_verdict": ("fourth", "lowered", "rate_of_nothing"),
+    "cap_verdict": ("the_cap", "room_for", "raise"),
+    "halt_verdict": ("halt", "running_control"),
+    "halt_reason": ("running_control", "halt"),
+    "quiet_verdict": ("quiet",),
+    "attempts_made": ("try_left",),
+    "authorise_send": ("session_that", "another_value", "without_limits", "fresh", "halt", "two_guards"),
+    "holds_entity_lock": ("only_the_session",),
+    "guard_attempt": ("attempt",),
+    "guard_new_change": ("undo", "new_change", "begins"),
+    "rewriting_refusal": ("rewritten", "bookkeeping"),
+    "move_refusal": ("proved", "attempt", "unknown", "expire", "approval"),
+    "change_is_settled": ("settled", "on_its_way"),
+}
+
+
+def words_of(mutant: Mutant) -> tuple[str, ...]:
+    return _WORDS.get(mutant.part, ())
+
+
+def tests_of(mutant: Mutant) -> tuple[str, ...]:
+    """Paths for pytest."""
+    if mutant.path == SQL:
+        names = _SQL_TESTS.get(mutant.part, ("authorise_together", "authorise"))
+        return tuple(f"tests/adapters/store/test_{name}.py" for name in names)
+    guards = tuple(f"tests/domain/guards/test_{name}.py" for name in _GUARD_TESTS)
+    return _PYTHON_TESTS.get(mutant.path, guards)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
+from tempfile import TemporaryFile
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from adctl.adapters.ad_performances import read_ad_performances
-from adctl.adapters.crm_export import CrmRecord, open_crm_export
+from adctl.adapters.crm_export import CrmReading, CrmRecord, open_crm_export
 from adctl.adapters.opened_files import Limits, Source, rereadable
 from adctl.adapters.records import holds_performances
 from adctl.adapters.sightings import Kind, open_sightings
 from adctl.adapters.store import attributions, deals, matching, rejects, runs
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.deals import Deal
 from adctl.domain.exports import CrmExport, StageNames
 from adctl.domain.ids import AdId
 from adctl.domain.privacy import PrivacyKeys, email_hash
 from adctl.domain.rejects import KeptRows, Quarantine
 
+_BATCH = 5000
 _NO_KEY = "{} {} have keys to match by, which are left out: set privacy_key."
 
 
@@ -56,6 +61,7 @@ class Intake:
     files: Files
     profile: AccountProfile
     now: datetime
+    reading: CrmReading | None = None
     export: CrmExport | None = None
     performances: Mapping[AdId, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
@@ -72,17 +78,22 @@ class Intake:
         """Rows of all files, good and bad."""
         return sum(self.accepted.values()) + self.rejected
 
-    def read_deals(self) -> None:
-        """Reads the main file, whole. Raises InputRejectedError and what the readers raise."""
+    @contextmanager
+    def deals_opened(self) -> Iterator[None]:
+        """With the main file open: how it writes is known, its deals are read as they are stored or checked.
+
+        Raises InputRejectedError and what the readers raise.
+        """
         file, limits = self.files.deals, self.files.limits
         if file is None:
+            yield
             return
         if file.is_performances or (not isinstance(file.source, KeptRows) and holds_performances(file.source, limits)):
             assert not isinstance(file.source, KeptRows)
             self.performances = dict(read_ad_performances(file.source, self.profile.currency, limits))
             self.accepted["performances"] = len(self.performances)
+            yield
             return
-        quarantine = self._quarantine("crm")
         with open_crm_export(
             file.source,
             currency=self.profile.currency,
@@ -91,28 +102,18 @@ class Intake:
             stage_names=file.stage_names or StageNames(),
             overrides=file.columns,
             limits=limits,
-            quarantine=quarantine,
-        ) as reading:
-            records = [self._noted(record) for record in reading.records()]
-            self.export = CrmExport(
-                deals=tuple(record.deal for record in records),
-                moves=tuple(move for record in records for move in record.moves),
-                mapping=reading.cells.mapping,
-                totals=reading.totals(),
-                notes=reading.notes(),
-            )
-        self.accepted["crm"] = len(records)
-        self.notes += self.export.notes
+            quarantine=self._quarantine("crm"),
+        ) as self.reading:
+            yield
 
     def store(self, connection: Connection) -> int:
         """Stores everything in the caller's transaction, which a refusal must undo; returns rows new or changed."""
         written, account = 0, self.profile.account
-        if self.export is not None:
-            written += deals.upsert_deals(connection, account, self.export.deals, source="file", read_at=self.now)
-            written += deals.insert_moves(connection, account, self.export.moves)
+        if self.reading is not None:
+            written += self._store_deals(connection, self.reading)
         if self.performances:
             written += attributions.upsert_performances(connection, account, self.performances, self.now)
-        if self.export is not None or self.performances:
+        if self.reading is not None or self.performances:
             runs.advance_watermark(connection, account, "crm.file", self.now)
         for kind, source in self._sightings():
             written += self._take_sightings(connection, kind, source)
@@ -122,7 +123,9 @@ class Intake:
         return written + self._keep_rejects(connection)
 
     def check(self) -> None:
-        """Reads what `store` would, and stores nothing."""
+        """Reads what `store` would, and stores nothing: the deals stay in memory."""
+        if self.reading is not None:
+            self._know(self.reading, tuple(record.deal for record in self.reading.records()))
         for kind, source in self._sightings():
             self._take_sightings(None, kind, source)
 
@@ -136,6 +139,34 @@ class Intake:
             self._emails.append((email, "deal", deal.deal_id))
             self._emails += [(email, "contact", deal.contact_id)] if deal.contact_id else []
         return record
+
+    def _store_deals(self, connection: Connection, reading: CrmReading) -> int:
+        """Deals go to the database as they are read; their moves wait in a file, since there is one COPY at a time."""
+        account = self.profile.account
+        with TemporaryFile() as spool:
+
+            def streamed() -> Iterator[Deal]:
+                for some in _batched(map(self._noted, reading.records()), _BATCH):
+                    pickle.dump([move for record in some for move in record.moves], spool)
+                    yield from (record.deal for record in some)
+
+            # As long as the file takes to read.
+            connection.execute(text("set local statement_timeout = 0"))
+            written = deals.upsert_deals(connection, account, streamed(), source="file", read_at=self.now)
+            end = spool.tell()
+            spool.seek(0)
+            while spool.tell() < end:
+                written += deals.insert_moves(connection, account, pickle.load(spool))
+        self._know(reading)
+        return written
+
+    def _know(self, reading: CrmReading, planned: tuple[Deal, ...] = ()) -> None:
+        """What the walk over all deals has found out."""
+        self.export = CrmExport(
+            deals=planned, moves=(), mapping=reading.cells.mapping, totals=reading.totals(), notes=reading.notes()
+        )
+        self.accepted["crm"] = reading.rows
+        self.notes += self.export.notes
 
     def _sightings(self) -> Iterator[tuple[Kind, Source | KeptRows]]:
         if self.files.clicks is not None:
@@ -181,6 +212,11 @@ class Intake:
         if kind == "crm":
             return self.files.deals.source if self.files.deals else None
         return self.files.clicks if kind == "clicks" else self.files.conversions
+
+
+def _batched(records: Iterator[CrmRecord], size: int) -> Iterator[list[CrmRecord]]:
+    while some := list(islice(records, size)):
+        yield some
 
 
 @contextmanager

@@ -75,8 +75,7 @@ def run(
     given = files or Files()
     with opened(replace(given, deals=file or given.deals)) as ready:
         intake = Intake(files=ready, profile=profile, now=now)
-        intake.read_deals()
-        with transaction(engine, read_only=dry_run) as connection:
+        with intake.deals_opened(), transaction(engine, read_only=dry_run) as connection:
             written = _stored(connection, intake, configured, dry_run=dry_run)
             ties = _tied(connection, profile, window, switches)
             known = attributions.known_ads(connection, profile.account)
@@ -103,8 +102,10 @@ def _stored(connection: Connection, intake: Intake, configured: Sequence[StageVa
 
 def _live(connection: Connection, profile: AccountProfile, unstored: CrmExport | None) -> Iterable[Deal]:
     """The deals that count; a dry run's file stands in the place of what it would replace."""
-    found = {deal.deal_id: deal for deal in deals.live(connection, profile.account)}
-    return {**found, **{deal.deal_id: deal for deal in unstored.deals}}.values() if unstored else found.values()
+    found = deals.live(connection, profile.account)
+    if unstored is None:
+        return found
+    return {deal.deal_id: deal for deal in (*found, *unstored.deals)}.values()
 
 
 def _tied(connection: Connection, profile: AccountProfile, window: timedelta, switches: Switches) -> _Ties:

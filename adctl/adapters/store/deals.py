@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -44,9 +44,12 @@ def upsert_contacts(connection: Connection, account: Account, rows: Sequence[Con
 
 
 def upsert_deals(
-    connection: Connection, account: Account, rows: Sequence[Deal], *, source: str, read_at: datetime
+    connection: Connection, account: Account, rows: Iterable[Deal], *, source: str, read_at: datetime
 ) -> int:
-    """Returns how many are new or changed. `source` is `hubspot` or `file`."""
+    """Returns how many are new or changed. `source` is `hubspot` or `file`.
+
+    The rows are streamed, and no deal is locked before the last one has come.
+    """
     staged = ((account, d.deal_id, *(getattr(d, name) for name in _DEAL), source, d.modified_at, read_at) for d in rows)
     # The time of modification alone is no difference: a file without one is as of now, each time.
     stamps = ("modified_at", "read_at")

@@ -162,6 +162,7 @@ def test_the_process_environment_is_what_the_process_has() -> None:
         (ACCOUNT + "policy_parameters = { a = [1] }\n", "accounts.main.policy_parameters.a: [1] is no parameter"),
         (ACCOUNT + "policy_parameters = { a = nan }\n", "accounts.main.policy_parameters.a: 'NaN' is no parameter"),
         (ACCOUNT + "columns = { ads = { spend = 5 } }\n", "accounts.main.columns.ads.spend: 5 is no column name"),
+        (ACCOUNT + "columns = { ads = { leads = ' ' } }\n", "accounts.main.columns.ads.leads: ' ' is no column name"),
         ("db_keep_alive = -1\n", "db_keep_alive: -1 is out of range (write a whole number from 0 to 86400"),
         ("data_dir = ''\n", "data_dir: is empty"),
         ("log = { format = 'xml' }\n", "log.format: 'xml' is not known (write one of kv, json)"),
@@ -274,6 +275,7 @@ def test_an_account_holds_exact_money_and_percentages(home: Path) -> None:
         closedlost = { value = 0, confidence = 1, outcome = "lost" }
         [accounts.main.columns.crm]
         deal_id = "Record ID"
+        email = ""
         """
     )
     main = loaded(home, toml).account("main")
@@ -284,7 +286,7 @@ def test_an_account_holds_exact_money_and_percentages(home: Path) -> None:
     assert main.policy_parameters == {"temperature": 1.5, "floor": 1, "mode": "pipeline", "boost": False}
     stage = main.stages["Sales Pipeline"]["17"]
     assert (stage.value, stage.confidence, stage.outcome.value) == (225025, Decimal("0.6"), "open")
-    assert main.columns.crm == {"deal_id": "Record ID"}
+    assert main.columns.crm == {"deal_id": "Record ID", "email": ""}
     assert main.winners.min_spend == 5000
 
 

@@ -56,7 +56,7 @@ def run(engine: Engine, profile: AccountProfile, crm: Crm, *, full: bool = False
         with transaction(engine) as connection:
             walk, _ = _walk(connection, profile, full=False)
         missed += session.carry_out(walk)
-    return _report(profile, tally, since, missed, resumed=resumed, dry_run=dry_run)
+    return _report(profile, tally, since, missed, crm.complaints, resumed=resumed, dry_run=dry_run)
 
 
 def run_events(
@@ -90,7 +90,7 @@ def run_events(
         tally["repeated"] += len(batch) - len(fresh)
         seen |= fresh.keys()
         session.handle(list(fresh.values()))
-    return _events_report(profile, tally, refused, dry_run=dry_run)
+    return _events_report(profile, tally, refused, crm.complaints, dry_run=dry_run)
 
 
 def _genuine(
@@ -246,6 +246,7 @@ def _report(
     tally: Counter[str],
     since: datetime | None,
     missed: tuple[DealId, ...],
+    complaints: Sequence[str],
     *,
     resumed: bool,
     dry_run: bool,
@@ -264,12 +265,17 @@ def _report(
             Fact(key="missed", label="missed before", value=len(missed), kind=Kind.COUNT),
             Fact(key="resumed", label="a run before this one was gone on with", value=resumed),
         ),
-        tables=(_missed_table(missed),) if missed else (),
+        tables=(*([_missed_table(missed)] if missed else []), *_complaints_table(complaints)),
     )
 
 
 def _events_report(
-    profile: AccountProfile, tally: Counter[str], refused: list[tuple[int, str]], *, dry_run: bool
+    profile: AccountProfile,
+    tally: Counter[str],
+    refused: list[tuple[int, str]],
+    complaints: Sequence[str],
+    *,
+    dry_run: bool,
 ) -> Report:
     labels = {
         "unsigned": "requests without headers",
@@ -288,7 +294,7 @@ def _events_report(
             Fact(key="refused", label="requests refused", value=len(refused), kind=Kind.COUNT),
             *(Fact(key=k, label=labels.get(k, k.replace("_", " ")), value=tally[k], kind=Kind.COUNT) for k in counts),
         ),
-        tables=(_refused_table(refused),) if refused else (),
+        tables=(*([_refused_table(refused)] if refused else []), *_complaints_table(complaints)),
         exit_code=3 if refused else 0,
     )
 
@@ -301,6 +307,14 @@ def _refused_table(refused: list[tuple[int, str]]) -> Table:
         rows=tuple({"line": line, "reason": reason} for line, reason in refused),
         shown=20,
     )
+
+
+def _complaints_table(complaints: Sequence[str]) -> tuple[Table, ...]:
+    if not complaints:
+        return ()
+    columns = (Column(key="complaint", label="what"),)
+    rows = tuple({"complaint": one} for one in complaints)
+    return (Table(key="complaints", title="Read in part", columns=columns, rows=rows, shown=20),)
 
 
 def _missed_table(missed: tuple[DealId, ...]) -> Table:

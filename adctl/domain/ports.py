@@ -126,6 +126,11 @@ class DealPage:
 class Crm(Protocol):
     """HubSpot, as adctl uses it: read-only. Raises UnavailableError, DeniedError or BusyError (daily limit)."""
 
+    @property
+    def complaints(self) -> Sequence[str]:
+        """What was read in part so far, one sentence each: deals that vanished, amounts that are no number."""
+        ...
+
     def stages(self) -> Sequence[Stage]: ...
     def deals_modified_since(self, since: datetime | None, *, after: str = "") -> Iterator[DealPage]:
         """Deals by modification time, oldest id first within the filter; None walks everything.

@@ -165,13 +165,14 @@ def interval(says: str, low: int, high: int) -> Key:
 
 
 def names(says: str, *, example: str, under: str) -> Key:
-    """A table of texts, such as a field and the column that holds it."""
+    """A table of texts: a field and the column that holds it, "" to leave the field out."""
 
     def read(raw: object, _context: Context) -> Mapping[str, str]:
         table = as_table(raw, 'write lines such as field = "Column"')
         for key, value in table.items():
-            if not isinstance(value, str) or not value.strip():
-                raise UnfitError(f"{quoted(value)} is no column name", "write the column's name in quotes", at=key)
+            if not isinstance(value, str) or (value and not value.strip()):
+                fix = 'write the column\'s name in quotes, or "" to leave the field out'
+                raise UnfitError(f"{quoted(value)} is no column name", fix, at=key)
         return MappingProxyType({key: str(value) for key, value in table.items()})
 
     return Key(read=read, says=says, example=example, under=under)

@@ -125,11 +125,17 @@ class ColumnsSettings:
 
     ads: Annotated[
         Mapping[str, str],
-        kinds.names("Columns of the Ads Manager export.", example='spend = "Amount spent (USD)"', under="columns.ads"),
+        kinds.names(
+            'Columns of the Ads Manager export; "" leaves a field out.',
+            example='spend = "Amount spent (USD)"',
+            under="columns.ads",
+        ),
     ] = field(default_factory=_nothing)
     crm: Annotated[
         Mapping[str, str],
-        kinds.names("Columns of the CRM export.", example='deal_id = "Record ID"', under="columns.crm"),
+        kinds.names(
+            'Columns of the CRM export; "" leaves a field out.', example='deal_id = "Record ID"', under="columns.crm"
+        ),
     ] = field(default_factory=_nothing)
 
 

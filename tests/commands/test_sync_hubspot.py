@@ -101,6 +101,16 @@ def test_an_archived_deal_counts_no_more_and_a_merged_one_names_its_winner(loop:
     assert loop.digest(LEDGER) == before
 
 
+def test_what_was_read_in_part_is_listed(loop: Loop) -> None:
+    (added,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
+    loop.sandbox.hubspot.edit_by_person({"id": added, "properties": {"amount": "1e5"}})
+
+    (table,) = [table for table in sync(loop).tables if table.key == "complaints"]
+
+    (row,) = table.rows
+    assert str(row["complaint"]).startswith(f"deal {added}: ")
+
+
 def test_a_deal_moved_right_before_the_last_run_is_found_by_the_overlap(loop: Loop) -> None:
     (moved,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
     sync(loop)

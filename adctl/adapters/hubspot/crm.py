@@ -44,8 +44,7 @@ _SEARCH_PAGES: Final = 2
 class HubSpotCrm:
     """One HubSpot portal, as `Crm` describes it. Close it, or use it in a `with` statement.
 
-    `currency` is that of deals which name none. `complaints` collects, over all walks, what was read in part: deals
-    that vanished, amounts that are no number.
+    `currency` is that of deals which name none.
     """
 
     def __init__(

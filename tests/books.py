@@ -141,6 +141,6 @@ class Books:
                 {"deal": deal_id, "ad": ad, "at": days_ago(begun)},
             )
 
-    def read(self, *, day: date = DAY, known_at: datetime | None = None) -> AccountHistory:
+    def read(self, *, day: date = DAY) -> AccountHistory:
         with transaction(self.engine, read_only=True, snapshot=True) as connection:
-            return account_history(connection, PROFILE, day, known_at=known_at)
+            return account_history(connection, PROFILE, day)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from multiprocessing import get_context
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import open_engine, transaction
+from adctl.adapters.processes import in_processes
 from adctl.adapters.store import accounts, models, results, verdicts
 from adctl.adapters.store.history import account_history
-from adctl.adapters.store.time_travel import as_known, first_reading
+from adctl.adapters.store.time_travel import KNOWN_FOR, as_known, first_reading
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.calibration_report import reliability_chart, reliability_table
 from adctl.domain.charts import Chart, Point, Series
@@ -82,7 +81,11 @@ def run(
         outcomes = results.results(connection, profile, today, date.min)
     url = engine.url.render_as_string(hide_password=False)
     tasks = [_Task(url=url, profile=profile, day=day, at=at, policies=chosen) for day, at in moments.items()]
-    replayed = _replay_all(tasks, processes, progress)
+
+    def done(number: int, task: _Task) -> None:
+        progress(f"{number} of {len(tasks)} days replayed ({task.day})")
+
+    replayed = dict(zip(moments, in_processes(replay, tasks, processes, done), strict=True))
     said = {name: {day: found[name] for day, found in replayed.items() if len(found[name].ad_ids)} for name in chosen}
     return _report(profile, said, outcomes, wanted)
 
@@ -94,12 +97,12 @@ def _moments(connection: Connection, profile: AccountProfile, days: int | None) 
     if first is None:
         raise ConfigurationError("no insights were ever read: there is nothing to replay", fix="adctl sync-meta")
     decided = verdicts.decided_at(connection, profile.account)
-    start, today = first.astimezone(zone).date(), now.astimezone(zone).date()
+    start, today = max(first, now - KNOWN_FOR).astimezone(zone).date(), now.astimezone(zone).date()
     found = {}
     for ago in range((today - start).days, -1, -1):
         day = today - timedelta(days=ago)
         at = decided.get(day) or datetime.combine(day + timedelta(days=1), time(), zone)
-        if at <= now:
+        if now - KNOWN_FOR <= at <= now:
             found[day] = at
     return dict(list(found.items())[-days:]) if days else found
 
@@ -114,24 +117,6 @@ def _lineup(lineup: Sequence[Model], configured: Policy) -> dict[str, str]:
 def _spec(policy: str, parameters: Mapping[str, object]) -> str:
     told = (f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in parameters.items())
     return f"{policy}:{','.join(told)}"
-
-
-def _replay_all(
-    tasks: Sequence[_Task], processes: int | None, progress: Callable[[str], None]
-) -> dict[date, Mapping[str, Said]]:
-    if processes == 1:
-        return {task.day: replay(task) for task in tasks}
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[Mapping[str, Said]], date] = {pool.submit(replay, task): task.day for task in tasks}
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                progress(f"{done} of {len(tasks)} days replayed ({futures[future]})")
-        # Also on Ctrl-C: what has not begun would keep all cores busy. Raised again.
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return {day: future.result() for future, day in futures.items()}
 
 
 def replay(task: _Task) -> Mapping[str, Said]:

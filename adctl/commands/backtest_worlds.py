@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 
 import numpy as np
 
+from adctl.adapters.processes import in_processes
 from adctl.domain.calibration_report import reliability_chart, reliability_table
 from adctl.domain.charts import Chart, Point, Series
 from adctl.domain.policies.protocol import Floats
@@ -49,23 +48,13 @@ def run(
     for spec in policies:
         contender(spec)
     # The worlds and the engine were calibrated on seeds from 1000 on.
-    results = _run_all(heats(chosen, policies, range(1, seeds + 1), days=days), processes, progress)
+    wanted = heats(chosen, policies, range(1, seeds + 1), days=days)
+
+    def done(number: int, heat: Heat) -> None:
+        progress(f"{number} of {len(wanted)} runs done ({heat.world}, seed {heat.seed})")
+
+    results = in_processes(run_heat, wanted, processes, done)
     return _report(results, worlds=len(set(chosen)), seeds=seeds, days=days)
-
-
-def _run_all(wanted: Sequence[Heat], processes: int | None, progress: Callable[[str], None]) -> tuple[HeatResult, ...]:
-    # Fresh processes: a fork would copy whatever threads the numerical libraries hold.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[HeatResult], int] = {pool.submit(run_heat, heat): i for i, heat in enumerate(wanted)}
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                heat = future.result().heat
-                progress(f"{done} of {len(wanted)} runs done ({heat.world}, seed {heat.seed})")
-        # Also on Ctrl-C: what has not begun would keep all cores busy. Raised again.
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return tuple(future.result() for future in futures)
 
 
 def _report(results: Sequence[HeatResult], *, worlds: int, seeds: int, days: int) -> Report:

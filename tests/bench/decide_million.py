@@ -63,7 +63,6 @@ _FILL = (
     from generate_series(0, %(ads)s - 1) n
     """,
     "alter table insights drop constraint insights_pkey",
-    "drop index insights_by_day",
     """
     insert into insights (account, ad_id, day, first_day, ad_set_id, campaign_id, impressions, clicks, link_clicks,
       spend, leads, purchases, purchase_value, windows, read_at)
@@ -74,7 +73,6 @@ _FILL = (
       generate_series(0, %(ads)s - 1) n
     """,
     "alter table insights add primary key (account, ad_id, day)",
-    "create index insights_by_day on insights (account, day)",
     """
     insert into deals (account, deal_id, pipeline, stage, amount, currency, created_at, modified_at, source, read_at)
     select 'main', n::text, 'default', (array['lead', 'qualified', 'won', 'lost'])[1 + n %% 4],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 from psycopg import sql
@@ -27,31 +27,21 @@ PLACES = sql.SQL(
     from ads where account = %(account)s
     """
 )
-_LATEST = sql.SQL(
-    """
-    select ad_id, day, first_day, impressions, clicks, spend, leads from insights
-    where account = %(account)s and day between %(since)s and %(until)s
-    """
-)
-_KNOWN_AT = sql.SQL(
-    """
-    select distinct on (ad_id, day) ad_id, day, first_day, impressions, clicks, spend, leads from insight_readings
-    where account = %(account)s and read_at <= %(known_at)s and day between %(since)s and %(until)s
-    order by ad_id, day, read_at desc
-    """
-)
 _ROWS_OF_DAYS = sql.SQL(
     """
     select k.place, (%(day)s::date - i.day)::smallint as days_ago, i.impressions, i.clicks, i.spend, i.leads
-    from ({readings}) i join ({places}) k on k.ad_id = i.ad_id
+    from insights i join ({places}) k on k.ad_id = i.ad_id
+    where i.account = %(account)s and i.day between %(since)s and %(until)s
     """
-)
+).format(places=PLACES)
 _FIRST_DAYS_OF_ADS = sql.SQL(
     """
     select k.place, max(%(day)s::date - i.first_day) as days_ago
-    from ({readings}) i join ({places}) k on k.ad_id = i.ad_id group by k.place
+    from insights i join ({places}) k on k.ad_id = i.ad_id
+    where i.account = %(account)s and i.day between %(since)s and %(until)s
+    group by k.place
     """
-)
+).format(places=PLACES)
 _COLUMNS = {
     "place": "integer",
     "days_ago": "smallint",
@@ -77,9 +67,9 @@ class DailyRows:
     leads: Ints
 
 
-def daily_rows(connection: Connection, account: Account, day: date, known_at: datetime | None = None) -> DailyRows:
-    """Every reading up to `day`, a year back, as last read, or as it was known at a moment."""
-    chunks = list(_chunks(connection, account, day, known_at))
+def daily_rows(connection: Connection, account: Account, day: date) -> DailyRows:
+    """Every reading up to `day`, a year back, as last read."""
+    chunks = list(_chunks(connection, account, day))
     ad = _whole(chunks, "place")
     days_ago = _whole(chunks, "days_ago")
     # Each ad has one row a day, so the key tells all rows apart and their order is the same from any server.
@@ -94,41 +84,26 @@ def daily_rows(connection: Connection, account: Account, day: date, known_at: da
     )
 
 
-def first_days_ago(
-    connection: Connection, account: Account, day: date, ads: int, known_at: datetime | None = None
-) -> Ints:
+def first_days_ago(connection: Connection, account: Account, day: date, ads: int) -> Ints:
     """How many days before `day` each ad's readings begin, 0 for an ad that has none; shape (ads,)."""
     found = read_columns(
         connection,
-        _FIRST_DAYS_OF_ADS.format(readings=_readings(known_at), places=PLACES),
+        _FIRST_DAYS_OF_ADS,
         {"place": "integer", "days_ago": "integer"},
-        {
-            "account": account,
-            "day": day,
-            "known_at": known_at,
-            "since": day - timedelta(days=HISTORY_DAYS),
-            "until": day,
-        },
+        {"account": account, "day": day, "since": day - timedelta(days=HISTORY_DAYS), "until": day},
     )
     first = np.zeros(ads, dtype=np.int64)
     first[found["place"]] = found["days_ago"]
     return first
 
 
-def _readings(known_at: datetime | None) -> sql.SQL:
-    return _LATEST if known_at is None else _KNOWN_AT
-
-
-def _chunks(
-    connection: Connection, account: Account, day: date, known_at: datetime | None
-) -> Iterator[dict[str, Packed]]:
+def _chunks(connection: Connection, account: Account, day: date) -> Iterator[dict[str, Packed]]:
     """All rows, some days at a time: as many as the days before had room for."""
-    source = _ROWS_OF_DAYS.format(readings=_readings(known_at), places=PLACES)
     first, until, days = day - timedelta(days=HISTORY_DAYS), day, _FIRST_DAYS
     while until >= first:
         since = max(until - timedelta(days=days - 1), first)
-        span = {"account": account, "day": day, "known_at": known_at, "since": since, "until": until}
-        chunk = read_columns(connection, source, _COLUMNS, span)
+        span = {"account": account, "day": day, "since": since, "until": until}
+        chunk = read_columns(connection, _ROWS_OF_DAYS, _COLUMNS, span)
         yield chunk
         rows = len(chunk["place"])
         days = 2 * days if 2 * rows <= _ROWS else max(days * _ROWS // rows, 1)

@@ -23,7 +23,7 @@ _NOWHERE = StepPlace(step=0, outcome=Outcome.OPEN)
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DealColumns:
     """k live deals credited to known ads, in one fixed order. `ad` is the ad's place in the order of ids, `stage` an
-    index of the stages asked for (their number for a deal that was nowhere yet), `amount` minor units, -1 when nobody
+    index of the stages asked for, `amount` minor units, -1 when nobody
     filled it in.
 
     `age` is days since the deal was created, `entered` (k, steps) since it first reached the step or a later one,
@@ -45,19 +45,15 @@ _KNOWN_STAGES = sql.SQL(
       %(outcomes)s::text[]) as s (pipeline, stage, code, step, outcome)
     """
 )
-# The stage as it stands; and as it was known at a moment, when the deal has changed since.
-_STAGE_NOW = sql.SQL("k.code")
-_STAGE_THEN = sql.SQL("case when d.modified_at <= %(at)s then k.code else coalesce(m.last, %(unknown)s) end")
-_LAST = sql.SQL(", (array_agg(k.code order by m.at desc, k.code desc))[1] as last")
 _DEALS = sql.SQL(
     """
     with places as materialized ({places}), known as materialized ({stages}), moved as (
-      select m.deal_id, min(m.at) as first, max(m.at) filter (where k.outcome = 'lost') as lost {entries} {last}
+      select m.deal_id, min(m.at) as first, max(m.at) filter (where k.outcome = 'lost') as lost {entries}
       from stage_moves m join known k on k.pipeline = m.pipeline and k.stage = m.stage
       where m.account = %(account)s and m.at <= %(at)s
       group by m.deal_id
     )
-    select p.place, {stage} as stage, coalesce(d.amount, -1) as amount,
+    select p.place, k.code as stage, coalesce(d.amount, -1) as amount,
       (d.currency <> %(currency)s)::integer::smallint as other_currency,
       coalesce(d.created_at, m.first, d.modified_at) as created,
       case when k.outcome <> 'open' then least(d.closed_at, d.modified_at, %(at)s)
@@ -89,20 +85,18 @@ def deal_columns(
     currency: str,
     at: datetime,
     end: datetime,
-    past: bool = False,
     pipeline: str | None = None,
 ) -> DealColumns:
     """The deals as known at `at`; days count back from `end`. `keys` are all stages that deals stand in.
 
-    A deal whose own stage no move tells of reached it when it was last touched. `past` says that `at` lies before what
-    is stored, so that a deal that has changed since is where its moves had brought it. With a
-    `pipeline` they are all its deals, whoever brought them, and `ad` is 0.
+    A deal whose own stage no move tells of reached it when it was last touched. With a `pipeline`
+    they are all its deals, whoever brought them, and `ad` is 0.
     """
-    places = [*(steps.places.get(key, _NOWHERE) for key in keys), _NOWHERE]
+    places = [steps.places.get(key, _NOWHERE) for key in keys]
     names = [f"entered_{step}" for step in range(1, len(steps.names) + 1)]
     found = read_columns(
         connection,
-        _query(names, past=past, credited=pipeline is None),
+        _query(names, credited=pipeline is None),
         {
             "place": "integer",
             "stage": "integer",
@@ -118,18 +112,17 @@ def deal_columns(
             "at": at,
             "currency": currency,
             "pipeline": pipeline,
-            "unknown": len(keys),
             "pipelines": [pipeline for pipeline, _ in keys],
             "stages": [stage for _, stage in keys],
             "codes": list(range(len(keys))),
-            "steps": [place.step for place in places[:-1]],
-            "outcomes": [place.outcome.value for place in places[:-1]],
+            "steps": [place.step for place in places],
+            "outcomes": [place.outcome.value for place in places],
         },
     )
     return _columns(found, names, places, end)
 
 
-def _query(names: Sequence[str], *, past: bool, credited: bool) -> sql.Composed:
+def _query(names: Sequence[str], *, credited: bool) -> sql.Composed:
     blank = sql.SQL("")
     return _DEALS.format(
         places=PLACES,
@@ -139,8 +132,6 @@ def _query(names: Sequence[str], *, past: bool, credited: bool) -> sql.Composed:
             _ENTRY.format(step=sql.Literal(step), name=sql.Identifier(name)) for step, name in enumerate(names, start=1)
         ),
         reached=blank.join(_REACHED.format(name=sql.Identifier(name)) for name in names),
-        stage=_STAGE_THEN if past else _STAGE_NOW,
-        last=_LAST if past else blank,
     )
 
 

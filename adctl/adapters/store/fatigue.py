@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from psycopg import sql
 from sqlalchemy import Connection
@@ -15,20 +15,12 @@ from adctl.domain.ids import Account
 # Today is not over: the newest span ends yesterday.
 _POINTS = sql.SQL(
     """
-    with readings as (
-      select ad_id, day, first_day, impressions, clicks, reach from insights
-      where account = %(account)s and day between %(first)s and %(day)s::date - 1
-        and %(known_at)s::timestamptz is null and reach > 0
-      union all
-      (select distinct on (ad_id, day) ad_id, day, first_day, impressions, clicks, reach from insight_readings
-       where account = %(account)s and day between %(first)s and %(day)s::date - 1 and read_at <= %(known_at)s
-       order by ad_id, day, read_at desc)
-    )
     select (k.place - 1)::integer as place, (%(day)s::date - 1 - i.day) / %(span)s as span,
       sum(i.impressions)::bigint as impressions, sum(i.clicks)::bigint as clicks, sum(i.reach)::bigint as reach
-    from readings i
+    from insights i
     join unnest(%(ads)s::text[]) with ordinality as k (ad_id, place) on k.ad_id = i.ad_id
-    where i.first_day = i.day and i.reach > 0
+    where i.account = %(account)s and i.day between %(first)s and %(day)s::date - 1
+      and i.first_day = i.day and i.reach > 0
     group by 1, 2
     order by 1, 2
     """
@@ -36,15 +28,10 @@ _POINTS = sql.SQL(
 _COLUMNS = {"place": "integer", "span": "integer", "impressions": "bigint", "clicks": "bigint", "reach": "bigint"}
 
 
-def of_ads(
-    connection: Connection, account: Account, ads: Sequence[str], day: date, known_at: datetime | None = None
-) -> Fatigue:
-    """The flag and its evidence for each of the ads, as of the account day `day`; rows without reach tell nothing.
-
-    With `known_at`, by the figures as they were known at that time.
-    """
+def of_ads(connection: Connection, account: Account, ads: Sequence[str], day: date) -> Fatigue:
+    """The flag and its evidence for each of the ads, as of the account day `day`; rows without reach tell nothing."""
     first = day - timedelta(days=SPAN_DAYS * SPANS)
-    asked = {"account": account, "ads": list(ads), "day": day, "first": first, "span": SPAN_DAYS, "known_at": known_at}
+    asked = {"account": account, "ads": list(ads), "day": day, "first": first, "span": SPAN_DAYS}
     found = {name: wide(column) for name, column in read_columns(connection, _POINTS, _COLUMNS, asked).items()}
     return find_fatigue(
         Points(

@@ -51,32 +51,29 @@ class AccountHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moment:
-    """The account day, its end, and the moment of it that is known; `known_at` when that lies in the past."""
+    """The account day, its end, and the moment of it that is known."""
 
     day: date
     end: datetime
     at: datetime
-    known_at: datetime | None
 
 
-def account_history(
-    connection: Connection, profile: AccountProfile, day: date, *, known_at: datetime | None = None
-) -> AccountHistory:
-    """What is known of the account day `day` now, or what was known of it at `known_at`.
+def account_history(connection: Connection, profile: AccountProfile, day: date) -> AccountHistory:
+    """What is known of the account day `day` now; within `time_travel.as_known`, what was known of it then.
 
-    Deals and moves of later days do not exist yet. Campaigns, ads, budgets and attributions are those of now: of them
-    no history is kept. Read in one snapshot when the transaction is a repeatable read.
+    Deals and moves of later days do not exist yet. Campaigns, ads, budgets and attributions are those of the moment it
+    is asked at. Read in one snapshot when the transaction is a repeatable read.
     """
     prepare_reading(connection)
     now = accounts.now(connection)
     end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(profile.timezone))
-    moment = _Moment(day=day, end=end, at=min(known_at or now, now, end), known_at=known_at)
+    moment = _Moment(day=day, end=end, at=min(now, end))
     campaigns = entities.campaigns(connection, profile.account)
     ad_sets = entities.ad_sets(connection, profile.account)
     ads = entities.ad_columns(connection, profile.account)
     owned = ownership(campaigns, ad_sets)
     funnel, unvalued = _funnel(connection, profile, ads, moment)
-    rows = daily_rows(connection, profile.account, day, known_at)
+    rows = daily_rows(connection, profile.account, day)
     running = ads.running(ad_sets, campaigns)
     history = AdHistory(
         account=profile.account,
@@ -102,8 +99,8 @@ def account_history(
         deal_entered=funnel.entered,
         deal_lost=funnel.lost,
         shared=ads.shared(owned, running),
-        fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day, known_at),
-        kin=neighbours.kin(connection, profile.account, ads.ad_ids, day, known_at),
+        fatigue=fatigue.of_ads(connection, profile.account, ads.ad_ids, day),
+        kin=neighbours.kin(connection, profile.account, ads.ad_ids, day),
     )
     return AccountHistory(at=now, owned=owned, ads=ads, history=history, unvalued=unvalued)
 
@@ -118,7 +115,7 @@ def _ages(connection: Connection, account: Account, ads: int, moment: _Moment) -
     created = entities.ads_created(connection, account)
     hours = days_before(moment.at, created) * _HOURS_PER_DAY
     if (created == NEVER).any():
-        first = first_days_ago(connection, account, moment.day, ads, moment.known_at)
+        first = first_days_ago(connection, account, moment.day, ads)
         hours = np.where(created == NEVER, first * _HOURS_PER_DAY, hours)
     return np.maximum(hours, 0.0)
 
@@ -163,12 +160,11 @@ def _funnel(
         currency=profile.currency,
         at=moment.at,
         end=moment.end,
-        past=moment.known_at is not None,
     )
-    values = [*(stored.at(pipeline, stage, moment.at) for pipeline, stage in keys), None]
+    values = [stored.at(pipeline, stage, moment.at) for pipeline, stage in keys]
     told = worth(found.stage, found.amount, found.other_currency, values)
     return _with_reported(connection, profile.account, ads, _funnel_of(found, told, steps)), _unvalued(
-        told, found, [*keys, ("", "")]
+        told, found, keys
     )
 
 
@@ -224,7 +220,7 @@ def pipeline_deals(
     found = deal_columns(
         connection, profile.account, keys, steps, currency=profile.currency, at=now, end=now, pipeline=pipeline
     )
-    prices = [*(stored.at(*key, now) for key in keys), None]
+    prices = [stored.at(*key, now) for key in keys]
     return steps.names, found, worth(found.stage, found.amount, found.other_currency, prices)
 
 

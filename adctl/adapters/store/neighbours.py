@@ -159,21 +159,18 @@ def store(
 _HELPING = text(
     """
     select outcome, model_id, dims, result from neighbour_evaluations
-    where account = :account and helps and (cast(:known_at as timestamptz) is null or evaluated_at <= :known_at)
+    where account = :account and helps
     order by outcome
     """
 )
 
 
-def kin(
-    connection: Connection, account: Account, ads: Sequence[str], day: date, known_at: datetime | None = None
-) -> Kin | None:
+def kin(connection: Connection, account: Account, ads: Sequence[str], day: date) -> Kin | None:
     """What neighbours say of each of `ads` on `day`, by the outcomes where they were found to help; None without any.
 
-    Only ads of the last four weeks are spoken for: what is older speaks for itself. With `known_at`, by verdicts that
-    stood at that time; the figures of the older ads are those of now, complete since a week.
+    Only ads of the last four weeks are spoken for: what is older speaks for itself.
     """
-    rows = connection.execute(_HELPING, {"account": account, "known_at": known_at}).all()
+    rows = connection.execute(_HELPING, {"account": account}).all()
     if not rows or not ads:
         return None
     place = {AdId(ad_id): at for at, ad_id in enumerate(ads)}

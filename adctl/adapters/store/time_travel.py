@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine, text
@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Engine, text
 from adctl.adapters.db import driver
 from adctl.domain.ids import Account
 
+# As far back as anything can be known again; what a row was before that is purged.
+KNOWN_FOR = timedelta(days=731)
 # Each table's key beside the account, and the column that says when a row became known.
 _VERSIONED: Mapping[str, tuple[Sequence[str], str]] = {
     "campaigns": (("campaign_id",), "read_at"),

@@ -16,7 +16,7 @@ from adctl.domain.ids import DealId
 from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.protocol import AdHistory, Evidence
 from adctl.domain.revenue import StageValue, StageValues, SyntheticRevenue, UnmappedStage, synthetic_revenue
-from tests.books import DAY, STAGES, Books, days_ago
+from tests.books import DAY, STAGES, Books
 
 
 @pytest.fixture
@@ -108,19 +108,6 @@ def test_later_days_do_not_exist_yet(books: Books) -> None:
     assert history.row_days_ago.tolist() == [2]
     assert len(history.deal_ad) == 1
     assert np.isfinite(history.deal_entered).sum(axis=1).tolist() == [2]
-
-
-def test_as_known_at_a_moment_neither_restatements_nor_moves_since_then_count(books: Books) -> None:
-    books.ads("a1")
-    books.spend("a1", 100, ago=6, read=5.5)
-    books.spend("a1", 140, ago=6, read=1.5)
-    books.deal("d1", "a1", ("new", 6.0), ("met", 5.5), ("won", 1.0), amount=5_000)
-    now, then = books.read().history, books.read(day=DAY - timedelta(days=3), known_at=days_ago(3.5)).history
-    assert (now.row_spend.tolist(), then.row_spend.tolist()) == ([140], [100])
-    assert (now.deal_cash.tolist(), then.deal_cash.tolist()) == ([5_000], [0])
-    assert then.deal_value.tolist() == [1_000]
-    # The clocks went forward between the two days: an hour more lies between their ends and the moves.
-    assert funnel(then) == [[3.042, 2.542, None]]
 
 
 def test_rows_come_by_ad_the_oldest_first_however_many_days_are_read_at_once(books: Books) -> None:

@@ -1,4 +1,4 @@
-"""Delete what is kept no longer: clicks and their keys past their window, old rejected rows."""
+"""Delete what is kept no longer: clicks and their keys past their window, old rejected rows, states of years ago."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, retention
+from adctl.adapters.store.time_travel import KNOWN_FOR
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.report import Fact, Kind, Report
 
@@ -17,6 +18,7 @@ _LABELS = {
     "conversions": "conversions",
     "email_keys": "e-mail keys of clicks",
     "rejected_rows": "rejected rows",
+    "earlier_rows": "rows as they were long ago",
 }
 
 
@@ -26,7 +28,12 @@ def run(engine: Engine, profile: AccountProfile, *, clicks: timedelta, rejects: 
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
         counts = retention.purge(
-            connection, profile.account, clicks_since=now - clicks, rejects_since=now - rejects, dry_run=dry_run
+            connection,
+            profile.account,
+            clicks_since=now - clicks,
+            rejects_since=now - rejects,
+            earlier_since=now - KNOWN_FOR,
+            dry_run=dry_run,
         )
     total = sum(counts.values())
     verb = "would be deleted" if dry_run else "deleted"

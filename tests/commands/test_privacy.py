@@ -188,6 +188,19 @@ def test_a_conversion_processed_late_keeps_its_click_and_its_attribution_outlive
     assert attributed(loop) == {"d1": ("31", "fingerprint")}
 
 
+def test_what_rows_were_more_than_two_years_ago_is_purged(loop: Loop) -> None:
+    for days in (732, 730):
+        loop.run_sql(
+            "insert into earlier_rows values ('main', 'ads', adctl_now() - make_interval(days => :days), '{}')",
+            days=days,
+        )
+    kept = len(loop.rows("earlier_rows")) - 1
+    assert run(loop, "purge").code == 0
+    assert len(loop.rows("earlier_rows")) == kept
+    old = "select count(*) from earlier_rows where known_until < adctl_now() - interval '731 days'"
+    assert loop.value(old) == 0
+
+
 def test_who_asks_to_be_forgotten_is_gone_and_stays_away(loop: Loop) -> None:
     person: dict[str, Any] = {"email": ADDRESS.upper()}
 

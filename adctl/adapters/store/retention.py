@@ -29,6 +29,7 @@ _EXPIRED = {
         delete from rejected_rows where account = :account
           and (rejected_at < :rejects_since or settled_at < :rejects_since)
         """,
+    "earlier_rows": "delete from earlier_rows where account = :account and known_until < :earlier_since",
 }
 _COUNTED = {
     "matching_keys": """
@@ -50,6 +51,7 @@ _COUNTED = {
         select count(*) from rejected_rows where account = :account
           and (rejected_at < :rejects_since or settled_at < :rejects_since)
         """,
+    "earlier_rows": "select count(*) from earlier_rows where account = :account and known_until < :earlier_since",
 }
 # Deals and contacts keep their business figures and lose the click of the person.
 _FORGOTTEN = {
@@ -89,13 +91,25 @@ _FORGOTTEN = {
 
 
 def purge(
-    connection: Connection, account: Account, *, clicks_since: datetime, rejects_since: datetime, dry_run: bool
+    connection: Connection,
+    account: Account,
+    *,
+    clicks_since: datetime,
+    rejects_since: datetime,
+    earlier_since: datetime,
+    dry_run: bool,
 ) -> Mapping[str, int]:
-    """Deletes clicks, conversions and their keys from before `clicks_since`, rejects from before `rejects_since`.
+    """Deletes clicks, conversions and their keys from before `clicks_since`, rejects from before `rejects_since`, and
+    rows as they were before `earlier_since`.
 
     Returns rows by table; a dry run counts them.
     """
-    when = {"account": account, "clicks_since": clicks_since, "rejects_since": rejects_since}
+    when = {
+        "account": account,
+        "clicks_since": clicks_since,
+        "rejects_since": rejects_since,
+        "earlier_since": earlier_since,
+    }
     if dry_run:
         return {name: int(connection.scalar(text(count), when) or 0) for name, count in _COUNTED.items()}
     return {name: connection.execute(text(delete), when).rowcount for name, delete in _EXPIRED.items()}

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import mmap
-import os
-import signal
 import stat
 import struct
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +23,7 @@ from adctl.domain.embedding.index_stamp import (
 )
 from adctl.domain.ids import Account
 from adctl.errors import InputRejectedError, UnavailableError, UsageError
+from tests.adapters.index_kills import killed_writers
 
 ACCOUNT = Account("studio/berlin")
 DIMS = 16
@@ -255,50 +250,18 @@ def test_a_reader_with_the_file_mapped_survives_a_rebuild(written: Path) -> None
     assert isinstance(read_index(written, stamp(2)), WinnerIndex)
 
 
-@pytest.fixture
-def writers(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.adapters.index_writer", str(tmp_path / "killed")]
-    checkout = Path(__file__).parents[2]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=checkout) as process:
-        yield process
-        process.communicate(timeout=10)
+def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    kills = at_work = 0
 
-
-def test_a_writer_killed_at_any_moment_leaves_a_whole_file(writers: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert writers.stdin
-    assert writers.stdout
-    path, expected = tmp_path / "killed", [IndexStamp(**json.loads(writers.stdout.readline())) for _ in range(2)]
-    delays = np.random.default_rng(5).uniform(0.0, 0.05, 60).tolist()
-    kills = leftovers = 0
-
-    # On a busy machine a writer may wait for its turn when it is killed: then more kills are needed to hit one at work.
-    while kills < 20 or (leftovers < 3 and kills < len(delays)):
-        before = _file_number(path)
-        writers.stdin.write("write\n")
-        writers.stdin.flush()
-        writer = int(writers.stdout.readline())
-        _wait_for_another(path, before)
-        time.sleep(delays[kills])
-        os.kill(writer, signal.SIGKILL)
-        kills += 1
-        assert writers.stdout.readline() == "gone\n"
-        leftovers += len(list(tmp_path.glob(".killed.*.tmp")))
-        assert any(isinstance(read_index(path, one), WinnerIndex) for one in expected)
+    with closing(killed_writers(tmp_path, 60)) as seen:
+        # On a busy machine a writer may wait for its turn when it is killed: then more kills are needed.
+        while kills < 8 or (at_work < 3 and kills < 60):
+            kill = next(seen)
+            kills, at_work = kills + 1, at_work + kill.at_work
+            assert kill.readable
 
     # The kills must have hit writers at work, or the test shows nothing.
-    assert leftovers >= 3
-
-
-def _file_number(path: Path) -> int | None:
-    return path.stat().st_ino if path.exists() else None
-
-
-def _wait_for_another(path: Path, before: int | None) -> None:
-    """Until the writer has put a file of its own there: it is at work, and missing is no right answer any more."""
-    deadline = time.monotonic() + 60
-    while _file_number(path) in (None, before):
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    assert at_work >= 3
 
 
 def test_above_the_limit_a_number_takes_one_byte_and_nearly_the_same_is_found(tmp_path: Path) -> None:

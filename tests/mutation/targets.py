@@ -10,6 +10,9 @@ PYTHON = ("adctl/domain/changes.py", "adctl/domain/money.py", *_GUARDS)
 _PYTHON_TESTS = {
     "adctl/domain/changes.py": ("tests/domain/test_changes.py", "tests/domain/test_approval.py"),
     "adctl/domain/money.py": ("tests/domain/test_money.py",),
+    "adctl/domain/guards/plausible.py": ("tests/domain/guards/test_plausible.py",),
+    "adctl/domain/guards/limits.py": ("tests/domain/guards/test_budget_guards.py",),
+    "adctl/domain/guards/draws.py": ("tests/domain/guards/test_budget_guards.py",),
 }
 _GUARD_TESTS = ("gates", "budget_guards", "funding", "plausible")
 

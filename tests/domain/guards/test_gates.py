@@ -14,6 +14,7 @@ from adctl.domain.entities import EntityKind, Field
 from adctl.domain.guards.answers import Guard, Pass
 from adctl.domain.guards.context import Freshness
 from adctl.domain.guards.judge import judge
+from adctl.domain.guards.tally import is_raise
 from adctl.domain.ids import AdSetId, CampaignId
 from tests.domain.guards.guard_builders import (
     HOUR,
@@ -327,6 +328,16 @@ def test_an_ad_set_nobody_has_counted_may_have_one_ad_only() -> None:
     answer = refused(one(a_kill(ad_set="unknown"), a_context()))
 
     assert (answer.guard, answer.value) == (Guard.LAST_AD, 0)
+
+
+def test_an_ad_whose_ad_set_is_not_known_is_never_paused() -> None:
+    answer = refused(one(replace(KILL, ad_set_id=None), a_context()))
+
+    assert (answer.guard, answer.value) == (Guard.LAST_AD, 0)
+
+
+def test_a_budget_that_stays_is_no_raise() -> None:
+    assert [is_raise(a_budget(1_000, target)) for target in (999, 1_000, 1_001)] == [False, False, True]
 
 
 def test_an_activation_is_no_kill() -> None:

@@ -409,41 +409,61 @@ $$;
 create trigger guard_attempt before insert or update on change_attempts
   for each row execute function guard_attempt();
 
--- The head row is locked until commit: the sequence has no gaps and one account's moves are in one order.
-create function record_change() returns trigger language plpgsql as $$
+-- The link of the audit that a move of a change makes; when and where it joins the chain is not yet known.
+create function link_of(p_change pending_ad_changes, p_from text) returns ad_change_history language sql stable as $$
+  select p_change.account, null::bigint, null::timestamptz, p_change.change_id, p_from, p_change.state, current_actor(),
+    p_change.entity_kind, p_change.entity_id, p_change.field,
+    coalesce(p_change.expected_budget::text, p_change.expected_status),
+    coalesce(p_change.target_budget::text, p_change.target_status),
+    coalesce(p_change.observed_budget::text, p_change.observed_status),
+    p_change.attempts, p_change.state_reason, null::bytea, null::bytea
+$$;
+
+-- Appends the links of one account. Its head row is locked until commit: the sequence has no gaps and one account's
+-- moves are in one order.
+create function append_links(p_links ad_change_history[]) returns void language plpgsql as $$
 declare
-  v_row ad_change_history;
   v_head audit_heads;
+  v_row ad_change_history;
+  v_chained ad_change_history[] := '{}';
 begin
-  if tg_op = 'UPDATE' and new.state = old.state then
-    return null;
-  end if;
-  insert into audit_heads as h (account, seq) values (new.account, 1)
-    on conflict (account) do update set seq = h.seq + 1 returning h.* into v_head;
-  v_row.account := new.account;
-  v_row.seq := v_head.seq;
-  v_row.at := adctl_now();
-  v_row.change_id := new.change_id;
-  v_row.from_state := case when tg_op = 'UPDATE' then old.state end;
-  v_row.to_state := new.state;
-  v_row.actor := current_actor();
-  v_row.entity_kind := new.entity_kind;
-  v_row.entity_id := new.entity_id;
-  v_row.field := new.field;
-  v_row.expected := coalesce(new.expected_budget::text, new.expected_status);
-  v_row.target := coalesce(new.target_budget::text, new.target_status);
-  v_row.observed := coalesce(new.observed_budget::text, new.observed_status);
-  v_row.attempt := new.attempts;
-  v_row.reason := new.state_reason;
-  v_row.previous_hash := v_head.hash;
-  v_row.hash := audit_hash(v_head.hash, v_row);
-  insert into ad_change_history select v_row.*;
-  update audit_heads h set hash = v_row.hash where h.account = new.account;
+  insert into audit_heads as h (account) values (p_links[1].account)
+    on conflict (account) do update set seq = h.seq returning h.* into v_head;
+  foreach v_row in array p_links loop
+    v_head.seq := v_head.seq + 1;
+    v_row.seq := v_head.seq;
+    v_row.at := adctl_now();
+    v_row.previous_hash := v_head.hash;
+    v_head.hash := audit_hash(v_head.hash, v_row);
+    v_row.hash := v_head.hash;
+    v_chained := v_chained || v_row;
+  end loop;
+  insert into ad_change_history select c.* from unnest(v_chained) c;
+  update audit_heads h set seq = v_head.seq, hash = v_head.hash where h.account = v_head.account;
+end
+$$;
+
+-- Statement by statement: a batch of moves locks and writes the head once.
+create function record_new_changes() returns trigger language plpgsql as $$
+begin
+  perform append_links(array_agg(link_of(a, null) order by a.earliest_execute_at, a.change_id))
+    from added a group by a.account;
   return null;
 end
 $$;
-create trigger record_change after insert or update on pending_ad_changes
-  for each row execute function record_change();
+create trigger record_new_changes after insert on pending_ad_changes
+  referencing new table as added for each statement execute function record_new_changes();
+
+create function record_moves() returns trigger language plpgsql as $$
+begin
+  perform append_links(array_agg(link_of(n, o.state) order by n.earliest_execute_at, n.change_id))
+    from new_rows n join old_rows o on o.account = n.account and o.change_id = n.change_id and o.state <> n.state
+    group by n.account;
+  return null;
+end
+$$;
+create trigger record_moves after update on pending_ad_changes
+  referencing old table as old_rows new table as new_rows for each statement execute function record_moves();
 
 create function entity_lock_key(p_account text, p_kind text, p_id text) returns bigint language sql immutable as $$
   select hashtextextended('adctl.entity.' || p_account || '/' || p_kind || '/' || p_id, 0)
@@ -453,8 +473,9 @@ $$;
 -- statement: it is how others see that the owner lives, and PostgreSQL frees it when the owner dies. The caller releases
 -- it. The commit need not reach the disk: a claim that a crash of the server undoes was followed by nothing, for what is
 -- sent is first written down by a commit that does, and that one takes the claim along.
+-- Planning anew for every claim would cost more than the claim.
 create function claim_pending_ad_change(p_account text, p_worker text, p_limit integer default 1)
-returns setof pending_ad_changes language plpgsql as $$
+returns setof pending_ad_changes language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
   v_left integer := p_limit;
   v_free uuid[];

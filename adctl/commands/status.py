@@ -1,4 +1,4 @@
-"""What the last runs did, how fresh the data is, what waits, and how much money is in play."""
+"""What the last runs did, how fresh the data is, what waits, how much money is in play, and which ads wear out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attributions, changes, exposure, runs
+from adctl.adapters.store import accounts, attributions, changes, exposure, fatigue, runs
 from adctl.adapters.store.attributions import Standing
 from adctl.adapters.store.runs import Run
 from adctl.domain.accounts import AccountProfile
@@ -51,6 +52,7 @@ class _Found:
     halt: str | None
     armed_until: datetime | None
     standing: Standing
+    worn: Mapping[str, str]
 
 
 def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> Report:
@@ -69,6 +71,7 @@ def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> 
             halt=exposure.halt(connection, profile.account),
             armed_until=exposure.armed_until(connection, profile.account),
             standing=attributions.standing(connection, profile.account),
+            worn=_worn(connection, profile, now),
         )
     return Report(
         command="status",
@@ -76,8 +79,23 @@ def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> 
         currency=profile.currency,
         summary=_summary(found, expectations),
         facts=(*_money(found, expectations.cap), *_deals(found.standing)),
-        tables=(_jobs(found), _freshness_table(found), _queue(found), _changes(found)),
+        tables=(_jobs(found), _freshness_table(found), _queue(found), _changes(found), *_worn_table(found.worn)),
     )
+
+
+def _worn(connection: Connection, profile: AccountProfile, now: datetime) -> dict[str, str]:
+    """The evidence of each ad that wears out, by its id."""
+    ads = sorted(attributions.known_ads(connection, profile.account))
+    found = fatigue.of_ads(connection, profile.account, ads, now.astimezone(ZoneInfo(profile.timezone)).date())
+    return {ads[at]: found.says(at) for at in found.flagged.nonzero()[0].tolist()}
+
+
+def _worn_table(worn: Mapping[str, str]) -> tuple[Table, ...]:
+    if not worn:
+        return ()
+    columns = (Column(key="ad_id", label="ad"), Column(key="evidence", label="evidence"))
+    rows = tuple({"ad_id": ad_id, "evidence": evidence} for ad_id, evidence in worn.items())
+    return (Table(key="fatigue", title="Ads that wear out", columns=columns, rows=rows, shown=10),)
 
 
 def _last_runs(connection: Connection, profile: AccountProfile) -> tuple[Run, ...]:

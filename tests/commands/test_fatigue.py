@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import fatigue, insights
 from adctl.cli.wiring import creative_embedder
-from adctl.commands import decide, index_winners, why, winners_list
+from adctl.commands import decide, index_winners, status, why, winners_list
 from adctl.domain.ids import AdId
 from adctl.domain.insights import Insight
 from adctl.domain.policies.bayes.policy import BayesPolicy
@@ -101,3 +101,15 @@ def test_the_stand_ins_audience_tires_and_its_reach_is_stored(synced: Loop) -> N
         for day in (first, last)
     }
     assert often[last] > often[first] * 1.02
+
+
+def test_status_lists_what_wears_out(engine: Engine) -> None:
+    fill(engine)
+    store(engine, worn_days())
+
+    hours = timedelta(hours=24)
+    report = status.run(engine, MAIN, status.Expectations(insights_age=hours, crm_age=hours, cap=None))
+
+    (table,) = [table for table in report.tables if table.key == "fatigue"]
+    assert [row["ad_id"] for row in table.rows] == ["11"]
+    assert "over 7 points" in str(table.rows[0]["evidence"])

@@ -28,7 +28,10 @@ _SQL_TESTS = {
     "move_refusal": ("changes", "claims", "transitions"),
     "guard_change": ("changes", "transitions"),
     "guard_attempt": ("changes",),
-    "record_change": ("audit",),
+    "link_of": ("audit",),
+    "append_links": ("audit",),
+    "record_new_changes": ("audit",),
+    "record_moves": ("audit",),
     "entity_lock_key": ("claims",),
     "claim_pending_ad_change": ("claims",),
 }

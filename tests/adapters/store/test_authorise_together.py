@@ -44,6 +44,14 @@ def test_accounts_with_ids_and_changes_alike_have_limits_and_moves_of_their_own(
     assert driver.value("select string_agg(account, '') from change_attempts") == "main"
 
 
+def test_quiet_hours_are_told_by_the_accounts_own_clock(engine: Engine, driver: Driver) -> None:
+    # It is 21:00 in Tokyo when it is noon by UTC.
+    open_account(engine, OTHER)
+    driver.sql("update accounts set timezone = 'Asia/Tokyo' where account = :account", account=OTHER)
+    driver.limit(quiet_from="20:00", quiet_until="22:00")
+    assert passes(driver.ask(budget(1100)))
+
+
 def test_a_change_that_is_sent_again_raises_once_and_from_then_on(driver: Driver) -> None:
     driver.limit(cap_increase=200)
     driver.queue(budget(1200))

@@ -58,7 +58,8 @@ def amount(value: object, currency: str) -> int | None:
     if not written:
         return None
     if not is_plain_number(written):
-        raise ValueError(f"amount {written[:40]!r} is not a plain decimal number")
+        # Not quoted: what people type into a wrong field may be an address, and this stands in reports.
+        raise ValueError("amount is not a plain decimal number")
     try:
         scaled = Decimal(written) * offset(currency)
     except ConfigurationError as error:

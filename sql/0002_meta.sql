@@ -39,6 +39,17 @@ create table creatives (
 );
 create index creatives_by_content on creatives (account, content_hash);
 
+-- What Meta tells of an image, in pixels; null for one that the account's library does not hold.
+create table images (
+  account text not null references accounts,
+  image_hash text not null,
+  width integer check (width > 0),
+  height integer check (height > 0),
+  read_at timestamptz not null,
+  primary key (account, image_hash),
+  check ((width is null) = (height is null))
+);
+
 create table ads (
   account text not null references accounts,
   ad_id text not null,

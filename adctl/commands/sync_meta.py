@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, entities, insights, person_edits, reports, runs
+from adctl.adapters.store import accounts, entities, images, insights, person_edits, reports, runs
 from adctl.adapters.store.reports import PendingReport
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.creatives import Creative
@@ -124,6 +124,7 @@ class _Session:
         objects = _Objects(campaigns=campaigns, ad_sets=ad_sets, ads=ads, creatives=creatives)
         if not self.dry_run:
             self._store_objects(objects, facts, minima, now)
+            self._read_images(objects.creatives, now)
         reached = self._read_insights(since, until, now, objects, report_from)
         self._read_deleted_ads(since, until)
         if not self.dry_run:
@@ -158,6 +159,16 @@ class _Session:
                     read_at=now,
                 )
             )
+
+    def _read_images(self, creatives: Iterable[Creative], now: datetime) -> None:
+        """Asks for the size of each image once: what a hash stands for never changes."""
+        account = self.profile.account
+        with transaction(self.engine, read_only=True) as connection:
+            unread = images.unread(connection, account, {one.image_hash for one in creatives if one.image_hash})
+        if unread:
+            sizes = self.platform.image_sizes(unread)
+            with transaction(self.engine) as connection:
+                self.tally["written"] += images.store(connection, account, unread, sizes, now)
 
     def _read_insights(self, since: date, until: date, now: datetime, objects: _Objects, report_from: int) -> datetime:
         """Reads the days, or what an earlier run had wanted of Meta; returns when what was read had been wanted."""

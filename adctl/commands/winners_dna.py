@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, embeddings, winners
+from adctl.adapters.store import accounts, embeddings, images, winners
 from adctl.adapters.store.winners import Standing
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.dna import dna
@@ -30,7 +30,13 @@ def run(engine: Engine, profile: AccountProfile, *, by: By = By.ROAS) -> Report:
         accounts.check_pinned(connection, profile)
         standings = winners.standings(connection, profile.account)
         shown = embeddings.contents(connection, profile.account, [s.content_hash for s in standings])
-    traced = [_traced(s, dna(shown[s.content_hash].creative), by) for s in standings if s.content_hash in shown]
+        shapes = images.shapes(connection, profile.account)
+    traced = [
+        _traced(s, dna(creative, shapes.get(creative.image_hash or "")), by)
+        for s in standings
+        if s.content_hash in shown
+        for creative in (shown[s.content_hash].creative,)
+    ]
     found = lifts(traced)
     standing = sum(lift.stands for lift in found)
     return Report(

@@ -49,14 +49,21 @@ _FEWEST_STOP_WORDS: Final = 2
 _BODY_CLASSES: Final = ((80, "short"), (300, "medium"))
 
 
-def dna(creative: Creative) -> dict[str, str]:
+def image_shape(width: int, height: int) -> str:
+    """The class of an image's shape: square where no side is a tenth longer than the other."""
+    if 10 * width >= 11 * height:
+        return "landscape"
+    return "portrait" if 10 * height >= 11 * width else "square"
+
+
+def dna(creative: Creative, shape: str | None = None) -> dict[str, str]:
     """The creative's traits by name. What the words say is yes or no wherever there are words, else it is absent.
 
     Words of urgency, curiosity and address are whole words of English, German, Spanish or French. The language is the
-    one with most of its frequent words (at least two, and no tie), or that of the script. Length, duration or shape of
-    an image or video is never guessed: Meta's hash and id stand for it.
+    one with most of its frequent words (at least two, and no tie), or that of the script. `shape` is that of its image,
+    where Meta told its size; a video's length, which Meta's creatives do not hold, is never guessed.
     """
-    traits = creative_attributes(creative)
+    traits = creative_attributes(creative) | ({"image_shape": shape} if shape else {})
     traits |= _of_words(creative_text(creative), creative.headline or creative.body or "")
     if creative.body:
         traits["body_length"] = next((name for most, name in _BODY_CLASSES if len(creative.body) <= most), "long")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import insights
+from adctl.adapters.store import images, insights
 from adctl.cli.wiring import meta
 from adctl.commands import sync_meta
 from adctl.domain.creatives import Creative
@@ -152,6 +153,27 @@ def test_an_empty_page_in_the_middle_loses_nothing(loop: Loop, edge: str) -> Non
     assert fault.hits == 1
     assert len(loop.rows("ads")) == 8
     assert loop.value("select sum(spend) from insights") == loop.sandbox.world.totals().spend
+
+
+def test_the_size_of_an_image_is_asked_for_once_also_where_meta_does_not_know_it(loop: Loop) -> None:
+    shown = {ad.creative.wire.get("image_hash") for ad in loop.sandbox.world.tree.ads} - {None}
+    loop.sync_meta()
+    sizes = loop.rows("images")
+    lost = str(sizes[0]["image_hash"])
+    loop.run_sql("delete from images where image_hash = :one", one=lost)
+    with transaction(loop.engine) as connection:
+        images.store(connection, ACCOUNT, ["elsewhere"], {}, loop.sandbox.world.now)
+        assert images.unread(connection, ACCOUNT, ["elsewhere", lost]) == [lost]
+        assert "elsewhere" not in images.shapes(connection, ACCOUNT)
+    asked = len(loop.sandbox.meta_log)
+
+    loop.sync_meta()
+    loop.sync_meta()
+
+    questions = [one for one in loop.sandbox.meta_log[asked:] if one.path.endswith("adimages")]
+    assert [json.loads(one.params["hashes"]) for one in questions] == [[lost]]
+    assert {row["image_hash"] for row in sizes} >= shown
+    assert all(row["width"] > 0 and row["height"] > 0 for row in sizes)
 
 
 @pytest.mark.parametrize(

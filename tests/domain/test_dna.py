@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adctl.domain.creatives import Creative
-from adctl.domain.dna import dna
+from adctl.domain.dna import dna, image_shape
 from adctl.domain.ids import CreativeId
 from adctl.domain.lifts import Lift, Traced, lifts
 
@@ -30,6 +30,27 @@ def test_words_tell_question_number_address_urgency_curiosity_and_language() -> 
         "language": "en",
         "body_length": "short",
     }
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shape"),
+    [
+        (1080, 1080, "square"),
+        (1099, 1000, "square"),
+        (1100, 1000, "landscape"),
+        (1000, 1100, "portrait"),
+        (1000, 1099, "square"),
+    ],
+)
+def test_a_tenth_more_on_one_side_makes_another_shape(width: int, height: int, shape: str) -> None:
+    assert image_shape(width, height) == shape
+
+
+def test_the_shape_is_a_trait_only_where_it_is_known() -> None:
+    shown = Creative(creative_id=CreativeId("1"), image_hash="ab")
+
+    assert dna(shown, "square") == dna(shown) | {"image_shape": "square"}
+    assert "image_shape" not in dna(shown)
 
 
 def test_words_count_whole_only() -> None:

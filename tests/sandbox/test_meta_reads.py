@@ -54,6 +54,18 @@ def test_minimum_budgets_come_for_every_currency_in_its_own_units(sandbox: Sandb
     assert (smallest["USD"], smallest["JPY"], smallest["KWD"]) == (100, 150, 100)
 
 
+def test_the_image_library_tells_sizes_of_the_images_asked_for(sandbox: Sandbox, meta: FacebookAdsApi) -> None:
+    library = (sandbox.meta_account_id, "adimages")
+    rows = walk(meta, library, {"fields": "hash,width,height"})
+    asked = walk(meta, library, {"fields": "hash,width,height", "hashes": json.dumps([rows[0]["hash"], "gone"])})
+
+    assert {row["hash"] for row in rows} >= {ad.creative.wire.get("image_hash") for ad in sandbox.world.tree.ads} - {
+        None
+    }
+    assert asked == rows[:1]
+    assert all(row["width"] > 0 and row["height"] > 0 for row in rows)
+
+
 def test_a_budget_lives_on_the_ad_set_or_on_its_campaign_never_on_both(sandbox: Sandbox, meta: FacebookAdsApi) -> None:
     fields = "id,daily_budget,lifetime_budget,campaign{id,daily_budget}"
     rows = walk(meta, (sandbox.meta_account_id, "adsets"), {"fields": fields})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -45,6 +46,8 @@ _STATE_FIELDS: Final = {
     EntityKind.AD_SET: "id,account_id,status,effective_status,daily_budget,lifetime_budget,updated_time",
     EntityKind.AD: "id,account_id,status,effective_status,updated_time",
 }
+# Their hashes stand in the address, which may not grow without bound.
+_IMAGES_AT_ONCE: Final = 50
 # Edges hide what is archived unless it is asked for by name.
 _CAMPAIGN_STATUSES: Final = ("ACTIVE", "PAUSED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES")
 _AD_SET_STATUSES: Final = (*_CAMPAIGN_STATUSES, "CAMPAIGN_PAUSED")
@@ -170,6 +173,15 @@ class MetaPlatform:
                 if row.get("currency") == self._currency:
                     return {name: whole(row, name) for name in _MINIMA}
         return {}
+
+    def image_sizes(self, hashes: Sequence[str]) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for at in range(0, len(hashes), _IMAGES_AT_ONCE):
+            asked = {"fields": "hash,width,height", "hashes": json.dumps(hashes[at : at + _IMAGES_AT_ONCE])}
+            for page in self._graph.pages((self._edge_root, "adimages"), asked, limit=_IMAGES_AT_ONCE):
+                sizes = ((text(row, "hash"), whole(row, "width"), whole(row, "height")) for row in page)
+                found.update({one: (width, height) for one, width, height in sizes if width > 0 and height > 0})
+        return found
 
     def read(self, kind: EntityKind, entity_id: str) -> EntityState | None:
         try:

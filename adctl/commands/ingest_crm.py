@@ -149,7 +149,7 @@ def _report(
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=_summary(len(ties.found), written, len(unmapped), intake.rejected, dry_run=dry_run),
+        summary=_summary(ties, written, len(unmapped), intake.rejected, dry_run=dry_run),
         facts=(*_read_facts(intake), *_tie_facts(ties), *_money_facts(intake, unknown, book, written)),
         tables=(
             *_file_tables(intake.export),
@@ -278,10 +278,11 @@ def _unknown_ads(unknown: Sequence[AdId]) -> tuple[Table, ...]:
     return (Table(key="unknown_ads", title="Ads that are not known", columns=columns, rows=rows, shown=10),)
 
 
-def _summary(count: int, written: int, unmapped: int, rejected: int, *, dry_run: bool) -> str:
+def _summary(ties: _Ties, written: int, unmapped: int, rejected: int, *, dry_run: bool) -> str:
     trouble = f" {unmapped} stages have no value: add them to adctl.toml." if unmapped else ""
     trouble = (f" {rejected} rows rejected." if rejected else "") + trouble
     if dry_run:
-        return f"{count} deals stored; nothing written.{trouble}"
+        return f"{len(ties.found)} deals stored; nothing written.{trouble}"
+    credited = sum(one.ad_id is not None for one in ties.found)
     changes = f"{written} rows new or changed." if written else "No changes."
-    return f"{count} deals attributed. {changes}{trouble}"
+    return f"{credited} of {len(ties.found)} deals credited to an ad. {changes}{trouble}"

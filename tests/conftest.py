@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,6 +24,7 @@ from adctl.errors import AdctlError
 from tests.warm import ROOT, bare_environment, warm_interpreter
 
 _SHARED = Path(os.environ.get("ADCTL_SHARED", ROOT.parent / "shared" / "data"))
+Write = Callable[[str], str]
 _numbers = count(1)
 _not_run: list[str] = []
 
@@ -222,3 +223,17 @@ def adctl(tmp_path: Path, database_url: str) -> CommandLine:
         folder=tmp_path,
         environment={"ADCTL_DATABASE_URL": database_url, "ADCTL_DATA_DIR": str(tmp_path / "data")},
     )
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes a module that can be imported; returns its name."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"brought_{tmp_path.name}"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def write(source: str) -> str:
+        (tmp_path / f"{name}.py").write_text(source)
+        return name
+
+    return write

@@ -19,7 +19,11 @@ def in_processes(
     `processes` is how many run at once, all cores when not given; 1 is this process alone.
     """
     if processes == 1:
-        return [work(task) for task in tasks]
+        found = []
+        for number, task in enumerate(tasks, start=1):
+            found.append(work(task))
+            done(number, task)
+        return found
     # Fresh processes: a fork would copy whatever threads the numerical libraries hold.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         futures: dict[Future[R], T] = {pool.submit(work, task): task for task in tasks}

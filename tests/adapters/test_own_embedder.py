@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +10,7 @@ import pytest
 from adctl.adapters.own_embedder import load_text_embedder
 from adctl.errors import ConfigurationError
 from tests.builders import python_of_the_readme
-
-Write = Callable[[str], str]
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes a module that can be imported; returns its name."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    name = f"brought_{tmp_path.name}"
-    monkeypatch.delitem(sys.modules, name, raising=False)
-
-    def write(source: str) -> str:
-        (tmp_path / f"{name}.py").write_text(source)
-        return name
-
-    return write
+from tests.conftest import Write
 
 
 def readme_example() -> str:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from adctl.domain.policies.catalogue import make_policy
@@ -15,9 +11,9 @@ from adctl.domain.simulation.runs import prepare, run_policy
 from adctl.domain.simulation.worlds import world_named
 from adctl.errors import ConfigurationError, InputRejectedError
 from tests.builders import python_of_the_readme
+from tests.conftest import Write
 from tests.domain.policies.ad_histories import AdRecord, history
 
-Write = Callable[[str], str]
 ADS = (
     AdRecord(ad_id="cheap", clicks=90, spend=9_000),
     AdRecord(ad_id="dear", clicks=10, spend=9_000),
@@ -41,20 +37,6 @@ class Own:
         {gap}
         return PolicyResult(verdicts=said, unallocated=0)
 """
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes a module that can be imported; returns its name."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    name = f"brought_{tmp_path.name}"
-    monkeypatch.delitem(sys.modules, name, raising=False)
-
-    def write(source: str) -> str:
-        (tmp_path / f"{name}.py").write_text(source)
-        return name
-
-    return write
 
 
 @pytest.fixture

@@ -48,25 +48,6 @@ def upsert(connection: Connection, account: Account, insights: Sequence[Insight]
     )
 
 
-_KNOWN_AT = text(
-    """
-    select distinct on (ad_id, day) ad_id, day, first_day, ad_set_id, campaign_id, impressions, clicks, link_clicks,
-      spend, leads, purchases, purchase_value, windows, reach
-    from insight_readings
-    where account = :account and read_at <= :at and day between :since and :until
-    order by ad_id, day, read_at desc
-    """
-)
-
-
-def known_at(
-    connection: Connection, account: Account, at: datetime, *, since: date, until: date
-) -> tuple[Insight, ...]:
-    """The figures of these days (both inclusive) as they were known at a time: what a decision then could know."""
-    rows = connection.execute(_KNOWN_AT, {"account": account, "at": at, "since": since, "until": until})
-    return tuple(Insight(**row._mapping) for row in rows)
-
-
 def of_deleted_ads(connection: Connection, account: Account, since: date) -> tuple[AdId, ...]:
     """Ads that Meta lists no more but whose figures since a day may still be restated."""
     found = connection.scalars(

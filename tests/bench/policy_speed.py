@@ -55,7 +55,7 @@ def account(ads: int, deals: int, days: int) -> AdHistory:
     entered[entered < 0] = _NAN
     lost = np.where(~passed[:, 2] & (rng.random(deals) < 0.7), came - 8 * rng.standard_exponential(deals), _NAN)
     lost[lost < 0] = _NAN
-    cash = np.where(np.isfinite(entered[:, 3]), 17_000, 0)
+    cash = np.where(np.isfinite(entered[:, 3]), 200_000, 0)
     return AdHistory(
         account="speed",
         day=date(2026, 3, 2),

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from adctl.domain.allocation import round_shares
-from adctl.domain.policies.bayes.filling import fill, fill_on_average
+from adctl.domain.policies.bayes.filling import Uncertain, fill, fill_on_average
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior
 from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
@@ -85,8 +85,14 @@ class _Task:
 
 def _average(task: _Task, draws: int, deviates: Floats | None) -> tuple[Floats, float]:
     if deviates is None:
-        spread = np.maximum(task.spread, 1e-9)
-        return fill_on_average(task.total, task.height, spread, task.room, task.lower, task.upper, task.least)
+        those = Uncertain(
+            height=task.height,
+            sd=np.maximum(task.spread, 1e-9),
+            room=task.room,
+            lower=task.lower,
+            upper=task.upper,
+        )
+        return fill_on_average(task.total, those, task.least)
     shares, level = np.zeros(len(task.height)), 0.0
     for row in deviates:
         height = task.height + task.spread * row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,35 +73,63 @@ def wear_of(rows: Rows, sums: Sums, response: Response, tired: Flags | None = No
     elif response.wear * float(sums.before.max(initial=0.0)) < _NO_WEAR:
         return Wear(rate=usual, variance=prior)
     score, information = np.zeros(rows.ads), np.zeros(rows.ads)
-    clicked = bool(sums.clicks.any())
+    clicked, fresh = bool(sums.clicks.any()), _fresh(rows, response)
     for block in rows.blocks():
-        counts, before = block.clicks if clicked else block.leads, block.before()
-        expected = response.fresh(block.spend) * np.exp(-response.wear * before)
+        counts, before = block.clicks if clicked else block.leads, block.before() / rows.minor_per_major
+        expected = np.exp(before * -response.wear)
+        expected *= fresh(block.spend)
         whole = np.maximum(block.total(expected), 1e-12)
-        centre = block.total(expected * before) / whole
-        apart = before - np.repeat(centre, block.number)
-        fitted = expected * np.repeat(block.total(counts) / whole, block.number)
-        score[block.ads] = block.total(-apart * counts) / response.dispersion
-        information[block.ads] = block.total(apart**2 * fitted) / response.dispersion
+        before -= block.each(block.total(expected * before) / whole)
+        score[block.ads] = -block.total(before * counts)
+        before *= before
+        before *= expected
+        information[block.ads] = block.total(before) * (block.total(counts) / whole)
+    score, information = score / response.dispersion, information / response.dispersion
     variance = prior / (1 + information * prior)
     return Wear(rate=np.maximum(usual + score * variance, 0.0), variance=variance)
 
 
-def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, weights: Floats | None = None) -> Floats:
-    """Effective exposure of each ad, shape n; with `weights` by days ago, what they leave of it."""
-    found = np.zeros(rows.ads)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """Effective major units of each ad in all, and the part of its spend (major units) that is mature; shape n."""
+
+    total: Floats
+    mature_spend: Floats
+
+
+def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Exposure:
+    """`mature` is, by days ago, the part of the spend that is mature."""
+    found, ripe, fresh = np.zeros(rows.ads), np.zeros(rows.ads), _fresh(rows, response)
     for block in rows.blocks():
-        exposure = effective(block, response, wear, half_life)
-        found[block.ads] = block.total(exposure if weights is None else exposure * weights[block.days_ago])
+        found[block.ads] = block.total(effective(block, fresh(block.spend), wear, half_life))
+        ripe[block.ads] = block.total(block.spend * mature[block.days_ago])
+    return Exposure(total=found, mature_spend=ripe / rows.minor_per_major)
+
+
+def mature_exposure(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Floats:
+    """The part of each ad's effective exposure that is mature, shape n."""
+    found, fresh = np.zeros(rows.ads), _fresh(rows, response)
+    for block in rows.blocks():
+        exposure = effective(block, fresh(block.spend), wear, half_life)
+        found[block.ads] = block.total(exposure * mature[block.days_ago])
     return found
 
 
-def effective(block: Block, response: Response, wear: Wear, half_life: float) -> Floats:
-    """Effective exposure of each row, discounted by its age when there is a half-life."""
-    exposure, rate = response.fresh(block.spend), wear.rate[block.ads]
+def effective(block: Block, fresh: Floats, wear: Wear, half_life: float) -> Floats:
+    """Effective exposure of each row, `fresh` before wear, discounted by its age when there is a half-life."""
+    rate = wear.rate[block.ads]
     if rate.any():
-        exposure *= np.exp(-np.repeat(rate, block.number) * block.before())
-    return exposure * forgetting(block.days_ago, half_life) if half_life > 0 else exposure
+        worn = block.before() * block.each(rate / -block.minor_per_major)
+        fresh = np.exp(worn, out=worn) * fresh
+    return fresh * forgetting(block.days_ago, half_life) if half_life > 0 else fresh
+
+
+def _fresh(rows: Rows, response: Response) -> Callable[[Ints], Floats]:
+    """Effective units of spends in minor units before wear, looked up where there are fewer amounts than rows."""
+    if rows.most >= len(rows.spend):
+        return lambda spend: response.fresh(spend / rows.minor_per_major)
+    table = response.fresh(np.arange(rows.most + 1) / rows.minor_per_major)
+    return lambda spend: table[spend]
 
 
 def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
@@ -160,12 +189,12 @@ def _sample(rows: Rows, sums: Sums) -> _Days:
     block = rows.of(chosen)
     fed = block.spend > 0
     counts = block.clicks if sums.clicks.any() else block.leads
-    ad, spend = np.repeat(np.arange(len(chosen)), block.number)[fed], block.spend[fed]
+    ad, spend = block.each(np.arange(len(chosen)))[fed], block.spend[fed] / rows.minor_per_major
     return _Days(
         ad=ad,
         count=counts[fed].astype(np.float64),
         spend=spend,
-        before=block.before()[fed],
+        before=block.before()[fed] / rows.minor_per_major,
         total=totals(ad, spend, len(chosen)),
     )
 

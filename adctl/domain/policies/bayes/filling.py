@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import ndtr
 
 from adctl.domain.policies.protocol import Floats
 
-_STEPS = 60
+# Ads whose shares stay in the cache, and ads that tell roughly where the level is.
+_PIECE = 8_192
+_SAMPLE = 8_192
+# The level is found to this many logs and told to as many decimals.
+_CLOSE = 1e-8
+_DECIMALS = 9
 
 
 def fill(
@@ -37,32 +44,74 @@ def fill(
     return np.clip(room * (height - level), lower, upper), level
 
 
-def fill_on_average(
-    total: float, height: Floats, sd: Floats, room: Floats, lower: Floats, upper: Floats, least: float
-) -> tuple[Floats, float]:
-    """What `fill` gives on average over heights that are Normal(height, sd²), where no single ad moves the level.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertain:
+    """Responses whose height is Normal(`height`, `sd`²), and the bounds of their shares; shape n."""
 
-    For accounts of very many ads: one closed form instead of many draws. The level is found by halving.
+    height: Floats
+    sd: Floats
+    room: Floats
+    lower: Floats
+    upper: Floats
+
+    def some(self, part: slice) -> Uncertain:
+        return Uncertain(
+            height=self.height[part],
+            sd=self.sd[part],
+            room=self.room[part],
+            lower=self.lower[part],
+            upper=self.upper[part],
+        )
+
+    def shares(self, level: float) -> tuple[Floats, float]:
+        """E clip(room·(height − level), lower, upper), and by how much their sum falls per unit of the level."""
+        shares, fall = np.empty(len(self.height)), 0.0
+        for start in range(0, len(shares), _PIECE):
+            part = slice(start, start + _PIECE)
+            shares[part], slopes = self.some(part)._shares(level)
+            fall += float(slopes.sum())
+        return shares, fall
+
+    def _shares(self, level: float) -> tuple[Floats, Floats]:
+        above = self.height - level
+        most, mostly = _excess(above - self.lower / self.room, self.sd)
+        over, rarely = _excess(above - self.upper / self.room, self.sd)
+        return self.lower + self.room * (most - over), self.room * (mostly - rarely)
+
+
+def fill_on_average(total: float, those: Uncertain, least: float) -> tuple[Floats, float]:
+    """What `fill` gives on average over the heights, where no single ad moves the level.
+
+    For accounts of very many ads: one closed form instead of many draws.
     """
-    low, high = float((height - upper / room).min()) - 1.0, float((height + 8 * sd - lower / room).max()) + 1.0
-    low = max(low, least)
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        if high - low < 1e-7:
+    level = _level(total, those, least)
+    return those.shares(level)[0], level
+
+
+def _level(total: float, those: Uncertain, least: float) -> float:
+    """By Newton's steps from the level of a sample, by halving wherever they leave what is known."""
+    low = max(float((those.height - those.upper / those.room).min()) - 1.0, least)
+    high = float((those.height + 8 * those.sd - those.lower / those.room).max()) + 1.0
+    level, every = (low + high) / 2, len(those.height) // _SAMPLE
+    if total >= those.upper.sum():
+        level = high = low
+    elif every > 1:
+        some = those.some(slice(None, None, every))
+        level = _level(total * float(some.upper.sum() / those.upper.sum()), some, least)
+    while high - low > _CLOSE:
+        shares, fall = those.shares(level)
+        over = float(shares.sum()) - total
+        low, high = (level, high) if over > 0 else (low, level)
+        step = over / max(fall, 1e-300)
+        level = level + step if low < level + step < high else (low + high) / 2
+        if abs(step) < _CLOSE:
             break
-        if _mean_share(height - middle, sd, room, lower, upper).sum() > total:
-            low = middle
-        else:
-            high = middle
-    return _mean_share(height - high, sd, room, lower, upper), high
+    # Sums may differ in their last digits from one processor to another.
+    return round(level, _DECIMALS)
 
 
-def _mean_share(above: Floats, sd: Floats, room: Floats, lower: Floats, upper: Floats) -> Floats:
-    """E clip(room·(above + sd·z), lower, upper) of a standard normal z."""
-    return lower + room * (_excess(above - lower / room, sd) - _excess(above - upper / room, sd))
-
-
-def _excess(mean: Floats, sd: Floats) -> Floats:
-    """E max(mean + sd·z, 0)."""
+def _excess(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """E max(mean + sd·z, 0) of a standard normal z, and P(mean + sd·z > 0)."""
     z = mean / sd
-    return np.asarray(mean * ndtr(z) + sd * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi), dtype=np.float64)
+    chance = ndtr(z)
+    return mean * chance + sd * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi), chance

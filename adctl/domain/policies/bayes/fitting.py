@@ -15,6 +15,7 @@ from adctl.domain.policies.bayes.exposure import (
     exposure_of,
     fit_response,
     forgetting,
+    mature_exposure,
     wear_of,
 )
 from adctl.domain.policies.bayes.funnel import Funnel, funnel_of
@@ -43,13 +44,16 @@ class Fitted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What the history says of each ad before its return is inferred. `budget` is major units a day, `exposure`
-    effective ones in all, `clicks` the log click yield."""
+    effective ones in all, `clicks` the log click yield. `mature` is, by days ago, the chance that a win has come that
+    will, `mature_spend` that part of the spend in major units."""
 
     rows: Rows
     sums: Sums
     funnel: Funnel
     budget: Floats
     wear: Wear
+    mature: Floats
+    mature_spend: Floats
     exposure: Floats
     leads: Floats
     clicks: Floats
@@ -80,10 +84,10 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
         fitted = None
     usual = float(np.median(budget[budget > 0])) if (budget > 0).any() else 1.0
     response = fitted.response if fitted else fit_response(rows, sums, parameters.room_shares, usual)
-    told = _told(history, parameters, rows, sums, funnel, response)
     groups = int(history.campaign.max()) + 1 if len(history.campaign) else 0
     least = parameters.shift_transitions
     delays = fitted.delays if fitted else fit_delays(funnel, history.campaign, groups, least)
+    told = _told(history, parameters, rows, sums, funnel, response, delays)
     tallies = tally(funnel, delays, history.campaign)
     if fitted is None:
         fitted = _fit(history, parameters, told, tallies, response, delays)
@@ -91,19 +95,28 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
 
 
 def _told(
-    history: AdHistory, parameters: BayesParameters, rows: Rows, sums: Sums, funnel: Funnel, response: Response
+    history: AdHistory,
+    parameters: BayesParameters,
+    rows: Rows,
+    sums: Sums,
+    funnel: Funnel,
+    response: Response,
+    delays: Delays,
 ) -> Told:
     wear = wear_of(rows, sums, response, history.fatigue.flagged if history.fatigue else None)
-    exposure = exposure_of(rows, response, wear, parameters.half_life)
+    mature = _mature(delays, rows.oldest, timed=funnel.timed)
+    exposure = exposure_of(rows, response, wear, parameters.half_life, mature)
     return Told(
         rows=rows,
         sums=sums,
         funnel=funnel,
         budget=history.budget / history.minor_per_major,
         wear=wear,
-        exposure=exposure,
+        mature=mature,
+        mature_spend=exposure.mature_spend,
+        exposure=exposure.total,
         leads=_leads(rows, sums, funnel, parameters.half_life),
-        clicks=click_yield(sums.clicks, exposure),
+        clicks=click_yield(sums.clicks, exposure.total),
         won=won_of(funnel),
     )
 
@@ -114,7 +127,10 @@ def _leads(rows: Rows, sums: Sums, funnel: Funnel, half_life: float) -> Floats:
         return totals(funnel.ad, forgetting(funnel.begun[0], half_life), funnel.ads)
     if half_life == 0:
         return sums.leads
-    return totals(rows.ad, rows.leads * forgetting(rows.days_ago, half_life), rows.ads)
+    found = np.zeros(rows.ads)
+    for block in rows.blocks():
+        found[block.ads] = block.total(block.leads * forgetting(block.days_ago, half_life))
+    return found
 
 
 def _fit(
@@ -203,26 +219,16 @@ def next_sd(view: View, cycle_days: float) -> Floats:
     return np.minimum(np.sqrt(variance + common), view.posterior.sd)
 
 
-def matured_spend(view: View) -> Floats:
-    """Per ad, the part of its spend (major units) from which a win should have come by now, shape n."""
-    rows, chance = view.told.rows, _matured(view)
-    found = np.zeros(rows.ads)
-    for block in rows.blocks():
-        found[block.ads] = block.total(block.spend * chance[block.days_ago])
-    return found
-
-
 def matured_exposure(view: View, half_life: float) -> Floats:
-    """Per ad, the same part of its effective exposure."""
+    """Per ad, the part of its effective exposure from which a win should have come by now, shape n."""
     told = view.told
-    return exposure_of(told.rows, view.fitted.response, told.wear, half_life, _matured(view))
+    return mature_exposure(told.rows, view.fitted.response, told.wear, half_life, told.mature)
 
 
-def _matured(view: View) -> Floats:
-    """By days ago, the chance that a win has come that will."""
-    delays, days_ago = view.fitted.delays, view.told.rows.days_ago
-    days = np.arange(int(days_ago.max()) + 1 if len(days_ago) else 0) + 0.5
-    if not view.told.funnel.timed:
+def _mature(delays: Delays, oldest: int, *, timed: bool) -> Floats:
+    """By days ago up to the `oldest`, the chance that a win has come that will."""
+    days = np.arange(oldest + 1) + 0.5
+    if not timed:
         return np.ones(len(days))
     means = np.exp(delays.log_median + delays.spread**2 / 2)
     variance = float((means**2 * np.expm1(delays.spread**2)).sum())

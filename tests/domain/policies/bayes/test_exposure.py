@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adctl.domain.policies.bayes.exposure import Response, effective, fit_response, forgetting, wear_of
+from adctl.domain.policies.bayes.exposure import Response, exposure_of, fit_response, forgetting, wear_of
 from adctl.domain.policies.bayes.rows import Block, Rows, Sums, rows_of, sums_of
 from adctl.domain.policies.protocol import Floats
 from tests.domain.policies.bayes.stories import Story, told
@@ -24,13 +24,14 @@ def clicked(room: float, wear: float, *, ads: int = 60, days: int = 30, seed: in
     zeros = np.zeros(ads * days, dtype=np.int64)
     return Rows(
         ads=ads,
-        ad=np.repeat(np.arange(ads), days),
-        starts=np.arange(ads) * days,
+        minor_per_major=100,
+        fed=np.arange(ads),
+        starts=np.arange(ads + 1) * days,
         days_ago=np.tile(np.arange(days)[::-1], ads),
         impressions=zeros,
         clicks=rng.poisson(mean).astype(np.int64).reshape(-1),
         leads=zeros,
-        spend=spend.reshape(-1),
+        spend=np.rint(spend.reshape(-1) * 100).astype(np.int64),
     )
 
 
@@ -46,7 +47,10 @@ def sums(rows: Rows) -> Sums:
 def test_without_saturation_and_wear_exposure_is_plain_spend() -> None:
     rows = clicked(1e9, 0.0)
 
-    assert np.allclose(effective(whole(rows), response(), wear_of(rows, sums(rows), response()), 0.0), rows.spend)
+    found = exposure_of(rows, response(), wear_of(rows, sums(rows), response()), 0.0, np.full(30, 0.25))
+
+    assert np.allclose(found.total, sums(rows).spend)
+    assert np.allclose(found.mature_spend, sums(rows).spend / 4)
 
 
 def test_exposure_is_saturated_worn_and_forgotten() -> None:
@@ -54,10 +58,11 @@ def test_exposure_is_saturated_worn_and_forgotten() -> None:
     law = response(room=100.0, wear=0.001)
     worn, block = wear_of(rows, sums(rows), law), whole(rows)
 
-    found = effective(block, law, worn, 7.0)
+    found = exposure_of(rows, law, worn, 7.0, np.ones(4)).total
 
-    fresh = 100 * (1 - np.exp(-rows.spend / 100))
-    assert np.allclose(found, fresh * np.exp(-worn.rate[rows.ad] * block.before()) * 0.5 ** (rows.days_ago / 7))
+    fresh = 100 * (1 - np.exp(-rows.spend / 10_000))
+    left = fresh * np.exp(-worn.rate.repeat(4) * block.before() / 100) * 0.5 ** (rows.days_ago / 7)
+    assert np.allclose(found, left.reshape(2, 4).sum(axis=1))
 
 
 def test_what_is_a_half_life_old_counts_half() -> None:
@@ -80,8 +85,9 @@ def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
     slow, fast = clicked(300.0, 0.0002, ads=30), clicked(300.0, 0.0012, ads=30, seed=2)
     both = Rows(
         ads=60,
-        ad=np.concatenate([slow.ad, fast.ad + 30]),
-        starts=np.arange(60) * 30,
+        minor_per_major=100,
+        fed=np.arange(60),
+        starts=np.arange(61) * 30,
         days_ago=np.concatenate([slow.days_ago, fast.days_ago]),
         impressions=np.concatenate([slow.impressions, fast.impressions]),
         clicks=np.concatenate([slow.clicks, fast.clicks]),
@@ -108,7 +114,7 @@ def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
 
     rows = rows_of(history)
 
-    assert whole(rows).before().tolist() == [0.0, 1.0, 2.0, 0.0, 7.0]
+    assert whole(rows).before().tolist() == [0, 100, 200, 0, 700]
 
 
 def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
@@ -118,13 +124,14 @@ def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
     zeros = np.zeros(days, dtype=np.int64)
     rows = Rows(
         ads=1,
-        ad=zeros,
-        starts=np.zeros(1, dtype=np.int64),
+        minor_per_major=100,
+        fed=np.zeros(1, dtype=np.int64),
+        starts=np.array([0, days]),
         days_ago=np.arange(days)[::-1],
         impressions=zeros,
         clicks=clicks,
         leads=zeros,
-        spend=np.full(days, spend),
+        spend=np.full(days, 10_000),
     )
 
     unflagged = wear_of(rows, sums(rows), response(), np.array([False]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adctl.domain.policies.bayes.filling import fill, fill_on_average
+from adctl.domain.policies.bayes.filling import Uncertain, fill, fill_on_average
 from adctl.domain.policies.protocol import Floats
 
 
@@ -87,7 +87,7 @@ def test_the_closed_form_for_many_ads_is_the_average_of_draws() -> None:
     room, lower, upper = rng.uniform(50, 400, n), np.full(n, 1.0), rng.uniform(20, 200, n)
     total = 0.5 * float(upper.sum())
 
-    found, _ = fill_on_average(total, height, sd, room, lower, upper, -np.inf)
+    found, _ = fill_on_average(total, Uncertain(height=height, sd=sd, room=room, lower=lower, upper=upper), -np.inf)
 
     draws = [fill(total, height + sd * rng.standard_normal(n), room, lower, upper, -np.inf)[0] for _ in range(200)]
     assert found.sum() == pytest.approx(total, rel=1e-4)

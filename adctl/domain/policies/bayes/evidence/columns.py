@@ -8,7 +8,7 @@ import numpy as np
 
 from adctl.domain.policies.bayes.budget import Shares
 from adctl.domain.policies.bayes.evidence.ledger import ledger_columns
-from adctl.domain.policies.bayes.fitting import View, matured_spend
+from adctl.domain.policies.bayes.fitting import View
 from adctl.domain.policies.bayes.posterior import DECIMALS, Z90
 from adctl.domain.policies.bayes.verdicts import Judgement
 from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
@@ -60,7 +60,7 @@ def _seen(history: AdHistory, view: View, money: float) -> dict[str, Column]:
     told, tallies = view.told, view.tallies
     columns: dict[str, Column] = {
         "spend": np.rint(told.sums.spend * money).astype(np.int64),
-        "mature_spend": np.rint(matured_spend(view) * money).astype(np.int64),
+        "mature_spend": np.rint(told.mature_spend * money).astype(np.int64),
         "share": history.budget,
         "impressions": told.sums.impressions.astype(np.int64),
         "clicks": told.sums.clicks.astype(np.int64),

@@ -12,8 +12,8 @@ from adctl.domain.policies.protocol import Floats
 # Ads whose shares stay in the cache, and ads that tell roughly where the level is.
 _PIECE = 8_192
 _SAMPLE = 8_192
-# The level is found to this many logs and told to as many decimals.
-_CLOSE = 1e-8
+# Newton's steps double the digits that are right: after one as small as this, no further one changes the decimals.
+_CLOSE = 1e-5
 _DECIMALS = 9
 
 
@@ -98,7 +98,7 @@ def _level(total: float, those: Uncertain, least: float) -> float:
     elif every > 1:
         some = those.some(slice(None, None, every))
         level = _level(total * float(some.upper.sum() / those.upper.sum()), some, least)
-    while high - low > _CLOSE:
+    while high - low > 10.0**-_DECIMALS:
         shares, fall = those.shares(level)
         over = float(shares.sum()) - total
         low, high = (level, high) if over > 0 else (low, level)

@@ -21,6 +21,7 @@ from adctl.domain.policies.bayes.exposure import (
 from adctl.domain.policies.bayes.funnel import Funnel, funnel_of
 from adctl.domain.policies.bayes.leads import LeadModel, Leads, Neighbours, click_yield, fit_leads, lead_posterior
 from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.pieces import by_pieces, some
 from adctl.domain.policies.bayes.posterior import Posterior, posterior
 from adctl.domain.policies.bayes.rows import Rows, Sums, rows_of, sums_of
 from adctl.domain.policies.bayes.stages import StageModel, Stages, Tallies, fit_stages, stage_posterior, tally
@@ -165,7 +166,10 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
         parameters.campaign_leads,
         _neighbours(history, told),
     )
-    stages = stage_posterior(fitted.stages, tallies, told.clicks)
+    stages = by_pieces(
+        told.funnel.ads,
+        lambda part: stage_posterior(fitted.stages, some(tallies, told.funnel.ads, part), told.clicks[part]),
+    )
     values = value_posterior(fitted.values, told.won)
     response, spent = fitted.response, told.sums.spend
     wear, saturation = -told.wear.rate * spent, np.log(response.part(told.budget))

@@ -95,7 +95,7 @@ def _standing(
     gone = np.isfinite(lost) & ~at_end
     waited = columns[0].copy()
     for step, column in enumerate(columns[1:], start=1):
-        waited = np.where(reached >= step, column, waited)
+        np.copyto(waited, column, where=reached >= step)
     return Funnel(
         ads=ads,
         steps=steps,

@@ -14,6 +14,7 @@ from adctl.domain.policies.bayes.evidence.columns import evidence_columns
 from adctl.domain.policies.bayes.fitting import Fitted, View, matured_exposure, next_sd, view_of
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.pieces import by_pieces, some
 from adctl.domain.policies.bayes.posterior import Posterior
 from adctl.domain.policies.bayes.reasons import reason
 from adctl.domain.policies.bayes.verdicts import Judgement, judge, killable
@@ -46,7 +47,18 @@ class Weighed:
 
     def judge(self, posterior: Posterior) -> Judgement:
         """The verdicts if that were known of each ad's ROAS, the shares as they are."""
-        return judge(posterior, self.standing, self.parameters, self.before, self.shares.budget, self.minimum)
+        ads = len(self.before)
+        return by_pieces(
+            ads,
+            lambda part: judge(
+                some(posterior, ads, part),
+                some(self.standing, ads, part),
+                self.parameters,
+                self.before[part],
+                self.shares.budget[part],
+                self.minimum,
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

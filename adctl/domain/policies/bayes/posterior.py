@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from adctl.domain.policies.bayes.pieces import PIECE
 from adctl.domain.policies.protocol import Flags, Floats
 
 # Means and spreads are rounded to this many decimals before anything is decided by them: sums of doubles may differ
@@ -69,4 +70,7 @@ def posterior(first: Floats, saturation: Floats, own_variance: Floats, common_va
 
 
 def rounded(values: Floats) -> Floats:
-    return np.asarray(np.round(values, DECIMALS), dtype=np.float64)
+    found = np.empty_like(values)
+    for start in range(0, len(values), PIECE):
+        np.round(values[start : start + PIECE], DECIMALS, out=found[start : start + PIECE])
+    return found

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import gammainc, gammaln, hyp1f1
 
 from adctl.domain.policies.protocol import Floats
 
 # The asymptotic series below is exact to 1e-10 from here on; smaller arguments are lifted by the recurrence.
-_LIFT = 7
+_LARGE = 8
 # Pieces that stay in the cache: three times as fast as whole columns at a million ads.
 _PIECE = 16_384
 
 
 def log_gamma_moments(shape: Floats) -> tuple[Floats, Floats]:
     """Mean and variance of the log of a Gamma(shape, 1) variable: digamma and trigamma of `shape` > 0."""
-    flat = np.ascontiguousarray(shape).reshape(-1)
-    mean, variance = np.empty_like(flat), np.empty_like(flat)
+    mean, variance = np.empty_like(shape), np.empty_like(shape)
+    flat, flat_mean, flat_variance = (array.reshape(-1, order="A") for array in (shape, mean, variance))
+    lift = math.ceil(_LARGE - min(float(flat.min(initial=_LARGE)), _LARGE))
     for start in range(0, len(flat), _PIECE):
         piece = slice(start, start + _PIECE)
-        mean[piece], variance[piece] = _moments(flat[piece])
-    return mean.reshape(shape.shape), variance.reshape(shape.shape)
+        flat_mean[piece], flat_variance[piece] = _moments(flat[piece], lift)
+    return mean, variance
 
 
-def _moments(x: Floats) -> tuple[Floats, Floats]:
+def _moments(x: Floats, lift: int) -> tuple[Floats, Floats]:
     first, second = np.zeros_like(x), np.zeros_like(x)
-    for _ in range(_LIFT):
+    for _ in range(lift):
         inverse = 1.0 / x
         first += inverse
-        second += inverse * inverse
+        inverse *= inverse
+        second += inverse
         x = x + 1.0
     y = 1.0 / x
     z = y * y

@@ -34,7 +34,9 @@ _SAME = 1e-12
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tallies:
     """Per ad and step, shape (n, T): deals that came so far, fractional successes and failures, open deals, deals
-    still expected to pass; `passed_days` (n) sums over open deals the days until that, times its chance."""
+    still expected to pass; `days_left` (n) sums over open deals the days until that, times its chance.
+
+    Each step lies in one stretch of memory: what all ads' chances are multiplied by is then read along the ads."""
 
     entered: Ints
     progressed: Ints
@@ -93,19 +95,19 @@ def fractions(chance: Floats, later: Floats, unmarked: Floats) -> tuple[Floats, 
 def tally(funnel: Funnel, delays: Delays, campaign: Ints) -> Tallies:
     """Counts the deals of each ad at each step; `campaign` is each ad's."""
     n, steps = funnel.ads, funnel.length
-    shape = (n, steps + 1)
-    furthest = np.bincount(funnel.ad * (steps + 1) + funnel.reached, minlength=n * (steps + 1)).reshape(shape)
-    came = np.cumsum(furthest[:, ::-1], axis=1)[:, ::-1]
-    ad, step = funnel.ad[funnel.open], funnel.reached[funnel.open]
+    furthest = np.bincount(funnel.reached * n + funnel.ad, minlength=n * (steps + 1)).reshape(steps + 1, n)
+    came = np.cumsum(furthest[::-1], axis=0)[::-1].T
+    still_open = np.flatnonzero(funnel.open)
+    ad, step = funnel.ad[still_open], funnel.reached[still_open]
     tables = _tables(delays)
-    cell = (campaign[ad] * steps + step) * BINS + log_bin(funnel.waited[funnel.open])
-    place = ad * steps + step
+    cell = (campaign[ad] * steps + step) * BINS + log_bin(funnel.waited[still_open])
+    place = step * n + ad
 
     def total(table: Floats) -> Floats:
-        return totals(place, table[cell], n * steps).reshape(n, steps)
+        return totals(place, table[cell], n * steps).reshape(steps, n).T
 
     entered, progressed = came[:, :-1], came[:, 1:]
-    waiting = np.bincount(place, minlength=n * steps).reshape(n, steps)
+    waiting = np.bincount(place, minlength=n * steps).reshape(steps, n).T
     successes = progressed + total(tables.success)
     failures = (entered - progressed - waiting) + total(tables.failure)
     if delays.never_marked:
@@ -262,7 +264,7 @@ def _days_left(delays: Delays, z: Floats, later: Floats, shift: Floats) -> Float
 
 def _exposed(funnel: Funnel, delays: Delays, campaign: Ints) -> Floats:
     """For a CRM that never marks losses: over all that came to a step, the chance to have passed it by now."""
-    exposed = np.empty((funnel.ads, funnel.length))
+    exposed = np.empty((funnel.ads, funnel.length), order="F")
     shift = delays.shift[:, None]
     for step in range(funnel.length):
         came = funnel.reached >= step

@@ -9,7 +9,7 @@ import numpy as np
 from adctl.domain.policies.bayes.budget import Shares
 from adctl.domain.policies.bayes.evidence.ledger import ledger_columns
 from adctl.domain.policies.bayes.fitting import View
-from adctl.domain.policies.bayes.posterior import DECIMALS, Z90
+from adctl.domain.policies.bayes.posterior import DECIMALS, Z90, rounded
 from adctl.domain.policies.bayes.verdicts import Judgement
 from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
 
@@ -52,7 +52,7 @@ def evidence_columns(
 
 def _rounded(column: Column) -> Column:
     if isinstance(column, np.ndarray):
-        return np.round(column, DECIMALS) if column.dtype.kind == "f" else column
+        return rounded(column.astype(np.float64, copy=False)) if column.dtype.kind == "f" else column
     return round(column, DECIMALS) if isinstance(column, float) else column
 
 
@@ -85,10 +85,12 @@ def _kin(history: AdHistory) -> dict[str, Column]:
 
 def _expected(view: View) -> dict[str, Column]:
     """Wins still expected from open deals, and the mean days until they come (NaN where none are open)."""
-    chance = np.exp(view.stages.mean)
-    later = np.cumprod(np.concatenate([np.ones((len(chance), 1)), chance[:, :0:-1]], axis=1), axis=1)[:, ::-1]
-    wins = (view.tallies.still * later).sum(axis=1) if view.fitted.steps else np.zeros(len(chance))
-    passing = view.tallies.still.sum(axis=1)
+    wins, passing = np.zeros(len(view.wear)), np.zeros(len(view.wear))
+    # A deal that is to pass its step may then fail a later one.
+    for step in range(len(view.fitted.steps)):
+        still = view.tallies.still[:, step]
+        wins = wins * np.exp(view.stages.mean[:, step]) + still if step else still
+        passing = passing + still
     days = np.where(passing > 1e-9, view.tallies.days_left / np.maximum(passing, 1e-9), np.nan)
     return {
         "wins_expected": wins,

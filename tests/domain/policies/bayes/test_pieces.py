@@ -1,0 +1,32 @@
+"""Columns made some thousand ads at a time are those made at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from adctl.domain.policies.bayes.pieces import PIECE, by_pieces, some
+from adctl.domain.policies.protocol import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    flat: Floats
+    wide: Floats
+    shared: Floats
+    number: float
+
+
+@pytest.mark.parametrize("ads", [0, 5, PIECE, PIECE + 1, 2 * PIECE + 7])
+def test_pieces_put_together_are_the_whole(ads: int) -> None:
+    rng = np.random.Generator(np.random.PCG64(1))
+    whole = Columns(flat=rng.random(ads), wide=rng.random((ads, 3)), shared=np.array([1.0, 2.0, 3.0]), number=4.0)
+
+    found = by_pieces(ads, lambda part: some(whole, ads, part))
+
+    assert np.array_equal(found.flat, whole.flat)
+    assert np.array_equal(found.wide, whole.wide)
+    assert found.shared.tolist() == [1.0, 2.0, 3.0]
+    assert found.number == 4.0

@@ -68,6 +68,7 @@ create table job_runs (
   primary key (account, started_at, run_id)
 ) partition by range (started_at);
 create index job_runs_last on job_runs (account, job, started_at desc);
+create index job_runs_open on job_runs (account, job) where ended_at is null;
 
 -- How far each source has been read; moves only forward, in the transaction that stored what was read.
 create table sync_watermarks (

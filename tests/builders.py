@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -177,14 +177,25 @@ class Loop:
         return steps.reconcile(self.job(dry_run=dry_run))
 
     def queue(
-        self, node: Campaign | AdSet | Ad, target: int | str, *, jitter_ms: int = 0, run_id: UUID | None = None
+        self,
+        node: Campaign | AdSet | Ad,
+        target: int | str,
+        *,
+        jitter_ms: int = 0,
+        run_id: UUID | None = None,
+        change_id: UUID | None = None,
     ) -> None:
         """Puts one change of what the object holds now into the queue."""
+        wanted = _new_change(node, target, jitter_ms)
         with transaction(self.engine) as connection:
             accounts.ensure(connection, self.job().profile)
             changes.prepare(connection)
             added = changes.enqueue(
-                connection, ACCOUNT, run_id or uuid4(), [_new_change(node, target, jitter_ms)], expire=timedelta(days=1)
+                connection,
+                ACCOUNT,
+                run_id or uuid4(),
+                [replace(wanted, change_id=change_id or wanted.change_id)],
+                expire=timedelta(days=1),
             )
         assert added == 1
 

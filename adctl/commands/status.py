@@ -107,8 +107,8 @@ def _last_runs(connection: Connection, profile: AccountProfile) -> tuple[Run, ..
 
 
 def _state(run: Run) -> str:
-    if run.ended_at is None or run.exit_code is None:
-        return "running" if run.alive else "crashed"
+    if run.exit_code is None:
+        return "running" if run.alive and run.ended_at is None else "crashed"
     return _ENDS.get(run.exit_code, "failed")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from adctl.cli.running import Invocation, run_job
+from adctl.adapters.db import transaction
+from adctl.cli.running import Invocation, Job, run_job
 from adctl.domain.report import Report
 from tests.builders import Loop
 from tests.conftest import CommandLine, Outcome
@@ -19,6 +22,7 @@ from tests.conftest import CommandLine, Outcome
 EXPORT = "ad_id,adset_id,campaign_id,impressions,clicks,spend\n31,21,11,1,1,1\n"
 MANY = 6
 RUN = UUID(int=1)
+CONFLICT = UUID(int=2)
 DONE = Report(command="job", summary="No changes.")
 LOOP: Mapping[str, Sequence[str]] = {
     "sync-meta": (),
@@ -35,10 +39,17 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "reconcile": (),
     "changes approve": ("--all",),
     "changes cancel": ("--all", "--reason", "over"),
+    "changes resolve": (str(CONFLICT), "--as", "cancelled", "--reason", "over"),
     "undo": ("--run", str(RUN)),
 }
 # Those of people that leave no row in the ledger and wait for nobody.
-READINGS = ("changes list", "audit verify")
+READINGS: Mapping[str, Sequence[str]] = {
+    "changes list": (),
+    "changes show": (str(CONFLICT),),
+    "audit head": (),
+    "audit list": (),
+    "audit verify": (),
+}
 
 
 @pytest.fixture
@@ -54,14 +65,18 @@ def run_each(
     """Commands with these arguments, two at a time: they are processes of their own."""
     line = CommandLine(folder=adctl.folder, environment={**adctl.environment, **variables})
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda name: line(*name.split(), *COMMANDS.get(name, ()), *arguments), names)
+        found = pool.map(lambda name: line(*name.split(), *{**COMMANDS, **READINGS}.get(name, ()), *arguments), names)
         return dict(zip(names, found, strict=True))
 
 
-def pause_by_run(loop: Loop) -> None:
-    """RUN has paused an ad, which may be undone."""
+def use(loop: Loop) -> None:
+    """RUN has paused an ad, which may be undone; CONFLICT is a change whose ad set a person has changed since."""
     ad = next(one for one in loop.sandbox.world.tree.ads if one.status == "ACTIVE")
+    node = loop.owners()[0]
+    assert node.daily_budget is not None
     loop.queue(ad, "PAUSED", run_id=RUN)
+    loop.queue(node, node.daily_budget * 11 // 10, change_id=CONFLICT)
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
     loop.execute()
 
 
@@ -74,7 +89,7 @@ def assert_one_sentence(outcome: Outcome) -> None:
 
 
 def test_a_dry_run_prints_one_json_document_and_writes_nothing_anywhere(loop: Loop, adctl: CommandLine) -> None:
-    pause_by_run(loop)
+    use(loop)
     before, sent = loop.digest(), len(loop.posts())
     for name, outcome in run_each(adctl, "--dry-run", "--json").items():
         assert outcome.code == 0, (name, outcome)
@@ -87,6 +102,7 @@ def test_a_dry_run_prints_one_json_document_and_writes_nothing_anywhere(loop: Lo
 
 
 def test_what_only_reads_prints_one_json_document_and_writes_nothing(loop: Loop, adctl: CommandLine) -> None:
+    use(loop)
     before = loop.digest()
     for name, outcome in run_each(adctl, "--json", names=READINGS).items():
         assert (outcome.code, outcome.document["command"], outcome.out.count("\n")) == (0, name, 1), outcome
@@ -149,7 +165,7 @@ def test_a_token_that_meta_refuses_exits_77_and_is_not_repeated(loop: Loop, name
 
 
 def test_every_run_leaves_a_row_in_the_ledger_with_how_it_ended(loop: Loop, adctl: CommandLine) -> None:
-    pause_by_run(loop)
+    use(loop)
     done = run_each(adctl)
     ledger = {row["job"]: row for row in loop.rows("job_runs")}
     assert {name: (o.code, o.err) for name, o in done.items() if o.code} == {}
@@ -158,6 +174,29 @@ def test_every_run_leaves_a_row_in_the_ledger_with_how_it_ended(loop: Loop, adct
         assert ledger[name]["exit_code"] == outcome.code == 0, (name, outcome)
         assert ledger[name]["ended_at"] is not None
         assert ledger[name]["summary"] in outcome.out
+
+
+def test_a_run_that_loses_its_database_is_closed_as_lost_by_the_next(loop: Loop) -> None:
+    def lose(job: Job) -> Report:
+        with transaction(job.engine) as connection:
+            connection.execute(
+                text("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()")
+            )
+        return DONE
+
+    invocation = Invocation(command="decide")
+    with pytest.raises(DBAPIError):
+        run_job(invocation, loop.settings, "main", lose)
+    loop.advance(hours=1)
+    run_job(replace(invocation, command="enqueue"), loop.settings, "main", lambda _: DONE)
+    lost, other = sorted(loop.rows("job_runs"), key=lambda row: row["job"])
+    assert (lost["job"], lost["ended_at"], other["exit_code"]) == ("decide", None, 0), "only its own next run closes it"
+    run_job(invocation, loop.settings, "main", lambda _: DONE)
+    ended = {row["run_id"]: row for row in loop.rows("job_runs")}
+    again = ended.pop(lost["run_id"])
+    assert (again["exit_code"], again["ended_at"]) == (None, loop.sandbox.world.now)
+    assert again["summary"].startswith("lost: it never told how it ended; found by run ")
+    assert {row["summary"] for row in ended.values()} == {"No changes."}
 
 
 def test_jobs_that_begin_a_month_at_once_do_not_stop_each_other(loop: Loop) -> None:

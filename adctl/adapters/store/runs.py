@@ -17,7 +17,9 @@ from adctl.domain.ids import Account
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run of one command. `alive` says that its lock is held: an unended run without it has crashed."""
+    """A run of one command. `alive` says that its lock is held: an unended run without it is lost. The next run of the
+    command gives a lost one its end, but no exit code.
+    """
 
     job: str
     run_id: UUID
@@ -28,7 +30,17 @@ class Run:
     alive: bool
 
 
+_CLOSE_LOST = text(
+    """
+    update job_runs set ended_at = adctl_now(), summary = 'lost: it never told how it ended; found by run ' || :run_id
+    where account = :account and job = :job and ended_at is null
+    """
+)
+
+
 def start(connection: Connection, account: Account, job: str, run_id: UUID, *, host: str, pid: int) -> None:
+    """Writes down that a run begins. The caller holds the job's lock, so any other run without an end is lost."""
+    connection.execute(_CLOSE_LOST, {"account": account, "job": job, "run_id": run_id})
     started = now(connection)
     ensure_now(connection, "job_runs", started.date())
     connection.execute(

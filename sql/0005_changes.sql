@@ -511,8 +511,7 @@ $$;
 create function holds_entity_lock(p_account text, p_kind text, p_id text) returns boolean language sql stable as $$
   select exists (
     select from pg_locks l
-    where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.granted and l.objsubid = 1
-      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.objsubid = 1
       and (l.classid::bigint << 32) | l.objid::bigint = entity_lock_key(p_account, p_kind, p_id))
 $$;
 

@@ -21,19 +21,25 @@ SQL = "sql/0005_changes.sql"
 SQL_BEGIN = "create function change_is_settled"
 # Files of tests/adapters/store by the function that a mutant is in; those of authorise_send for what is not named.
 _SQL_TESTS = {
-    "change_is_settled": ("changes",),
-    "attempts_made": ("changes", "authorise"),
-    "guard_new_change": ("changes", "transitions"),
+    "change_is_settled": ("twin_accounts", "changes"),
+    "attempts_made": ("twin_accounts", "changes", "authorise"),
+    "guard_new_change": ("twin_accounts", "changes", "transitions"),
     "rewriting_refusal": ("changes", "transitions"),
-    "move_refusal": ("changes", "claims", "transitions"),
-    "guard_change": ("changes", "transitions"),
-    "guard_attempt": ("changes",),
+    "move_refusal": ("twin_accounts", "changes", "transitions", "claims"),
+    "guard_change": ("twin_accounts", "changes", "transitions"),
+    "guard_attempt": ("twin_accounts", "changes"),
     "link_of": ("audit",),
     "append_links": ("audit",),
     "record_new_changes": ("audit",),
-    "record_moves": ("audit",),
+    "record_moves": ("twin_accounts", "audit"),
     "entity_lock_key": ("claims",),
-    "claim_pending_ad_change": ("claims",),
+    "claim_pending_ad_change": ("twin_accounts", "claims"),
+    "halt_reason": ("authorise",),
+    "within_velocity": ("authorise",),
+    "may_hold": ("authorise",),
+    "floor_of": ("authorise",),
+    "ceiling_of": ("authorise",),
+    "holds_entity_lock": ("authorise",),
 }
 # Words in the names of the tests that are run first.
 _WORDS = {
@@ -64,7 +70,7 @@ def words_of(mutant: Mutant) -> tuple[str, ...]:
 def tests_of(mutant: Mutant) -> tuple[str, ...]:
     """Paths for pytest."""
     if mutant.path == SQL:
-        names = _SQL_TESTS.get(mutant.part, ("authorise_together", "authorise"))
+        names = _SQL_TESTS.get(mutant.part, ("authorise", "authorise_together"))
         return tuple(f"tests/adapters/store/test_{name}.py" for name in names)
     guards = tuple(f"tests/domain/guards/test_{name}.py" for name in _GUARD_TESTS)
     return _PYTHON_TESTS.get(mutant.path, guards)

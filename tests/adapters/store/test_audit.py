@@ -158,6 +158,14 @@ def test_two_accounts_have_two_chains(engine: Engine, driver: Driver) -> None:
         assert tampered(other, forged).holds
 
 
+def test_a_batch_is_a_link_for_each_move_and_what_is_only_noted_is_none(driver: Driver) -> None:
+    driver.queue(*(budget(1100, of=f"s{number}") for number in range(3)))
+    driver.sql("select claim_pending_ad_change('main', 'w1', 2)")
+    driver.sql("update pending_ad_changes set state_reason = 'still looking'")
+    links = "select string_agg(coalesce(from_state, 'new'), ' ' order by seq) from ad_change_history"
+    assert driver.value(links) == "new new new pending pending"
+
+
 def test_a_move_that_is_rolled_back_leaves_no_gap(driver: Driver) -> None:
     driver.queue(budget(1100))
     with driver.session.begin() as begun:

@@ -289,6 +289,12 @@ def test_what_no_waiting_helps_is_blocked(driver: Driver, limit: str, guard: str
         ("delete from controls where account = 'main'", "no control row"),
         ("update controls set armed_until = adctl_now() where account = 'main'", "armed until 2026-03-02 12:00:00+00"),
         ("update controls set armed_until = adctl_now() where account = '*'", "armed until 2026-03-02 12:00:00+00"),
+        # of two that both hold, the one that began first, or by name
+        (
+            "update controls set armed_until = adctl_now() - case account when '*' then '0' else interval '1 hour' end",
+            "armed until 2026-03-02 11:00:00+00",
+        ),
+        ("update controls set halted = true, reason = 'by ' || account", "halted: by *"),
     ],
 )
 def test_without_a_running_control_nothing_is_sent(driver: Driver, statement: str, value: str) -> None:

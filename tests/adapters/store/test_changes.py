@@ -44,9 +44,11 @@ def sent(driver: Driver) -> Change:
 def test_what_was_decided_is_never_rewritten(engine: Engine, driver: Driver) -> None:
     open_account(engine, Account("other"))
     driver.queue(budget(1100))
+    move = ", state = 'cancelled', state_reason = 'by the way'"
     for assignment, actor in product(_DECIDED, ("enqueue", "execute", "operator")):
-        message = refused(driver, f"update pending_ad_changes set {assignment}", actor=actor)
-        assert "what was decided is never rewritten" in message, assignment
+        for also in ("", move) if actor == "operator" else ("",):
+            message = refused(driver, f"update pending_ad_changes set {assignment}{also}", actor=actor)
+            assert "what was decided is never rewritten" in message, assignment
 
 
 _DECIDED = (
@@ -81,8 +83,8 @@ def test_bookkeeping_moves_only_with_its_own_move(driver: Driver) -> None:
         ("claimed_by = 'w2'", "only a claim says"),
         ("claimed_at = adctl_now() + interval '1 s'", "only a claim says"),
         ("attempts = 0", "only an authorisation counts"),
-        ("approved_by = 'ann'", "only an approval says"),
-        ("approved_at = adctl_now()", "only an approval says"),
+        ("approved_by = 'ann'", "only an approval says who approved it and when"),
+        ("approved_at = adctl_now()", "only an approval says who approved it and when"),
         ("earliest_execute_at = adctl_now() + interval '1 s'", "only what is pending is put off"),
     ):
         assert words in refused(driver, f"update pending_ad_changes set {assignment}", actor="execute")
@@ -180,6 +182,20 @@ def test_an_approval_names_who_and_notes_when(driver: Driver) -> None:
     assert driver.value("select approved_by from pending_ad_changes") == "ann"
     assert driver.value("select approved_at from pending_ad_changes") == NOON
     assert driver.claim() is not None
+
+
+def test_a_claim_names_its_worker_and_comes_in_its_time(driver: Driver) -> None:
+    driver.queue(budget(1100), expire=HOUR)
+    claim = "update pending_ad_changes set state = 'claimed'"
+    whole = f"{claim}, claimed_by = 'w1', claimed_at = adctl_now()"
+    for half in ("", ", claimed_by = 'w1'", ", claimed_at = adctl_now()"):
+        assert "a claim names its worker" in refused(driver, claim + half, actor="execute")
+    driver.at(NOON - SECOND)
+    assert "it is not due before 2026-03-02 12:00" in refused(driver, whole, actor="execute")
+    driver.at(NOON + HOUR)
+    assert "it expired at 2026-03-02 13:00" in refused(driver, whole, actor="execute")
+    driver.at(NOON + HOUR - SECOND)
+    driver.sql(whole, actor="execute")
 
 
 def test_a_change_expires_no_sooner_than_its_time(driver: Driver) -> None:

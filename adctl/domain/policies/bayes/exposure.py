@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from adctl.domain.policies.bayes.rows import Block, Rows, Sums
-from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Flags, Floats, Ints
 
 # Wear is judged as the loss (in logs) over what a well-fed ad has spent; a half-normal prior of this scale.
@@ -161,24 +160,36 @@ def fit_response(rows: Rows, sums: Sums, room_shares: float, usual: float) -> Re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Days:
-    """The sample's rows: index of the ad, count, spend, spend before; and each ad's total spend."""
+    """The sample's rows, by ad: count, spend, spend before; where each ad's begin; each ad's total count and spend."""
 
-    ad: Ints
+    starts: Ints
+    number: Ints
     count: Floats
     spend: Floats
     before: Floats
+    counts: Floats
     total: Floats
 
-    def fit(self, exposure: Floats) -> float:
-        """The log likelihood of how each ad's count falls on its days."""
-        sums = np.bincount(self.ad, weights=exposure)
-        return float((self.count * np.log(exposure / sums[self.ad])).sum())
+    def fit(self, exposure: Floats, log_exposure: float) -> float:
+        """The log likelihood of how each ad's count falls on its days; `log_exposure` is Σ count·ln exposure."""
+        return log_exposure - float((self.counts * np.log(np.add.reduceat(exposure, self.starts))).sum())
+
+    def fits_of_wear(self, fresh: Floats, wears: Floats) -> Floats:
+        """The likelihoods of these wears (per major unit) where `fresh` is the exposure without any."""
+        unworn, worn = float((self.count * np.log(fresh)).sum()), float((self.count * self.before).sum())
+        return np.array([self.fit(fresh * np.exp(-wear * self.before), unworn - wear * worn) for wear in wears])
+
+    def fits_of_room(self, log_rooms: Floats, worn: Floats) -> Floats:
+        """The likelihoods of these rooms where `worn` is what wear leaves."""
+        left = float((self.count * np.log(worn)).sum())
+        fresh = (-np.expm1(self.spend * -np.exp(-log_room)) for log_room in log_rooms)
+        return np.array([self.fit(one * worn, float((self.count * np.log(one)).sum()) + left) for one in fresh])
 
     def dispersion(self, exposure: Floats) -> float:
         """Pearson's statistic per degree of freedom, at least 1."""
-        share = exposure / np.bincount(self.ad, weights=exposure)[self.ad]
-        expected = np.maximum(share * np.bincount(self.ad, weights=self.count)[self.ad], 1e-3)
-        free = max(len(self.ad) - len(self.total), 1)
+        rate = self.counts / np.add.reduceat(exposure, self.starts)
+        expected = np.maximum(exposure * np.repeat(rate, self.number), 1e-3)
+        free = max(len(self.count) - len(self.total), 1)
         return max(float(((self.count - expected) ** 2 / expected).sum()) / free, 1.0)
 
 
@@ -189,13 +200,16 @@ def _sample(rows: Rows, sums: Sums) -> _Days:
     block = rows.of(chosen)
     fed = block.spend > 0
     counts = block.clicks if sums.clicks.any() else block.leads
-    ad, spend = block.each(np.arange(len(chosen)))[fed], block.spend[fed] / rows.minor_per_major
+    number = block.total(fed.astype(np.int64))
+    starts, count, spend = np.cumsum(number) - number, counts[fed].astype(np.float64), block.spend[fed]
     return _Days(
-        ad=ad,
-        count=counts[fed].astype(np.float64),
-        spend=spend,
+        starts=starts,
+        number=number,
+        count=count,
+        spend=spend / rows.minor_per_major,
         before=block.before()[fed] / rows.minor_per_major,
-        total=totals(ad, spend, len(chosen)),
+        counts=np.add.reduceat(count, starts),
+        total=np.add.reduceat(spend, starts) / rows.minor_per_major,
     )
 
 
@@ -208,13 +222,12 @@ def _alternate(days: _Days, prior: float, fed: float) -> tuple[tuple[float, floa
     width = 1.0
     for grid, room_grid in ((_WEAR_GRID, prior + _ROOM_GRID), (_WEAR_GRID, None), (None, None)):
         fresh = -np.exp(log_room[0]) * np.expm1(-days.spend * np.exp(-log_room[0]))
-        spread = days.dispersion(fresh * np.exp(-wear[0] * days.before / fed))
+        spread = days.dispersion(fresh * np.exp(-wear[0] / fed * days.before))
         steps = grid if grid is not None else np.maximum(wear[0] + _reach(wear[1]) * _FINE, 0.0)
-        fits = np.array([days.fit(fresh * np.exp(-step * days.before / fed)) for step in steps])
+        fits = days.fits_of_wear(fresh, steps / fed)
         wear = _posterior(steps, fits / spread - 0.5 * (steps / _WEAR_SD) ** 2)
-        worn = np.exp(-wear[0] * days.before / fed)
         steps = room_grid if room_grid is not None else log_room[0] + width * _FINE
-        fits = np.array([days.fit(-np.expm1(-days.spend * np.exp(-step)) * worn) for step in steps])
+        fits = days.fits_of_room(steps, np.exp(-wear[0] / fed * days.before))
         log_room = _posterior(steps, fits / spread - 0.5 * ((steps - prior) / _ROOM_SD) ** 2)
         width = _reach(log_room[1])
     return log_room, wear, spread

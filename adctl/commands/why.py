@@ -45,8 +45,8 @@ _POSTERIOR = (
     ("wins_expected", "wins still expected", Kind.RATIO),
     ("wins_expected_in_days", "in days, on average", Kind.RATIO),
 )
-# Some forty decisions on more ads than this take longer than a person waits.
-_MOST_ADS = 2_000
+# A dozen decisions on more ads than this take longer than a person waits.
+_MOST_ADS = 20_000
 _STEP_WORDS = ("came_", "passed_", "waiting_")
 # The terms of the ledger in the order of the funnel; those of the stages stand between.
 _TERMS = ("account", "campaign", "clicks", "own_leads", "neighbours", "step", "value", "wear", "saturation")

@@ -35,6 +35,9 @@ _REPORTS_AT_ONCE = 4
 _POLL_SECONDS = 5
 _PATIENCE_SECONDS = 120
 _BATCH = 5000
+# How late Meta's log of edits may be is nowhere said.
+_LOG_LAG = timedelta(hours=24)
+_UNLOGGED = "Meta's log of edits could not be read: what a person set and put back between two runs goes unnoticed."
 _NAMELESS = (
     "{} running ads do not name themselves in the address they lead to, so their deals are credited by click id, "
     "device or chance at best: add utm_content={{{{ad.id}}}} to their URL parameters in Ads Manager."
@@ -124,6 +127,7 @@ class _Session:
         objects = _Objects(campaigns=campaigns, ad_sets=ad_sets, ads=ads, creatives=creatives)
         if not self.dry_run:
             self._store_objects(objects, facts, minima, now)
+            self._read_edits(now)
             self._read_images(objects.creatives, now)
         reached = self._read_insights(since, until, now, objects, report_from)
         self._read_deleted_ads(since, until)
@@ -159,6 +163,18 @@ class _Session:
                     read_at=now,
                 )
             )
+
+    def _read_edits(self, now: datetime) -> None:
+        """Of the time since the last run, and what Meta's log may have been late with then."""
+        account = self.profile.account
+        with transaction(self.engine, read_only=True) as connection:
+            last = runs.watermark(connection, account, "meta.insights") or now
+        edits = self.platform.edits(last - _LOG_LAG)
+        if edits is None:
+            self.tally["unlogged"] = 1
+        elif edits:
+            with transaction(self.engine) as connection:
+                self.tally["written"] += person_edits.note_logged(connection, account, edits)
 
     def _read_images(self, creatives: Iterable[Creative], now: datetime) -> None:
         """Asks for the size of each image once: what a hash stands for never changes."""
@@ -267,7 +283,10 @@ class _Session:
                 Fact(key="nameless", label="ads without their id", value=len(nameless), kind=Kind.COUNT),
             ),
             tables=(_nameless_table(nameless),) if nameless else (),
-            notes=(_NAMELESS.format(len(nameless)),) if nameless else (),
+            notes=(
+                *((_NAMELESS.format(len(nameless)),) if nameless else ()),
+                *((_UNLOGGED,) if self.tally["unlogged"] else ()),
+            ),
         )
 
 

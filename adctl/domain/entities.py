@@ -88,6 +88,18 @@ class EntityState:
     updated_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One entry of Meta's change log, whoever made it. The values are in Meta's words, empty where it gives none."""
+
+    kind: EntityKind
+    entity_id: str
+    field: Field
+    old: str
+    new: str
+    at: datetime
+
+
 # UNKNOWN is what a file gives: it lists what ran, and says nothing of status.
 _RUNNING = frozenset({"ACTIVE", "UNKNOWN"})
 _OVER = frozenset({"ARCHIVED", "DELETED", "DISAPPROVED"})

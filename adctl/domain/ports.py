@@ -11,7 +11,7 @@ from typing import Protocol
 
 from adctl.domain.creatives import Creative
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
-from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
+from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, Edit, EntityKind, EntityState, Field
 from adctl.domain.ids import AdId, ContactId, DealId
 from adctl.domain.insights import Insight, InsightPart
 
@@ -87,6 +87,10 @@ class AdsPlatform(Protocol):
 
     def image_sizes(self, hashes: Sequence[str]) -> Mapping[str, tuple[int, int]]:
         """Hash -> (width, height) in pixels, of those images that the account's library holds."""
+        ...
+
+    def edits(self, since: datetime) -> Sequence[Edit] | None:
+        """Edits of budgets, and of ads' statuses, from `since` on; None when the log cannot be read."""
         ...
 
     def account(self) -> AdAccount: ...

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from adctl.adapters.meta.creatives import names_its_ad
+from adctl.adapters.meta.parsing import edit_of
 from adctl.domain.insights import Insight
 from adctl.errors import ConfigurationError, UnavailableError
 from tests.adapters.canned_meta import ACCOUNT, ROW, meta, page
@@ -174,3 +175,12 @@ def test_an_ad_names_itself_by_its_parameters_or_in_each_of_its_links(
     creative: dict[str, object], named: bool | None
 ) -> None:
     assert names_its_ad({"id": "1", "creative": {"id": "2", **creative}}) is named
+
+
+@pytest.mark.parametrize("extra", [None, "", "[]", "no json", '{"old_value": {"a": 1}}', 7])
+def test_an_edit_counts_whatever_meta_says_of_its_values(extra: object) -> None:
+    row = {"event_type": "update_ad_set_budget", "event_time": "2026-03-02T12:00:00+0000", "object_id": "31"}
+    found = edit_of({**row, "extra_data": extra})
+    assert found is not None
+    assert (found.kind, found.entity_id, found.field, found.old, found.new) == ("ad_set", "31", "daily_budget", "", "")
+    assert edit_of({**row, "event_type": "update_ad_set_name"}) is None

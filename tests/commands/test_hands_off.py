@@ -77,3 +77,43 @@ def test_an_edited_object_is_left_alone_for_the_lease_and_no_longer(synced: Loop
     synced.configure("[accounts.main.limits]", "[accounts.main.limits]\nhands_off_hours = 0")
     again = table(synced.enqueue(dry_run=True), "held_back").rows
     assert "hands-off" not in {row["guard"] for row in again}
+
+
+def test_an_edit_that_was_put_back_is_noticed_by_metas_log(read: Loop) -> None:
+    node = ad_set(read)
+    before, at = node.daily_budget, read.sandbox.world.now
+    read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": 7777})
+    read.advance(hours=1)
+    read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": before})
+    read.advance(hours=1)
+    read.sync_meta(dry_run=True)
+    assert edits(read) == []
+    read.sync_meta()
+    found = sorted((row["edited_at"], row["old_value"], row["new_value"]) for row in edits(read))
+    assert found == [(at, str(before), "7777"), (at + timedelta(hours=1), "7777", str(before))]
+    digest = read.digest(LEDGER)
+    read.sync_meta()
+    assert read.digest(LEDGER) == digest
+
+
+def test_the_log_tells_a_persons_edit_from_ours_once_our_sending_is_over(read: Loop) -> None:
+    node = ad_set(read)
+    read.queue(node, ours := (node.daily_budget or 0) + 100)
+    read.execute()
+    # given edits on the last moment at which the sending may be under way by either clock, and after it
+    for seconds, value in ((120 + 60, 7777), (1, 8888), (60, ours)):
+        read.advance(seconds=seconds)
+        read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": value})
+    read.advance(hours=1)
+    read.sync_meta()
+    assert sorted(row["new_value"] for row in edits(read)) == sorted(["8888", str(ours)])
+
+
+def test_without_metas_log_the_run_goes_on_and_says_so(read: Loop) -> None:
+    read.sandbox.meta.edit_by_person({"id": ad_set(read).id, "daily_budget": 7777})
+    fault = read.sandbox.meta.faults.arm("graph_error", path="activities", code=200, message="no permission")
+    report = read.sync_meta()
+    assert fault.hits == 1
+    assert [row["new_value"] for row in edits(read)] == ["7777"], "what stands at Meta is compared all the same"
+    assert any("log of edits could not be read" in note for note in report.notes)
+    assert not any("log of edits" in note for note in read.sync_meta().notes)

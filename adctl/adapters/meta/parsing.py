@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState
+from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, Edit, EntityKind, EntityState, Field
 from adctl.domain.ids import AdId, AdSetId, CampaignId, CreativeId
 from adctl.errors import UnavailableError
 
@@ -129,6 +130,30 @@ def ad_of(row: Row) -> Ad:
         created_at=instant(row, "created_time"),
         updated_at=instant(row, "updated_time"),
     )
+
+
+_EDITS: Final = {
+    "update_campaign_budget": (EntityKind.CAMPAIGN, Field.DAILY_BUDGET),
+    "update_ad_set_budget": (EntityKind.AD_SET, Field.DAILY_BUDGET),
+    "update_ad_run_status": (EntityKind.AD, Field.STATUS),
+}
+
+
+def edit_of(row: Row) -> Edit | None:
+    """None for an edit of something that adctl never changes."""
+    what, at = _EDITS.get(str(row.get("event_type"))), instant(row, "event_time")
+    if what is None or at is None:
+        return None
+    try:
+        values = json.loads(str(row.get("extra_data")))
+    except (ValueError, RecursionError):
+        values = None
+    old, new = (_plain(values.get(name)) if isinstance(values, dict) else "" for name in ("old_value", "new_value"))
+    return Edit(kind=what[0], entity_id=object_id(row, "object_id"), field=what[1], old=old, new=new, at=at)
+
+
+def _plain(value: object) -> str:
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def state_of(kind: EntityKind, row: Row) -> EntityState:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +19,7 @@ from adctl.adapters.meta.parsing import (
     ad_of,
     ad_set_of,
     campaign_of,
+    edit_of,
     is_object_id,
     object_id,
     state_of,
@@ -26,14 +27,15 @@ from adctl.adapters.meta.parsing import (
     whole,
 )
 from adctl.domain.creatives import Creative
-from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, EntityKind, EntityState, Field
+from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, Edit, EntityKind, EntityState, Field
 from adctl.domain.ids import AdId
 from adctl.domain.insights import Insight, InsightPart
 from adctl.domain.ports import ReportState, ReportStatus, WriteAnswer
-from adctl.errors import ConfigurationError, UnavailableError
+from adctl.errors import ConfigurationError, DeniedError, UnavailableError
 
 _ACCOUNT_FIELDS: Final = "id,account_id,name,currency,timezone_name,account_status,min_daily_budget"
 _REPORT_FIELDS: Final = "id,async_status,async_percent_completion,error_code,error_subcode,error_message"
+_EDIT_FIELDS: Final = "event_type,event_time,object_id,extra_data"
 _MINIMA: Final = (
     "min_daily_budget_imp",
     "min_daily_budget_high_freq",
@@ -173,6 +175,20 @@ class MetaPlatform:
                 if row.get("currency") == self._currency:
                     return {name: whole(row, name) for name in _MINIMA}
         return {}
+
+    def edits(self, since: datetime) -> Sequence[Edit] | None:
+        path, asked = (self._edge_root, "activities"), {"fields": _EDIT_FIELDS, "since": int(since.timestamp())}
+        try:
+            return [
+                edit
+                for category in ("BUDGET", "STATUS")
+                for page in self._graph.pages(path, {**asked, "category": category}, limit=200)
+                for row in page
+                if (edit := edit_of(row)) is not None
+            ]
+        except (ConfigurationError, DeniedError, UnavailableError):
+            # Not every kind of token may ask; and what is only a second look at edits stops no run.
+            return None
 
     def image_sizes(self, hashes: Sequence[str]) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Edits by people or other tools, noticed as values at Meta that neither we sent nor had read before."""
+"""Edits by people or other tools: values at Meta that neither we sent nor had read before, or entries of its log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from adctl.domain.changes import Change, Value
-from adctl.domain.entities import Ad, AdSet, Campaign
+from adctl.domain.entities import Ad, AdSet, Campaign, Edit
 from adctl.domain.ids import Account
 
 # What was sent and may have been applied since the value was stored is ours. A value that was stored after this reading
@@ -35,6 +35,21 @@ _NOTE = text(
         where a.account = :account and a.entity_kind = o.kind and a.entity_id = o.id and a.field = o.field
           and a.authorised_at >= o.read_at and may_hold(a.outcome)
           and coalesce(a.target_budget::text, a.target_status) = n.value)
+    on conflict do nothing
+    """
+)
+# An entry is ours when it stands near an attempt of the field: from a little before, for clocks differ, until the
+# attempt can be under way no more. What its values mean is Meta's affair.
+_NOTE_LOGGED = text(
+    """
+    insert into person_edits (account, entity_kind, entity_id, field, old_value, new_value, edited_at, noticed_at)
+    select :account, n.kind, n.id, n.field, n.old, n.new, n.at, adctl_now()
+    from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:olds as text[]),
+      cast(:news as text[]), cast(:times as timestamptz[])) as n (kind, id, field, old, new, at)
+    where not exists (
+      select from change_attempts a join limits l on l.account = a.account
+      where a.account = :account and a.entity_kind = n.kind and a.entity_id = n.id and a.field = n.field
+        and n.at between a.authorised_at - interval '1 minute' and a.authorised_at + l.settle + interval '1 minute')
     on conflict do nothing
     """
 )
@@ -65,6 +80,21 @@ def note(
     names = ("kinds", "ids", "fields", "values", "times")
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
     return connection.execute(_NOTE, {"account": account, "at": read_at, **columns}).rowcount
+
+
+def note_logged(connection: Connection, account: Account, edits: Sequence[Edit]) -> int:
+    """Takes down what somebody else than we did by Meta's log, the edits that were put back since too; returns how many
+    are new. Within `limits.settle` of a sending of ours an edit of the same field is taken for ours.
+    """
+    columns = {
+        "kinds": [one.kind.value for one in edits],
+        "ids": [one.entity_id for one in edits],
+        "fields": [one.field.value for one in edits],
+        "olds": [one.old for one in edits],
+        "news": [one.new for one in edits],
+        "times": [one.at for one in edits],
+    }
+    return connection.execute(_NOTE_LOGGED, {"account": account, **columns}).rowcount
 
 
 def note_conflict(connection: Connection, change: Change, observed: Value) -> None:

@@ -89,3 +89,5 @@ create table insights (
   read_at timestamptz not null,
   primary key (account, ad_id, day)
 ) partition by range (day);
+-- Insights come day by day, so the days of an account lie together: a few pages of index find those of a span.
+create index insights_by_day on insights using brin (day) with (autosummarize = on);

@@ -8,17 +8,16 @@ from datetime import date, timedelta
 
 import numpy as np
 from psycopg import sql
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from adctl.adapters.store.packed import Packed, read_columns
+from adctl.adapters.store.packed import Packed, read_columns, read_groups
 from adctl.domain.ids import Account
 from adctl.domain.policies.protocol import Ints
 
 # A year and a day: what is older says nothing about today's market and would only be read again and again.
 HISTORY_DAYS = 366
-# Rows that are asked for at once, about: enough to be quick, too few to be felt in the memory of either side.
+# Rows that come at once, at most: enough to be quick, too few to be felt in the memory of either side.
 _ROWS = 2_000_000
-_FIRST_DAYS = 2
 
 # Ads are known by their place in the order of their ids.
 PLACES = sql.SQL(
@@ -27,13 +26,21 @@ PLACES = sql.SQL(
     from ads where account = %(account)s
     """
 )
-_ROWS_OF_DAYS = sql.SQL(
+_COUNT = text("select count(*) from ads where account = :account")
+# Spans of days, each read once through the index of days; the ads are put in order and hashed once for all of them.
+_SPANS = sql.SQL(
     """
-    select k.place, (%(day)s::date - i.day)::smallint as days_ago, i.impressions, i.clicks, i.spend, i.leads
-    from insights i join ({places}) k on k.ad_id = i.ad_id
-    where i.account = %(account)s and i.day between %(since)s and %(until)s
+    with places as materialized ({places})
+    select packed_group.* from unnest(%(since)s::date[], %(until)s::date[]) g (since, until)
     """
 ).format(places=PLACES)
+_ROWS_OF_SPAN = sql.SQL(
+    """
+    select k.place, (%(day)s::date - i.day)::smallint as days_ago, i.impressions, i.clicks, i.spend, i.leads
+    from insights i join places k on k.ad_id = i.ad_id
+    where i.account = %(account)s and i.day between g.since and g.until
+    """
+)
 _FIRST_DAYS_OF_ADS = sql.SQL(
     """
     select k.place, max(%(day)s::date - i.first_day) as days_ago
@@ -70,13 +77,16 @@ class DailyRows:
 def daily_rows(connection: Connection, account: Account, day: date) -> DailyRows:
     """Every reading up to `day`, a year back, as last read."""
     chunks = list(_chunks(connection, account, day))
-    ad = _whole(chunks, "place")
-    days_ago = _whole(chunks, "days_ago")
+    ad, days_ago = _whole(chunks, "place"), _whole(chunks, "days_ago")
     # Each ad has one row a day, so the key tells all rows apart and their order is the same from any server.
-    order = np.argsort(ad * (HISTORY_DAYS + 1) + (HISTORY_DAYS - days_ago))
+    key = ad * (HISTORY_DAYS + 1)
+    key -= days_ago
+    order = np.argsort(key)
+    del key
+    ad, days_ago = ad[order], days_ago[order]
     return DailyRows(
-        ad=ad[order],
-        days_ago=days_ago[order],
+        ad=ad,
+        days_ago=days_ago,
         impressions=_whole(chunks, "impressions")[order],
         clicks=_whole(chunks, "clicks")[order],
         spend=_whole(chunks, "spend")[order],
@@ -98,16 +108,20 @@ def first_days_ago(connection: Connection, account: Account, day: date, ads: int
 
 
 def _chunks(connection: Connection, account: Account, day: date) -> Iterator[dict[str, Packed]]:
-    """All rows, some days at a time: as many as the days before had room for."""
-    first, until, days = day - timedelta(days=HISTORY_DAYS), day, _FIRST_DAYS
-    while until >= first:
-        since = max(until - timedelta(days=days - 1), first)
-        span = {"account": account, "day": day, "since": since, "until": until}
-        chunk = read_columns(connection, _ROWS_OF_DAYS, _COLUMNS, span)
-        yield chunk
-        rows = len(chunk["place"])
-        days = 2 * days if 2 * rows <= _ROWS else max(days * _ROWS // rows, 1)
-        until = since - timedelta(days=1)
+    """All rows, as many days at a time as have no more rows than come at once when every ad has one a day."""
+    ads = int(connection.execute(_COUNT, {"account": account}).scalar_one())
+    days = min(max(_ROWS // max(ads, 1), 1), HISTORY_DAYS + 1)
+    since = [day - timedelta(days=ago) for ago in range(HISTORY_DAYS, -1, -days)]
+    until = [min(first + timedelta(days=days - 1), day) for first in since]
+    asked = {"account": account, "day": day, "since": since, "until": until}
+    for chunk in read_groups(connection, _SPANS, _ROWS_OF_SPAN, _COLUMNS, asked):
+        yield {name: _narrow(column) for name, column in chunk.items()}
+
+
+def _narrow(column: Packed) -> Packed:
+    """The column in half the memory until it is needed, if it fits."""
+    wide = column.dtype == np.int64 and len(column) and max(-int(column.min()), int(column.max())) >= 2**31
+    return column if wide or column.dtype == np.int16 else column.astype(np.int32)
 
 
 def _whole(chunks: list[dict[str, Packed]], name: str) -> Ints:

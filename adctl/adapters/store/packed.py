@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -35,16 +35,43 @@ def read_columns(
 
     A `moment` that never comes is 'infinity' in SQL and NEVER here. No column may be null: ValueError when one is.
     """
-    line = sql.SQL("select count(*), {} from ({}) packed").format(
+    with driver(connection).cursor(binary=True) as cursor:
+        row = cursor.execute(_packing(source, columns), parameters).fetchone()
+    assert row is not None
+    return _unpacked(row, columns)
+
+
+def read_groups(
+    connection: Connection,
+    groups: sql.Composable,
+    source: sql.Composable,
+    columns: Mapping[str, str],
+    parameters: Mapping[str, object],
+) -> Iterator[dict[str, Packed]]:
+    """As `read_columns` for each row of the query `groups`, to which `source` refers as `g`; one at a time.
+
+    `groups` may begin with a `with` clause, whose tables are made once for all groups.
+    """
+    line = sql.SQL("{} cross join lateral ({}) packed_group").format(groups, _packing(source, columns))
+    with driver(connection).cursor(name="packed_groups", binary=True) as cursor:
+        cursor.itersize = 1
+        for row in cursor.execute(line, parameters):
+            yield _unpacked(row, columns)
+
+
+def _packing(source: sql.Composable, columns: Mapping[str, str]) -> sql.Composed:
+    return sql.SQL("select count(*), {} from ({}) packed").format(
         sql.SQL(", ").join(
-            sql.SQL("string_agg({}({}), '')").format(sql.SQL(_KINDS[kind][0]), sql.Identifier(name))
+            sql.SQL("string_agg({}({}), '') as {}").format(
+                sql.SQL(_KINDS[kind][0]), sql.Identifier(name), sql.Identifier(name)
+            )
             for name, kind in columns.items()
         ),
         source,
     )
-    with driver(connection).cursor(binary=True) as cursor:
-        row = cursor.execute(line, parameters).fetchone()
-    assert row is not None
+
+
+def _unpacked(row: Sequence[object], columns: Mapping[str, str]) -> dict[str, Packed]:
     count, *packed = row
     found = {}
     for (name, kind), raw in zip(columns.items(), packed, strict=True):

@@ -27,6 +27,8 @@ create table matching_keys (
   primary key (account, owner, owner_id, key_id),
   check (coalesce(fingerprint, ip_prefix, agent_family) is not null)
 );
+create index clicks_by_device on matching_keys (account, fingerprint) where owner = 'click';
+create index clicks_by_network on matching_keys (account, ip_prefix) where owner = 'click';
 
 -- Which rows belong to an e-mail address, for the day its owner asks to be forgotten.
 create table email_keys (

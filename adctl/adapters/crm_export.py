@@ -17,6 +17,7 @@ from adctl.domain.exports import CrmExport, CrmTotals, StageNames, StageTotal
 from adctl.domain.ids import AdId, ContactId, DealId
 from adctl.domain.landing_urls import ad_id_in, click_id_in, landing_keys
 from adctl.domain.rejects import KeptRows, Quarantine
+from adctl.domain.seen_hashes import SeenHashes
 from adctl.errors import InputRejectedError
 
 _RECORD_ID_FIX = "in HubSpot: add the property Record ID to the view, then export again"
@@ -168,7 +169,7 @@ class CrmReading:
     quarantine: Quarantine
     rows: int = 0
     total_checked: bool = False
-    _seen: set[int] = field(default_factory=set)
+    _seen: SeenHashes = field(default_factory=SeenHashes)
     _tallies: dict[tuple[str, str], _Tally] = field(default_factory=dict)
     _amounts: int = 0
 
@@ -281,13 +282,11 @@ class CrmReading:
         return CrmRecord(deal=deal, moves=self._moves_of(deal_id, pipeline, stage, times), email=email)
 
     def _refuse_repeated(self, row: Row, deal_id: DealId) -> None:
-        # A hash of each id instead of the ids: a million deals fit in 64 MB.
-        key = hash(deal_id)
-        if key in self._seen:
+        # A hash of each id instead of the ids: a million deals fit in 32 MB.
+        if not self._seen.add(hash(deal_id)):
             # The walk that finds the line ends the one that is under way, as does the refusal.
             place = "an earlier line" if self.quarantine.tolerates else f"line {self._line_of(deal_id)}"
             raise self.cells.refused(row, "deal_id", f"deal {deal_id} stands on {place} already")
-        self._seen.add(key)
 
     def _line_of(self, deal_id: DealId) -> int:
         rows = self.table.rows()

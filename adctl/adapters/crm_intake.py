@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
-from tempfile import TemporaryFile
+from itertools import chain, islice
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -19,15 +17,21 @@ from adctl.adapters.crm_export import CrmReading, CrmRecord, open_crm_export
 from adctl.adapters.opened_files import Limits, Source, rereadable
 from adctl.adapters.records import holds_performances
 from adctl.adapters.sightings import Kind, open_sightings
+from adctl.adapters.spool import Spool
 from adctl.adapters.store import attributions, deals, matching, rejects, runs
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.deals import Deal
+from adctl.domain.deals import Deal, StageMove
 from adctl.domain.exports import CrmExport, StageNames
 from adctl.domain.ids import AdId
 from adctl.domain.privacy import PrivacyKeys, email_hash
 from adctl.domain.rejects import KeptRows, Quarantine
+from adctl.domain.revenue import StandingDeals, standing_of, taken_away
 
 _BATCH = 5000
+# What a statement may take besides.
+_STATEMENT_SECONDS = 600
+# The hash of an address, and what it belongs to: (hash, `deal` or `contact`, id).
+_Email = tuple[bytes, str, str]
 _NO_KEY = "{} {} have keys to match by, which are left out: set privacy_key."
 
 
@@ -56,7 +60,10 @@ class Files:
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """What was read so far. `accepted` counts rows by kind, `quarantines` holds the others."""
+    """What was read so far. `accepted` counts rows by kind, `quarantines` holds the others.
+
+    `planned` is what the deals of a file that is only checked would change of those that stand.
+    """
 
     files: Files
     profile: AccountProfile
@@ -67,7 +74,7 @@ class Intake:
     accepted: dict[str, int] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    _emails: list[tuple[bytes, str, str]] = field(default_factory=list)
+    planned: list[StandingDeals] = field(default_factory=list)
 
     @property
     def rejected(self) -> int:
@@ -109,61 +116,66 @@ class Intake:
     def store(self, connection: Connection) -> int:
         """Stores everything in the caller's transaction, which a refusal must undo; returns rows new or changed."""
         written, account = 0, self.profile.account
-        if self.reading is not None:
-            written += self._store_deals(connection, self.reading)
-        if self.performances:
-            written += attributions.upsert_performances(connection, account, self.performances, self.now)
-        if self.reading is not None or self.performances:
-            runs.advance_watermark(connection, account, "crm.file", self.now)
-        for kind, source in self._sightings():
-            written += self._take_sightings(connection, kind, source)
-        if self._emails and self.files.privacy:
-            key_id = self.files.privacy.current.key_id
-            written += matching.link_emails(connection, account, self._emails, key_id=key_id)
+        with Spool[_Email]() as emails:
+            if self.reading is not None:
+                written += self._store_deals(connection, self.reading, emails)
+            if self.performances:
+                written += attributions.upsert_performances(connection, account, self.performances, self.now)
+            if self.reading is not None or self.performances:
+                runs.advance_watermark(connection, account, "crm.file", self.now)
+            for kind, source in self._sightings():
+                written += self._take_sightings(connection, kind, source)
+            if self.files.privacy:
+                key_id, links = self.files.privacy.current.key_id, chain.from_iterable(emails.batches())
+                written += matching.link_emails(connection, account, links, key_id=key_id)
         return written + self._keep_rejects(connection)
 
-    def check(self) -> None:
-        """Reads what `store` would, and stores nothing: the deals stay in memory."""
+    def check(self, connection: Connection) -> None:
+        """Reads what `store` would, and stores nothing."""
         if self.reading is not None:
-            self._know(self.reading, tuple(record.deal for record in self.reading.records()))
+            for some in _batched(self.reading.records(), _BATCH):
+                self.planned += standing_of(record.deal for record in some)
+                ids = [record.deal.deal_id for record in some]
+                self.planned += map(taken_away, deals.standing(connection, self.profile.account, ids))
+            self._know(self.reading)
         for kind, source in self._sightings():
             self._take_sightings(None, kind, source)
 
     def _quarantine(self, kind: str) -> Quarantine:
         return self.quarantines.setdefault(kind, Quarantine(self.files.max_rejects))
 
-    def _noted(self, record: CrmRecord) -> CrmRecord:
+    def _emails(self, record: CrmRecord) -> Iterator[_Email]:
         privacy, deal = self.files.privacy, record.deal
         email = email_hash(privacy.current, record.email) if privacy and record.email else None
         if email is not None:
-            self._emails.append((email, "deal", deal.deal_id))
-            self._emails += [(email, "contact", deal.contact_id)] if deal.contact_id else []
-        return record
+            yield email, "deal", deal.deal_id
+            if deal.contact_id:
+                yield email, "contact", deal.contact_id
 
-    def _store_deals(self, connection: Connection, reading: CrmReading) -> int:
-        """Deals go to the database as they are read; their moves wait in a file, since there is one COPY at a time."""
+    def _store_deals(self, connection: Connection, reading: CrmReading, emails: Spool[_Email]) -> int:
+        """Deals go to the database as they are read; what comes with them waits, since there is one COPY at a time."""
         account = self.profile.account
-        with TemporaryFile() as spool:
+        with Spool[StageMove]() as moves:
 
             def streamed() -> Iterator[Deal]:
-                for some in _batched(map(self._noted, reading.records()), _BATCH):
-                    pickle.dump([move for record in some for move in record.moves], spool)
+                for some in _batched(reading.records(), _BATCH):
+                    moves.put([move for record in some for move in record.moves])
+                    emails.put([email for record in some for email in self._emails(record)])
                     yield from (record.deal for record in some)
 
-            # As long as the file takes to read.
-            connection.execute(text("set local statement_timeout = 0"))
+            # One statement lasts as long as the file takes to read, which has a bound of its own.
+            longest = (self.files.limits.seconds + _STATEMENT_SECONDS) * 1000
+            connection.execute(text("select set_config('statement_timeout', :ms, true)"), {"ms": str(longest)})
             written = deals.upsert_deals(connection, account, streamed(), source="file", read_at=self.now)
-            end = spool.tell()
-            spool.seek(0)
-            while spool.tell() < end:
-                written += deals.insert_moves(connection, account, pickle.load(spool))
+            for batch in moves.batches():
+                written += deals.insert_moves(connection, account, batch)
         self._know(reading)
         return written
 
-    def _know(self, reading: CrmReading, planned: tuple[Deal, ...] = ()) -> None:
+    def _know(self, reading: CrmReading) -> None:
         """What the walk over all deals has found out."""
         self.export = CrmExport(
-            deals=planned, moves=(), mapping=reading.cells.mapping, totals=reading.totals(), notes=reading.notes()
+            deals=(), moves=(), mapping=reading.cells.mapping, totals=reading.totals(), notes=reading.notes()
         )
         self.accepted["crm"] = reading.rows
         self.notes += self.export.notes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -11,16 +11,16 @@ from sqlalchemy import Connection, Engine
 
 from adctl.adapters.crm_intake import CrmFile, Files, Intake, opened
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attributions, deals, matching, revenue
+from adctl.adapters.store import accounts, attributions, deals, revenue
+from adctl.adapters.store.lead_blocks import AT_ONCE, LeadBlock, lead_blocks
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.attribution import Agreement, Attribution, Method, attribute, outlives_its_click
-from adctl.domain.deals import Deal
+from adctl.domain.attribution import Agreement, Attribution, Lead, Method, attribute, outlives_its_click
 from adctl.domain.exports import CrmExport
 from adctl.domain.ids import AdId
 from adctl.domain.mapping_report import mapping_table, rejects_table
 from adctl.domain.matching import ClickPool, Layers
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.domain.revenue import RevenueBook, StageValue, UnmappedStage, revenue_book
+from adctl.domain.revenue import StageValue, Worth, worth_together
 
 __all__ = ["CrmFile", "Files", "Switches", "run"]
 
@@ -40,12 +40,16 @@ class Switches:
 
 @dataclass(slots=True, kw_only=True)
 class _Ties:
-    """Every deal's attribution, and how far each later layer can be believed."""
+    """How many deals each method tied to an ad, and how far each later layer can be believed."""
 
-    found: list[Attribution] = field(default_factory=list)
+    methods: Counter[Method] = field(default_factory=Counter)
     agreements: dict[Method, Agreement] = field(
         default_factory=lambda: {Method.FINGERPRINT: Agreement(), Method.PROBABILISTIC: Agreement()}
     )
+
+    @property
+    def credited(self) -> int:
+        return self.methods.total() - self.methods[Method.NONE]
 
 
 _BOTH = Switches()
@@ -61,13 +65,15 @@ def run(
     switches: Switches = _BOTH,
     as_of: datetime | None = None,
     window: timedelta = timedelta(days=7),
+    at_once: int = AT_ONCE,
     dry_run: bool = False,
 ) -> Report:
     """Stores the files (all or nothing), then attributes every deal and values it at its current stage.
 
-    `file` stands for the deals of `files`. Without any it works on what sync-hubspot has read. The same again changes
-    nothing. Exit code 3 when rows were set aside, and when deals stand in stages without a value: they are named, and
-    count as nothing until they are mapped. Raises InputRejectedError with nothing written.
+    `file` stands for the deals of `files`. Without any it works on what sync-hubspot has read. Memory holds `at_once`
+    deals with what ties them. The same again changes nothing. Exit code 3 when rows were set aside, and when deals
+    stand in stages without a value: they are named, and count as nothing until they are mapped. Raises
+    InputRejectedError with nothing written.
     """
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
@@ -77,69 +83,73 @@ def run(
         intake = Intake(files=ready, profile=profile, now=now)
         with intake.deals_opened(), transaction(engine, read_only=dry_run) as connection:
             written = _stored(connection, intake, configured, dry_run=dry_run)
-            ties = _tied(connection, profile, window, switches)
             known = attributions.known_ads(connection, profile.account)
             unknown = [ad_id for ad_id in intake.performances if ad_id not in known]
-            if not dry_run:
-                written += attributions.upsert(connection, profile.account, ties.found, now)
-            book = revenue_book(
-                _live(connection, profile, intake.export if dry_run else None),
+            ties = _Ties()
+            tied = _tied(connection, profile, known, window, switches, ties, at_once)
+            if dry_run:
+                deque(tied, maxlen=0)
+            else:
+                written += attributions.upsert(connection, profile.account, tied, now)
+            worth = worth_together(
+                (*deals.standing(connection, profile.account), *intake.planned),
                 revenue.stage_values(connection, profile.account, planned=configured if dry_run else (), at=now),
                 at=now,
                 currency=profile.currency,
             )
-    return _report(intake, unknown, ties, book, written, dry_run=dry_run)
+    return _report(intake, unknown, ties, worth, written, dry_run=dry_run)
 
 
 def _stored(connection: Connection, intake: Intake, configured: Sequence[StageValue], *, dry_run: bool) -> int:
     if dry_run:
-        intake.check()
+        intake.check(connection)
         return 0
     accounts.ensure(connection, intake.profile)
     written = revenue.record_configured(connection, intake.profile.account, configured, intake.now)
     return written + intake.store(connection)
 
 
-def _live(connection: Connection, profile: AccountProfile, unstored: CrmExport | None) -> Iterable[Deal]:
-    """The deals that count; a dry run's file stands in the place of what it would replace."""
-    found = deals.live(connection, profile.account)
-    if unstored is None:
-        return found
-    return {deal.deal_id: deal for deal in (*found, *unstored.deals)}.values()
+def _tied(
+    connection: Connection,
+    profile: AccountProfile,
+    known: Set[AdId],
+    window: timedelta,
+    switches: Switches,
+    ties: _Ties,
+    at_once: int,
+) -> Iterator[list[Attribution]]:
+    """Every deal's attribution, in blocks; `ties` counts them."""
+    for block in lead_blocks(connection, profile.account, at_once=at_once):
+        layers = Layers(
+            pool=ClickPool(block.clicks), fingerprint=switches.fingerprint, probabilistic=switches.probabilistic
+        )
+        found = [_attributed(lead, block, known, window, switches, layers) for lead in block.leads]
+        ties.methods.update(one.method for one in found)
+        for lead, one in zip(block.leads, found, strict=True):
+            for name, verdict in layers.verdicts(lead.conversion, window).items() if lead.conversion else ():
+                ties.agreements[Method(name)].see(one, verdict)
+        yield found
 
 
-def _tied(connection: Connection, profile: AccountProfile, window: timedelta, switches: Switches) -> _Ties:
-    account = profile.account
-    known, touches = attributions.known_ads(connection, account), attributions.touches(connection, account)
-    layers = Layers(
-        pool=ClickPool(matching.clicks(connection, account)),
-        fingerprint=switches.fingerprint,
-        probabilistic=switches.probabilistic,
-    )
-    stored = attributions.by_click(connection, account)
-    ties = _Ties()
-    for lead in attributions.leads(connection, account):
-        # Only a conversion that was seen has something for the later layers.
-        asked = layers if lead.conversion else None
-        found = attribute(lead, known_ads=known, touches=touches, window=window, layers=asked)
-        before = stored.get(lead.deal_id)
-        if before is not None and outlives_its_click(before, found, switches.methods()):
-            found = before
-        ties.found.append(found)
-        for name, verdict in layers.verdicts(lead.conversion, window).items() if lead.conversion else ():
-            ties.agreements[Method(name)].see(found, verdict)
-    return ties
+def _attributed(
+    lead: Lead, block: LeadBlock, known: Set[AdId], window: timedelta, switches: Switches, layers: Layers
+) -> Attribution:
+    # Only a conversion that was seen has something for the later layers.
+    asked = layers if lead.conversion else None
+    found = attribute(lead, known_ads=known, touches=block.touches, window=window, layers=asked)
+    before = block.stored.get(lead.deal_id)
+    if before is not None and outlives_its_click(before, found, switches.methods()):
+        return before
+    return found
 
 
 def _report(
-    intake: Intake, unknown: Sequence[AdId], ties: _Ties, book: RevenueBook, written: int, *, dry_run: bool
+    intake: Intake, unknown: Sequence[AdId], ties: _Ties, worth: Worth, written: int, *, dry_run: bool
 ) -> Report:
     profile = intake.profile
-    unmapped = Counter((p.pipeline, p.stage) for p in book.problems if isinstance(p, UnmappedStage))
-    foreign = len(book.problems) - sum(unmapped.values())
     notes = list(intake.notes)
-    if foreign:
-        notes.append(f"{foreign} won deals are in another currency than {profile.currency} and count as nothing.")
+    if worth.foreign:
+        notes.append(f"{worth.foreign} won deals are in another currency than {profile.currency} and count as nothing.")
     if unknown:
         notes.append(f"{len(unknown)} ads of the file are not known: run adctl sync-meta.")
     if intake.rejected and not dry_run:
@@ -149,17 +159,17 @@ def _report(
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=_summary(ties, written, len(unmapped), intake.rejected, dry_run=dry_run),
-        facts=(*_read_facts(intake), *_tie_facts(ties), *_money_facts(intake, unknown, book, written)),
+        summary=_summary(ties, written, len(worth.unmapped), intake.rejected, dry_run=dry_run),
+        facts=(*_read_facts(intake), *_tie_facts(ties), *_money_facts(intake, unknown, worth, written)),
         tables=(
             *_file_tables(intake.export),
-            _unmapped_table(unmapped),
+            _unmapped_table(worth.unmapped),
             *_layers_table(ties),
             *_unknown_ads(unknown),
             *_rejected_table(intake),
         ),
         notes=tuple(notes),
-        exit_code=3 if unmapped or foreign or intake.rejected else 0,
+        exit_code=3 if worth.unmapped or worth.foreign or intake.rejected else 0,
     )
 
 
@@ -180,7 +190,7 @@ def _read_facts(intake: Intake) -> tuple[Fact, ...]:
 
 
 def _tie_facts(ties: _Ties) -> tuple[Fact, ...]:
-    methods, count = Counter(a.method for a in ties.found), len(ties.found)
+    methods, count = ties.methods, ties.methods.total()
     unattributed = methods[Method.NONE] / count if count else 0.0
     return (
         Fact(key="deals", label="deals", value=count, kind=Kind.COUNT),
@@ -189,10 +199,10 @@ def _tie_facts(ties: _Ties) -> tuple[Fact, ...]:
     )
 
 
-def _money_facts(intake: Intake, unknown: Sequence[AdId], book: RevenueBook, written: int) -> tuple[Fact, ...]:
+def _money_facts(intake: Intake, unknown: Sequence[AdId], worth: Worth, written: int) -> tuple[Fact, ...]:
     facts = [
-        Fact(key="synthetic", label="synthetic revenue", value=sum(r.value for r in book.revenues), kind=Kind.MONEY),
-        Fact(key="won", label="of it won", value=sum(r.cash for r in book.revenues), kind=Kind.MONEY),
+        Fact(key="synthetic", label="synthetic revenue", value=worth.value, kind=Kind.MONEY),
+        Fact(key="won", label="of it won", value=worth.cash, kind=Kind.MONEY),
         Fact(key="written", label="rows written", value=written, kind=Kind.COUNT),
     ]
     if intake.performances:
@@ -282,7 +292,6 @@ def _summary(ties: _Ties, written: int, unmapped: int, rejected: int, *, dry_run
     trouble = f" {unmapped} stages have no value: add them to adctl.toml." if unmapped else ""
     trouble = (f" {rejected} rows rejected." if rejected else "") + trouble
     if dry_run:
-        return f"{len(ties.found)} deals stored; nothing written.{trouble}"
-    credited = sum(one.ad_id is not None for one in ties.found)
+        return f"{ties.methods.total()} deals stored; nothing written.{trouble}"
     changes = f"{written} rows new or changed." if written else "No changes."
-    return f"{credited} of {len(ties.found)} deals credited to an ad. {changes}{trouble}"
+    return f"{ties.credited} of {ties.methods.total()} deals credited to an ad. {changes}{trouble}"

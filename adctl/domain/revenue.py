@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from adctl.domain.deals import Deal, Outcome
@@ -118,6 +119,72 @@ def revenue_book(readings: Iterable[Deal], values: StageValues, *, at: datetime,
     return RevenueBook(
         revenues=tuple(result for result in results if isinstance(result, SyntheticRevenue)),
         problems=tuple(result for result in results if not isinstance(result, SyntheticRevenue)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingDeals:
+    """Deals that count and stand in one stage: `priced` of the `deals` have an amount, together `amount` minor units of
+    `currency`. All of them are negative for deals that are to be taken away.
+    """
+
+    pipeline: str
+    stage: str
+    currency: str
+    deals: int
+    priced: int
+    amount: int
+
+
+def taken_away(some: StandingDeals) -> StandingDeals:
+    return replace(some, deals=-some.deals, priced=-some.priced, amount=-some.amount)
+
+
+@dataclass(slots=True, kw_only=True)
+class Worth:
+    """What many deals are worth together, as `synthetic_revenue` values each: minor units.
+
+    `unmapped` counts the deals by a (pipeline, stage) without a value, `foreign` those won in another currency.
+    """
+
+    value: int = 0
+    cash: int = 0
+    unmapped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    foreign: int = 0
+
+
+def worth_together(standing: Iterable[StandingDeals], values: StageValues, *, at: datetime, currency: str) -> Worth:
+    """The sums of a RevenueBook without an entry for every deal."""
+    worth = Worth()
+    for some in standing:
+        stage = values.at(some.pipeline, some.stage, at)
+        if stage is None:
+            worth.unmapped[some.pipeline, some.stage] += some.deals
+        elif stage.outcome is Outcome.OPEN:
+            worth.value += stage.value * some.deals
+        elif stage.outcome is Outcome.WON:
+            worth.value += stage.value * (some.deals - some.priced)
+            if some.currency == currency:
+                worth.value += some.amount
+                worth.cash += some.amount
+            else:
+                worth.foreign += some.priced
+    worth.unmapped = +worth.unmapped
+    return worth
+
+
+def standing_of(readings: Iterable[Deal]) -> tuple[StandingDeals, ...]:
+    """The deals that count, by where they stand."""
+    tallies: dict[tuple[str, str, str], list[int]] = {}
+    for deal in readings:
+        if not deal.archived and deal.merged_into is None:
+            tally = tallies.setdefault((deal.pipeline, deal.stage, deal.currency), [0, 0, 0])
+            tally[0] += 1
+            tally[1] += deal.amount is not None
+            tally[2] += deal.amount or 0
+    return tuple(
+        StandingDeals(pipeline=pipeline, stage=stage, currency=currency, deals=deals, priced=priced, amount=amount)
+        for (pipeline, stage, currency), (deals, priced, amount) in tallies.items()
     )
 
 

@@ -1,8 +1,9 @@
 """Measures adctl's bulk path against SQLAlchemy's insertmanyvalues and dlt's merge: same rows, same server, one run.
 
-`python -m tests.bench.bulk_upsert [--rows 1000000] [--dlt PYTHON]` from the checkout. PYTHON is the interpreter of an
-environment with `dlt[postgres]`, which adctl does not depend on; without it that part is left out, and said so. Each
-load is a process of its own, so that its peak memory is its own; each is done twice, and the second has nothing to say.
+`python -m tests.bench.bulk_upsert [--rows 1000000] [--dlt PYTHON [--dlt-rows 200000]]` from the checkout. PYTHON is the
+interpreter of an environment with `dlt[postgres]`, which adctl does not depend on; without it that part is left out,
+and said so. Each load is a process of its own, so that its peak memory is its own; each is done twice, and the second
+has nothing to say. CPU seconds are those of the process and of the whole server: they hold on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -41,10 +42,12 @@ _MIB = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Seconds of the first and the second load; peak memory of the process in MiB."""
+    """Seconds of the first and the second load, on the clock and of CPU; peak memory of the process in MiB."""
 
     first: float
     second: float
+    first_cpu: float
+    second_cpu: float
     peak: float
 
 
@@ -95,19 +98,43 @@ def load_once(loader: str, url: str, table: str, number: int) -> None:
     sys.stdout.write(json.dumps([taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB]) + "\n")
 
 
-def child(*command: str) -> tuple[float, float]:
+def child(postmaster: int, *command: str) -> tuple[float, float, float]:
+    """Seconds, CPU seconds of it and of the server, and MiB of one load."""
+    started = _cpu_of_children() + _cpu_of_server(postmaster)
     done = subprocess.run(
         command, cwd=_ROOT, env={**os.environ, "PYTHONPATH": str(_ROOT)}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{command[1:4]} failed:\n{done.stderr[-2000:]}")
     seconds, peak = json.loads(done.stdout.strip().splitlines()[-1])
-    return float(seconds), float(peak)
+    return float(seconds), _cpu_of_children() + _cpu_of_server(postmaster) - started, float(peak)
 
 
-def twice(*command: str) -> Loaded:
-    (first, peak), (second, other) = child(*command), child(*command)
-    return Loaded(first=first, second=second, peak=max(peak, other))
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_of_server(postmaster: int) -> float:
+    """Its own, that of its processes and of those that have ended."""
+    ticks = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                # Behind the name in brackets: state, parent, …; times are fields 14 to 17.
+                found = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(entry.name) == postmaster:
+                ticks += sum(map(int, found[11:15]))
+            elif int(found[1]) == postmaster:
+                ticks += sum(map(int, found[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def twice(postmaster: int, *command: str) -> Loaded:
+    (first, first_cpu, peak), (second, second_cpu, other) = child(postmaster, *command), child(postmaster, *command)
+    return Loaded(first=first, second=second, first_cpu=first_cpu, second_cpu=second_cpu, peak=max(peak, other))
 
 
 def writes(url: str, table: str) -> Writes:
@@ -141,37 +168,41 @@ def prepare(url: str) -> None:
         )
 
 
-def measure(url: str, table: str, number: int, dlt: str | None) -> dict[str, Loaded]:
+def measure(url: str, postmaster: int, table: str, number: int) -> dict[str, Loaded]:
     found = {}
     for loader in LOADERS:
         empty(url)
         before = writes(url, table)
-        found[loader] = twice(
-            sys.executable, "-m", "tests.bench.bulk_upsert", "--load", loader, url, table, str(number)
-        )
+        command = (sys.executable, "-m", "tests.bench.bulk_upsert", "--load", loader, url, table, str(number))
+        found[loader] = twice(postmaster, *command)
         after = writes(url, table)
         if loader == "merge":
             line = f"{after.inserted - before.inserted} inserted, {after.updated - before.updated} updated"
             sys.stdout.write(f"{table}: merge, both loads together: {line}, {after.dead} dead rows\n")
-    if dlt is not None:
-        found["dlt"] = twice(dlt, "tests/bench/dlt_load.py", url, table, str(number))
     return found
 
 
-def show(table: str, number: int, found: dict[str, Loaded]) -> None:
-    ours = found["merge"]
+def show(table: str, number: int, found: dict[str, Loaded], ours: Loaded, share: float = 1.0) -> None:
+    """With how many times the seconds a row took that it took `ours`, of whose rows `number` are a `share`."""
     for loader, one in found.items():
-        figures = asdict(one)
-        sys.stdout.write(
-            f"{table:9} {number} rows  {loader:16} first {figures['first']:7.2f} s ({one.first / ours.first:4.1f} x)  "
-            f"second {figures['second']:7.2f} s ({one.second / ours.second:4.1f} x)  peak {figures['peak']:5.0f} MiB\n"
+        times = (
+            f"{name} {taken:7.2f} s ({taken / beside / share:4.1f} x)"
+            for name, taken, beside in (
+                ("first", one.first, ours.first),
+                ("CPU", one.first_cpu, ours.first_cpu),
+                ("second", one.second, ours.second),
+                ("CPU", one.second_cpu, ours.second_cpu),
+            )
         )
+        sys.stdout.write(f"{table:9} {number} rows  {loader:16} {'  '.join(times)}  peak {one.peak:4.0f} MiB\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dlt", metavar="PYTHON")
+    parser.add_argument("--dlt-rows", type=int, metavar="ROWS", help="fewer for dlt, compared by the row")
     parser.add_argument("--load", nargs=4, metavar=("LOADER", "URL", "TABLE", "ROWS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.load:
@@ -188,8 +219,15 @@ def main() -> None:
         sys.stdout.write(f"PostgreSQL {server}, Python {platform.python_version()}, {names}\n")
         url = running.libpq_url("bench")
         prepare(url)
+        postmaster = running.status().pid
+        assert postmaster is not None
         for table in TABLES:
-            show(table, asked.rows, measure(url, table, asked.rows, asked.dlt))
+            found = measure(url, postmaster, table, asked.rows)
+            show(table, asked.rows, found, found["merge"])
+            if asked.dlt is not None:
+                few = asked.dlt_rows or asked.rows
+                by_dlt = twice(postmaster, asked.dlt, "tests/bench/dlt_load.py", url, table, str(few))
+                show(table, few, {"dlt": by_dlt}, found["merge"], few / asked.rows)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def test_a_restated_insight_and_a_late_deal_count_from_the_day_they_were_known(s
             evidence={},
             converted_at=late.created_at,
         )
-        attributions.upsert(connection, ACCOUNT, [credit], now)
+        attributions.upsert(connection, ACCOUNT, [[credit]], now)
     assert_same(known(synced, START, before), past)
     assert_same(known(synced, START, now - timedelta(seconds=1)), known(synced, START, now - timedelta(hours=1)))
 

@@ -66,7 +66,7 @@ def fill(engine: Engine, ads: Iterable[Shown] = ADS, profile: AccountProfile = M
         deals.upsert_deals(
             connection, profile.account, [_deal(number) for _, number in won], source="file", read_at=NOW
         )
-        attributions.upsert(connection, profile.account, [_credit(a, number) for a, number in won], NOW)
+        attributions.upsert(connection, profile.account, [[_credit(a, number) for a, number in won]], NOW)
 
 
 _WON = StageValue(

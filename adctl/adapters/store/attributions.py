@@ -1,4 +1,4 @@
-"""Touches, leads, and the attribution of each deal."""
+"""Touches and the attribution of each deal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from adctl.adapters.store.matching import conversions
-from adctl.adapters.store.staging import merge
-from adctl.domain.attribution import Attribution, Lead, Method, Touch
+from adctl.adapters.store.staging import merge, merge_blocks
+from adctl.domain.attribution import Attribution, Method, Touch
 from adctl.domain.ids import Account, AdId, DealId
 
 
@@ -23,66 +21,9 @@ def upsert_touches(connection: Connection, account: Account, rows: Iterable[Touc
     return merge(connection, "click_tracking", ("account", "click_id"), values, staged)
 
 
-def touches(connection: Connection, account: Account) -> dict[str, Touch]:
-    """Tracked clicks that a deal or contact names, by id."""
-    rows = connection.execute(
-        text(
-            """
-            select t.click_id, t.ad_id, t.clicked_at, t.consented from click_tracking t
-            where t.account = :account and t.click_id in (
-              select click_id from deals where account = :account
-              union select click_id from contacts where account = :account)
-            """
-        ),
-        {"account": account},
-    )
-    return {row.click_id: Touch(**row._mapping) for row in rows}
-
-
 def known_ads(connection: Connection, account: Account) -> frozenset[AdId]:
     rows = connection.scalars(text("select ad_id from ads where account = :account"), {"account": account})
     return frozenset(AdId(ad_id) for ad_id in rows)
-
-
-_LEADS = text(
-    """
-    select d.deal_id, d.contact_id, coalesce(c.created_at, d.created_at) as converted_at,
-      array_remove(array[d.ad_id, c.first_url_ad_id], null) as ad_ids,
-      array_remove(array[d.click_id, c.click_id], null) as click_ids
-    from deals d left join contacts c on c.account = d.account and c.contact_id = d.contact_id
-    where d.account = :account
-    order by d.deal_id
-    """
-)
-
-
-def leads(connection: Connection, account: Account) -> tuple[Lead, ...]:
-    """What each deal can be attributed by; archived and merged ones too, so that none keeps an old attribution."""
-    rows = connection.execute(_LEADS, {"account": account})
-    seen = conversions(connection, account)
-    return tuple(
-        Lead(
-            deal_id=DealId(row.deal_id),
-            converted_at=row.converted_at,
-            ad_ids=tuple(row.ad_ids),
-            click_ids=tuple(row.click_ids),
-            conversion=seen.get(("deal", row.deal_id)) or seen.get(("contact", row.contact_id)),
-        )
-        for row in rows
-    )
-
-
-_BY_CLICK = text(
-    """
-    select deal_id, ad_id, method, confidence, evidence, converted_at from attributions
-    where account = :account and ad_id is not null and evidence ->> 'clicked_at' is not null
-    """
-)
-
-
-def by_click(connection: Connection, account: Account) -> dict[DealId, Attribution]:
-    """Stored attributions that a click proved."""
-    return {row.deal_id: _attribution(row) for row in connection.execute(_BY_CLICK, {"account": account})}
 
 
 def of_deal(connection: Connection, account: Account, deal_id: DealId) -> Attribution | None:
@@ -96,10 +37,8 @@ def of_deal(connection: Connection, account: Account, deal_id: DealId) -> Attrib
         ),
         {"account": account, "deal_id": deal_id},
     ).one_or_none()
-    return None if row is None else _attribution(row)
-
-
-def _attribution(row: Row[Any]) -> Attribution:
+    if row is None:
+        return None
     return Attribution(
         deal_id=row.deal_id,
         ad_id=row.ad_id,
@@ -110,23 +49,26 @@ def _attribution(row: Row[Any]) -> Attribution:
     )
 
 
-def upsert(connection: Connection, account: Account, rows: Sequence[Attribution], at: datetime) -> int:
-    """Stores one attribution per deal; returns how many are new or changed."""
+def upsert(connection: Connection, account: Account, blocks: Iterable[Sequence[Attribution]], at: datetime) -> int:
+    """Stores one attribution per deal; returns how many are new or changed. What makes a block may read meanwhile."""
     staged = (
-        (
-            account,
-            a.deal_id,
-            a.ad_id,
-            a.method.value,
-            a.confidence,
-            json.dumps(a.evidence, sort_keys=True),
-            a.converted_at,
-            at,
-        )
-        for a in rows
+        [
+            (
+                account,
+                a.deal_id,
+                a.ad_id,
+                a.method.value,
+                a.confidence,
+                json.dumps(a.evidence, sort_keys=True),
+                a.converted_at,
+                at,
+            )
+            for a in block
+        ]
+        for block in blocks
     )
     values = ("ad_id", "method", "confidence", "evidence", "converted_at")
-    return merge(connection, "attributions", ("account", "deal_id"), values, staged, stamps=("attributed_at",))
+    return merge_blocks(connection, "attributions", ("account", "deal_id"), values, staged, stamps=("attributed_at",))
 
 
 def upsert_performances(connection: Connection, account: Account, values: Mapping[AdId, int], at: datetime) -> int:

@@ -13,6 +13,7 @@ from adctl.adapters.store.staging import merge
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.deals import Contact, Deal, Stage, StageMove
 from adctl.domain.ids import Account, DealId
+from adctl.domain.revenue import StandingDeals
 
 _DEAL = (
     "pipeline",
@@ -127,6 +128,26 @@ def stage_counts(connection: Connection, account: Account) -> tuple[StageCount, 
     return tuple(StageCount(**row._mapping) for row in rows)
 
 
+_STANDING = text(
+    """
+    select pipeline, stage, currency, count(*) as deals, count(amount) as priced,
+      coalesce(sum(amount), 0) as amount
+    from deals
+    where account = :account and not archived and merged_into is null
+      and (cast(:ids as text[]) is null or deal_id = any(:ids))
+    group by pipeline, stage, currency
+    """
+)
+
+
+def standing(
+    connection: Connection, account: Account, among: Sequence[DealId] | None = None
+) -> tuple[StandingDeals, ...]:
+    """The live deals by where they stand; with `among` only those of these ids."""
+    rows = connection.execute(_STANDING, {"account": account, "ids": None if among is None else list(among)})
+    return tuple(StandingDeals(**{**row._mapping, "amount": int(row.amount)}) for row in rows)
+
+
 def last_read(connection: Connection, account: Account) -> datetime | None:
     """When a deal was last found new or changed."""
     value = connection.scalar(text("select max(read_at) from deals where account = :account"), {"account": account})
@@ -187,10 +208,15 @@ def by_day(
     rows = connection.execute(
         text(
             """
-            with live as materialized (
+            with started as materialized (
+              -- A day earlier, so that no change of the clock cuts the first hour off.
+              select (cast(:since as timestamp) at time zone :timezone) - interval '1 day' as at
+            ), live as materialized (
               select (d.created_at at time zone :timezone)::date as created,
                 (d.closed_at at time zone :timezone)::date as closed, d.pipeline, d.stage, d.amount, d.currency
-              from deals d where d.account = :account and not d.archived and d.merged_into is null
+              from deals d
+              where d.account = :account and not d.archived and d.merged_into is null
+                and (d.created_at >= (select at from started) or d.closed_at >= (select at from started))
             ), figures as (
               select l.created as day, 1 as new, 0 as won from live l where l.created >= :since
               union all
@@ -201,7 +227,11 @@ def by_day(
             )
             select coalesce(sum(f.new), 0)::bigint as new, coalesce(sum(f.won), 0)::bigint as won
             from generate_series(
-              greatest(cast(:since as date), (select min(created) from live)),
+              case when exists (
+                select from deals d
+                where d.account = :account and not d.archived and d.merged_into is null
+                  and d.created_at < (select at from started)) then cast(:since as date)
+              else greatest(cast(:since as date), (select min(created) from live)) end,
               cast(:until as date) - 1, interval '1 day') as d (day)
             left join figures f on f.day = d.day::date
             group by d.day order by d.day

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from adctl.adapters.db import driver
 from adctl.domain.ids import Account, AdId
-from adctl.domain.matching import Conversion, SeenClick
+from adctl.domain.matching import SeenClick
 from adctl.domain.privacy import MatchKeys
 
 
@@ -158,8 +158,34 @@ _UNLINK = text(
 )
 
 
-def clicks(connection: Connection, account: Account) -> Iterator[SeenClick]:
-    """Consented clicks that still have hashes."""
+def keys_of(
+    connection: Connection, account: Account, subjects: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[MatchKeys, ...]]:
+    """The hashes of conversions that are named by (`deal` or `contact`, id), one per privacy key."""
+    if not subjects:
+        return {}
+    rows = connection.execute(
+        text(
+            """
+            select k.owner, k.owner_id, k.key_id, k.fingerprint, k.ip_prefix, k.agent_family
+            from unnest(cast(:owners as text[]), cast(:ids as text[])) as s (owner, owner_id)
+            join matching_keys k on k.account = :account and k.owner = s.owner and k.owner_id = s.owner_id
+            order by k.key_id
+            """
+        ),
+        {"account": account, "owners": [owner for owner, _ in subjects], "ids": [one for _, one in subjects]},
+    )
+    found: dict[tuple[str, str], tuple[MatchKeys, ...]] = {}
+    for row in rows:
+        name = (row.owner, row.owner_id)
+        found[name] = (*found.get(name, ()), _keys(row))
+    return found
+
+
+def clicks_like(connection: Connection, account: Account, keys: Sequence[MatchKeys]) -> list[SeenClick]:
+    """Consented clicks of the same devices or networks."""
+    if not keys:
+        return []
     rows = connection.execute(
         text(
             """
@@ -167,44 +193,19 @@ def clicks(connection: Connection, account: Account) -> Iterator[SeenClick]:
             from matching_keys k
             join click_tracking c on c.account = k.account and c.click_id = k.owner_id and c.consented
             where k.account = :account and k.owner = 'click'
+              and (k.fingerprint = any(:fingerprints) or k.ip_prefix = any(:prefixes))
             """
         ),
-        {"account": account},
+        {
+            "account": account,
+            "fingerprints": list({one.fingerprint for one in keys if one.fingerprint}),
+            "prefixes": list({one.ip_prefix for one in keys if one.ip_prefix}),
+        },
     )
-    for row in rows:
-        keys = MatchKeys(
-            key_id=row.key_id, fingerprint=row.fingerprint, ip_prefix=row.ip_prefix, agent_family=row.agent_family
-        )
-        yield SeenClick(ad_id=row.ad_id, clicked_at=row.clicked_at, keys=keys)
+    return [SeenClick(ad_id=row.ad_id, clicked_at=row.clicked_at, keys=_keys(row)) for row in rows]
 
 
-def conversions(connection: Connection, account: Account) -> dict[tuple[str, str], Conversion]:
-    """Conversions by (`deal` or `contact`, id)."""
-    rows = connection.execute(
-        text(
-            """
-            select c.subject, c.subject_id, c.converted_at, k.key_id, k.fingerprint, k.ip_prefix, k.agent_family
-            from conversions c
-            left join matching_keys k on k.account = c.account and k.owner = c.subject and k.owner_id = c.subject_id
-              and c.consented
-            where c.account = :account order by k.key_id
-            """
-        ),
-        {"account": account},
+def _keys(row: Row[Any]) -> MatchKeys:
+    return MatchKeys(
+        key_id=row.key_id, fingerprint=row.fingerprint, ip_prefix=row.ip_prefix, agent_family=row.agent_family
     )
-    found: dict[tuple[str, str], Conversion] = {}
-    for row in rows:
-        known = found.get((row.subject, row.subject_id))
-        keys = known.keys if known else ()
-        if row.key_id is not None:
-            keys = (
-                *keys,
-                MatchKeys(
-                    key_id=row.key_id,
-                    fingerprint=row.fingerprint,
-                    ip_prefix=row.ip_prefix,
-                    agent_family=row.agent_family,
-                ),
-            )
-        found[row.subject, row.subject_id] = Conversion(converted_at=row.converted_at, keys=keys)
-    return found

@@ -57,9 +57,24 @@ def merge(
     every written row is added to; it needs stamps. A stored row whose stamp `read` is later than the given one's stays.
     Rows are streamed: memory does not grow with their number.
     """
+    return merge_blocks(connection, table, key, values, (rows,), stamps=stamps, journal=journal, read=read)
+
+
+def merge_blocks(
+    connection: Connection,
+    table: str,
+    key: Sequence[str],
+    values: Sequence[str],
+    blocks: Iterable[Iterable[Sequence[object]]],
+    *,
+    stamps: Sequence[str] = (),
+    journal: str | None = None,
+    read: str | None = None,
+) -> int:
+    """As `merge`; what makes the next block may use the connection, which a block that is sent keeps busy."""
     raw = driver(connection)
     one = _Merge(table=table, key=key, values=values, stamps=stamps, journal=journal, read=read)
-    return _merge(raw, one, distinct=_stage(raw, one, rows))
+    return _merge(raw, one, distinct=_stage(raw, one, blocks))
 
 
 def merge_text(
@@ -100,7 +115,7 @@ def _merge(raw: Raw, one: _Merge, *, distinct: bool) -> int:
     return written
 
 
-def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> bool:
+def _stage(raw: Raw, one: _Merge, blocks: Iterable[Iterable[Sequence[object]]]) -> bool:
     """Copies the rows; True when their keys only rise, so that none stands twice."""
     _make_stage(raw, one)
     types = _types(raw, one)
@@ -109,14 +124,15 @@ def _stage(raw: Raw, one: _Merge, rows: Iterable[Sequence[object]]) -> bool:
         one.staged, _names(one.columns), sql.SQL("(format binary)" if binary else "")
     )
     width, last, ascending = len(one.key), None, True
-    with raw.cursor() as cursor, cursor.copy(line) as copy:
-        if binary:
-            copy.set_types(types)
-        for row in rows:
-            key: Any = tuple(row[:width])
-            ascending = ascending and (last is None or last < key)
-            last = key
-            copy.write_row(row)
+    for rows in blocks:
+        with raw.cursor() as cursor, cursor.copy(line) as copy:
+            if binary:
+                copy.set_types(types)
+            for row in rows:
+                key: Any = tuple(row[:width])
+                ascending = ascending and (last is None or last < key)
+                last = key
+                copy.write_row(row)
     return ascending
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,8 +22,11 @@ from adctl.domain.revenue import (
     SyntheticRevenue,
     UnmappedStage,
     revenue_book,
+    standing_of,
     synthetic_revenue,
+    taken_away,
     template_values,
+    worth_together,
 )
 from adctl.errors import ConfigurationError
 
@@ -244,3 +248,31 @@ def test_an_unknown_template_or_stage_is_refused_by_name() -> None:
         template_values("gym", {}, pipeline="p", currency="USD", effective_from=START)
     with pytest.raises(ConfigurationError, match="stage template ecommerce: no stage 'show_up'"):
         template_values("ecommerce", {"7": "show_up"}, pipeline="p", currency="USD", effective_from=START)
+
+
+_ANY_DEALS = st.lists(
+    st.tuples(
+        st.sampled_from([*STAGES, "unmapped"]),
+        st.sampled_from([None, 0, 5, 10**12, -7]),
+        st.sampled_from(["USD", "EUR"]),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+@given(found=_ANY_DEALS, left_out=st.integers(0, 12))
+def test_deals_are_together_worth_what_a_book_of_them_says(
+    found: list[tuple[str, int | None, str, bool]], left_out: int
+) -> None:
+    deals = [
+        replace(a_deal(stage, deal_id=str(n), amount=amount), currency=currency, archived=archived)
+        for n, (stage, amount, currency, archived) in enumerate(found)
+    ]
+    book = revenue_book(deals[left_out:], VALUES, at=NOW, currency="USD")
+    standing = (*standing_of(deals), *map(taken_away, standing_of(deals[:left_out])))
+    worth = worth_together(standing, VALUES, at=NOW, currency="USD")
+    unmapped = Counter((p.pipeline, p.stage) for p in book.problems if isinstance(p, UnmappedStage))
+    assert (worth.value, worth.cash) == (total(book), sum(one.cash for one in book.revenues))
+    assert dict(worth.unmapped) == dict(unmapped)
+    assert worth.foreign == len(book.problems) - unmapped.total()

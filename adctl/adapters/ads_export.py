@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import date, timedelta
@@ -17,6 +18,7 @@ from adctl.domain.ids import AdId, AdSetId, CampaignId, is_meta_id
 from adctl.domain.insight_table import InsightTable
 from adctl.domain.insights import Insight
 from adctl.domain.rejects import KeptRows, Quarantine
+from adctl.domain.seen_hashes import SeenHashes
 from adctl.errors import InputRejectedError
 
 _WINDOW = re.compile(r"(\d{1,2})-day (click|engaged-view|view)", re.ASCII)
@@ -64,32 +66,34 @@ def read_ads_export(
             latest=as_of + timedelta(days=1),
             quarantine=bad,
         )
-        return _Reader(cells, table.header, as_of, bad).read(table)
+        return _Reader(cells, table, as_of, bad).read()
 
 
 class _Reader:
     """One walk over the rows, collecting what they say."""
 
-    def __init__(self, cells: Cells, header: tuple[str, ...], as_of: date, quarantine: Quarantine) -> None:
+    def __init__(self, cells: Cells, table: RowSource, as_of: date, quarantine: Quarantine) -> None:
         self._cells = cells
+        self._table = table
         self._quarantine = quarantine
         self._as_of = as_of
         self._has = cells.mapping.columns
-        self._breakdowns = tuple(title for title in header if fold(title) in BREAKDOWNS)
+        self._breakdowns = tuple(title for title in table.header if fold(title) in BREAKDOWNS)
         self._placed = InsightTable()
-        self._parts: dict[tuple[str, ...], tuple[int, int]] = {}
+        self._parts = SeenHashes()
         self._campaigns: dict[str, CampaignFound] = {}
         self._ad_sets: dict[str, AdSetFound] = {}
         self._ads: dict[str, AdFound] = {}
-        self._undivided: dict[tuple[str, date, date], bool] = {}
+        # Of each row of the table: whether it is of no part.
+        self._undivided = array("b")
         self._summary: Row | None = None
         self._rows_before_summary = 0
         self._rows = 0
-        self._is_kept = False
-
-    def read(self, table: RowSource) -> AdsExport:
         # Rows that were set aside one by one come without the total of their file.
         self._is_kept = table.habits is not None
+
+    def read(self) -> AdsExport:
+        table = self._table
         for row in self._cells.good_rows(table, self._quarantine):
             self._reject_row_behind_summary()
             if self._is_summary(row):
@@ -119,8 +123,9 @@ class _Reader:
 
     def _is_summary(self, row: Row) -> bool:
         """A row that belongs to no ad, ad set or campaign and is named as a total or not at all."""
-        if self._summary is not None or self._is_kept:
-            return False
+        return self._summary is None and not self._is_kept and self._is_total(row)
+
+    def _is_total(self, row: Row) -> bool:
         return all(_TOTAL_NAME.fullmatch(row.cells.get(self._has.get(field, ""), "").strip()) for field in _NAMED)
 
     def _reject_row_behind_summary(self) -> None:
@@ -144,9 +149,10 @@ class _Reader:
         earlier = self._placed.find(insight)
         self._refuse_other_owner(row, insight)
         if self._breakdowns:
-            self._refuse_repeated_part(row, (insight.ad_id, insight.first_day, insight.day))
+            self._refuse_repeated_part(row, insight, earlier)
         if earlier is None:
             self._placed.append(insight, line=row.line)
+            self._undivided.append(self._is_undivided(row))
         elif self._breakdowns and self._placed[earlier].windows == insight.windows:
             self._placed.add_to(earlier, insight)
         else:
@@ -247,16 +253,32 @@ class _Reader:
             what = f"ad {insight.ad_id} belonged to ad set {known_ad.ad_set_id} on an earlier line"
             raise self._cells.refused(row, "ad_set_id", what)
 
-    def _refuse_repeated_part(self, row: Row, key: tuple[str, date, date]) -> None:
-        part = (*map(str, key), *(fold(row.cells[title]) for title in self._breakdowns))
-        number, line = self._parts.setdefault(part, (row.number, row.line))
-        if number != row.number:
-            what = f"ad {key[0]} has the same period and {', '.join(self._breakdowns)} as on line {line}"
+    def _refuse_repeated_part(self, row: Row, insight: Insight, earlier: int | None) -> None:
+        part = self._part(row, insight)
+        # A hash of each part instead of the parts, of which there may be millions.
+        if not self._parts.add(hash(part)):
+            place = "an earlier line" if self._quarantine.tolerates else f"line {self._line_of(part)}"
+            what = f"ad {insight.ad_id} has the same period and {', '.join(self._breakdowns)} as on {place}"
             raise self._cells.refused(row, "ad_id", what)
-        undivided = all(fold(row.cells[title]) in _UNDIVIDED for title in self._breakdowns)
-        if self._undivided.setdefault(key, undivided) is not undivided:
-            what = f"ad {key[0]} has a row for its whole period and rows for parts of it: they count twice"
+        if earlier is not None and self._undivided[earlier] != self._is_undivided(row):
+            what = f"ad {insight.ad_id} has a row for its whole period and rows for parts of it: they count twice"
             raise self._cells.refused(row, "ad_id", what, fix="export without breakdowns, or only the parts")
+
+    def _part(self, row: Row, insight: Insight) -> tuple[str, ...]:
+        return (
+            insight.ad_id,
+            str(insight.first_day),
+            str(insight.day),
+            *(fold(row.cells[title]) for title in self._breakdowns),
+        )
+
+    def _line_of(self, part: tuple[str, ...]) -> int:
+        # The walk that finds the line ends the one that is under way, as does the refusal.
+        rows = (row for row in self._table.rows() if not self._is_total(row))
+        return next(row.line for row in rows if self._part(row, self._insight(row)) == part)
+
+    def _is_undivided(self, row: Row) -> bool:
+        return all(fold(row.cells[title]) in _UNDIVIDED for title in self._breakdowns)
 
     def _refuse_overlaps(self) -> None:
         """Two readings of one ad that share a day count it twice."""

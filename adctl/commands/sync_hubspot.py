@@ -24,7 +24,11 @@ from adctl.errors import ConfigurationError
 LAG = timedelta(minutes=5)
 # and the next walk looks back behind the watermark: what is indexed up to 20 minutes late is found by itself.
 OVERLAP = timedelta(minutes=15)
+# The list of archived deals goes by id alone and tells nothing of when: it is walked whole, so not every hour. What a
+# merge ended is found with its winner.
+BIN_EVERY = timedelta(hours=23)
 _SOURCE = "hubspot.deals"
+_BIN = "hubspot.archived"
 _EVENTS_AT_ONCE = 1000
 _ASKED_AT_ONCE = 500
 # So many deals may be deleted for good before anybody asks whether this is the same portal.
@@ -33,9 +37,10 @@ _COUNTS = ("stages", "deals", "stage_moves", "contacts")
 
 
 def run(engine: Engine, profile: AccountProfile, crm: Crm, *, full: bool = False, dry_run: bool = False) -> Report:
-    """Reads deals modified since the watermark less an overlap, or all of them with `full`; archived ones always.
+    """Reads deals modified since the watermark less an overlap, or all of them with `full`.
 
-    A whole walk also finds what was deleted for good: it counts no more.
+    Once a day, and with `full`, archived deals are read, too. A whole walk also finds what was deleted for good: it
+    counts no more.
 
     Each page is stored together with the place where the walk stands: a run that dies is gone on with by the next, and
     then what changed since it began is read too. The watermark moves only when a walk has ended. Raises
@@ -148,7 +153,9 @@ class _Session:
 
     def carry_out(self, walk: Walk) -> tuple[DealId, ...]:
         """Walks to the end and moves the watermark; returns the deals that earlier walks should have found."""
-        for page, reached in self._pages(walk):
+        with transaction(self.engine, read_only=True) as connection:
+            into_bin = walk.whole or walk.phase == "archived" or self._bin_is_due(connection, walk)
+        for page, reached in self._pages(walk, into_bin=into_bin):
             self._count(page)
             if not self.dry_run:
                 with transaction(self.engine) as connection:
@@ -159,6 +166,8 @@ class _Session:
             return ()
         with transaction(self.engine) as connection:
             runs.advance_watermark(connection, self.profile.account, _SOURCE, walk.started_at - LAG)
+            if into_bin:
+                runs.advance_watermark(connection, self.profile.account, _BIN, walk.started_at)
             walks.end(connection, self.profile.account, _SOURCE)
             return walks.misses(connection, self.profile.account, walk)
 
@@ -183,7 +192,11 @@ class _Session:
             webhooks.note(connection, account, fresh, at)
             webhooks.drop_old(connection, account, at)
 
-    def _pages(self, walk: Walk) -> Iterator[tuple[DealPage, Walk]]:
+    def _bin_is_due(self, connection: Connection, walk: Walk) -> bool:
+        known = runs.watermark(connection, self.profile.account, _BIN)
+        return known is None or walk.started_at - known >= BIN_EVERY
+
+    def _pages(self, walk: Walk, *, into_bin: bool) -> Iterator[tuple[DealPage, Walk]]:
         """Pages, each with the walk as it stands once the page is stored."""
         if walk.phase == "deals":
             listed: set[int] = set()
@@ -194,6 +207,8 @@ class _Session:
             if walk.whole and listed:
                 yield from ((page, reached) for page in self._unlisted(walk.cursor, listed))
             walk = replace(walk, phase="archived", cursor="")
+        if not into_bin:
+            return
         for page in self.crm.archived_deals(after=walk.cursor):
             yield page, replace(walk, cursor=page.cursor)
 
@@ -223,7 +238,7 @@ class _Session:
     def _note_misses(self, connection: Connection, walk: Walk, page: DealPage) -> None:
         if not walk.whole or walk.covered_until is None or walk.phase != "deals":
             return
-        # What is in the bin is found by each run, a little later in its walk.
+        # What is in the bin is found a little later in the walk.
         covered = [deal for deal in page.deals if deal.modified_at <= walk.covered_until and not deal.archived]
         ids = {deal.deal_id for deal in covered}
         moves = [move for move in page.moves if move.deal_id in ids]

@@ -96,15 +96,21 @@ def parse_moment(
 ) -> datetime:
     """A moment in UTC, on a day from 2004 to `latest`. Raises ValueError with the reason.
 
-    Without an offset the clock is the one of `zone` (the first of the two hours when it is set back), and without a
-    time it is the start of the day there. `since_epoch` reads seconds and milliseconds since 1970, too.
+    Without an offset the clock is the one of `zone`: the first of the two hours when it is set back, and no hour that
+    is left out when it is put forward. Without a time it is the start of the day there. `since_epoch` reads seconds
+    and milliseconds since 1970, too.
     """
     if since_epoch and _EPOCH.fullmatch(text):
         return _since_epoch(text, latest, zone)
     clock = _clock(text)
     day = _day(text, clock["day"] if clock else text.strip(), order, latest)
     at = _time_of_day(text, clock) if clock else time()
-    return datetime.combine(day, at, _offset(clock["offset"], zone) if clock else zone).astimezone(UTC)
+    there = datetime.combine(day, at, _offset(clock["offset"], zone) if clock else zone)
+    moment = there.astimezone(UTC)
+    # The start of a day stands for the day, also where the clock is put forward at midnight.
+    if at != time() and moment.astimezone(there.tzinfo).replace(tzinfo=None) != there.replace(tzinfo=None):
+        raise ValueError(f"{text!r} is a time that does not exist in {zone}, where the clock is put forward then")
+    return moment
 
 
 def _since_epoch(text: str, latest: date, zone: tzinfo) -> datetime:

@@ -70,18 +70,18 @@ def timed_sync(loop: Loop) -> tuple[list[Exchange], float]:
     """Without a time limit: the machine may be busy with other things."""
     before, started = len(loop.sandbox.hubspot_log), time.monotonic()
     process = loop.command_line().start("sync-hubspot")
-    cpu, peak = _children_seconds(), _peak_until_the_end(process)
+    cpu, peak = children_seconds(), peak_until_the_end(process)
     out, err = process.communicate()
     if process.returncode:
         raise SystemExit(err.decode())
-    taken, cpu = time.monotonic() - started, _children_seconds() - cpu
+    taken, cpu = time.monotonic() - started, children_seconds() - cpu
     deals = int(out.split(b" deals")[0].rsplit(maxsplit=1)[-1])
     sys.stdout.write(f"{deals} deals; processor time of adctl {cpu:.1f} s, {cpu / deals * 1000:.2f} ms a deal\n")
     sys.stdout.write(f"peak memory {peak:.0f} MiB\n")
     return loop.sandbox.hubspot_log[before:], taken
 
 
-def _peak_until_the_end(process: subprocess.Popen[bytes]) -> float:
+def peak_until_the_end(process: subprocess.Popen[bytes]) -> float:
     """The most that the kernel has seen the process hold, MiB. What it prints fits in a pipe.
 
     `getrusage` cannot tell: of a child it counts what this process, sandbox and all, held when it forked.
@@ -94,7 +94,7 @@ def _peak_until_the_end(process: subprocess.Popen[bytes]) -> float:
     return peak / 1024
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
     """Of processes that have ended: PostgreSQL, which has not, is not in it."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

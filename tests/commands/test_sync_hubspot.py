@@ -88,7 +88,7 @@ def test_an_archived_deal_counts_no_more_and_a_merged_one_names_its_winner(loop:
     sync(loop)
     loop.sandbox.hubspot.edit_by_person({"archive": first})
     loop.sandbox.hubspot.edit_by_person({"merge": second, "into": third})
-    loop.advance(minutes=30)
+    loop.advance(hours=24)
 
     sync(loop)
 
@@ -99,6 +99,53 @@ def test_an_archived_deal_counts_no_more_and_a_merged_one_names_its_winner(loop:
     before = loop.digest(LEDGER)
     assert fact(sync(loop), "written") == 0
     assert loop.digest(LEDGER) == before
+
+
+def lists_of_archived_deals(loop: Loop) -> int:
+    return sum(one.params.get("archived") == "true" for one in loop.sandbox.hubspot_log)
+
+
+def test_the_bin_is_walked_once_a_day_and_a_deal_archived_in_between_is_found_by_then(loop: Loop) -> None:
+    first, second, third = loop.sandbox.hubspot.edit_by_person({"add_deals": 3})["ids"]
+    archived = "select archived from deals where deal_id = :deal"
+    sync(loop)
+    walked = lists_of_archived_deals(loop)
+    loop.advance(hours=1)
+    loop.sandbox.hubspot.edit_by_person({"archive": first})
+    loop.sandbox.hubspot.edit_by_person({"merge": second, "into": third})
+    loop.advance(minutes=30)
+    sync(loop)
+    assert lists_of_archived_deals(loop) == walked
+    # A merge changes its winner, an archived deal changes nothing that a search could find.
+    assert loop.value("select merged_into from deals where deal_id = :deal", deal=second) == third
+    assert (loop.value(archived, deal=second), loop.value(archived, deal=first)) == (True, False)
+    loop.advance(hours=21)
+    sync(loop)
+    assert lists_of_archived_deals(loop) == walked
+    loop.advance(minutes=30)
+    sync(loop)
+    assert lists_of_archived_deals(loop) > walked
+    assert loop.value(archived, deal=first) is True
+    walked = lists_of_archived_deals(loop)
+    loop.advance(hours=1)
+    sync(loop)
+    assert lists_of_archived_deals(loop) == walked
+    sync(loop, full=True)
+    assert lists_of_archived_deals(loop) > walked
+
+
+def test_a_walk_through_the_bin_that_died_is_gone_on_with_and_counts_from_its_beginning(loop: Loop) -> None:
+    begun = loop.sandbox.world.now
+    (deal,) = loop.sandbox.hubspot.edit_by_person({"add_deals": 1})["ids"]
+    loop.sandbox.hubspot.faults.arm("status", content="archived.{1,4}true", times=None)
+    with pytest.raises(UnavailableError):
+        sync(loop)
+    loop.sandbox.hubspot.faults.clear()
+    loop.sandbox.hubspot.edit_by_person({"archive": deal})
+    loop.advance(hours=2)
+    sync(loop)
+    assert loop.value("select archived from deals where deal_id = :deal", deal=deal) is True
+    assert loop.value("select until from sync_watermarks where source = 'hubspot.archived'") == begun
 
 
 def test_what_was_read_in_part_is_listed(loop: Loop) -> None:

@@ -107,3 +107,15 @@ def test_a_moment_without_an_offset_is_of_the_account_zone(text: str, expected: 
 def test_a_time_that_does_not_exist_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"does not exist|no such hour|no offset"):
         parse_moment(text, None, latest=LATEST, zone=BERLIN)
+
+
+def test_an_hour_that_the_clock_leaves_out_is_refused_and_the_start_of_a_day_is_none() -> None:
+    for text in ("2026-03-29 02:00", "29.03.2026 02:59:59"):
+        with pytest.raises(ValueError, match="does not exist in Europe/Berlin"):
+            parse_moment(text, None, latest=LATEST, zone=BERLIN)
+    for text, hour in (("2026-03-29 01:59", 0), ("2026-03-29 03:00", 1), ("2026-03-29T02:30+01:00", 1)):
+        assert parse_moment(text, None, latest=LATEST, zone=BERLIN).hour == hour
+    # In Cuba that day began at one.
+    for text in ("2026-03-08", "2026-03-08 00:00"):
+        start = parse_moment(text, None, latest=LATEST, zone=ZoneInfo("America/Havana"))
+        assert start == datetime(2026, 3, 8, 5, tzinfo=UTC)

@@ -73,7 +73,8 @@ class HubSpotCrm:
         return list(stages_of(self._session.call(self._session.pipelines.get_all, "deals")))
 
     def deals_modified_since(self, since: datetime | None, *, after: str = "") -> Iterator[DealPage]:
-        """Pages of deals. With `since` from the search index, which lags: overlap the watermark.
+        """Pages of deals. With `since` from the search index, which lags: overlap the watermark; those that merges into
+        the found ones ended are among them.
 
         None walks the list of all deals, which is not that index and misses nothing. `after` is a page's cursor.
         """
@@ -97,9 +98,7 @@ class HubSpotCrm:
         wanted = list(dict.fromkeys(ids))
         found = self._read(wanted, archived=False)
         shown = {record_id(row) for row in found}
-        losers = [
-            one for row in found for one in merged_into(row, home_currency=self._currency) if one.deal_id not in shown
-        ]
+        losers = self._losers(found)
         missing = [one for one in wanted if one not in shown | {one.deal_id for one in losers}]
         binned = self._read(missing, archived=True)
         rest = set(missing) - {record_id(row) for row in binned}
@@ -121,7 +120,16 @@ class HubSpotCrm:
         while some := list(islice(pages, _SEARCH_PAGES)):
             ids = [record_id(row) for found in some for row in found]
             contacts = DealContacts(self._session, links_by_deal(self._session, ids))
-            yield replace(self._page(self._batch(ids), contacts), cursor=ids[-1])
+            read = self._batch(ids)
+            page = self._page(read, contacts)
+            yield replace(page, deals=[*page.deals, *self._losers(read)], cursor=ids[-1])
+
+    def _losers(self, found: Sequence[Row]) -> list[Deal]:
+        """The deals that merges into these ended: no search finds them, and their money would count beside these."""
+        shown = {record_id(row) for row in found}
+        return [
+            one for row in found for one in merged_into(row, home_currency=self._currency) if one.deal_id not in shown
+        ]
 
     def _merged(self) -> Iterator[Deal]:
         try:

@@ -1,6 +1,7 @@
 """Measures the memory and the processor time of taking big files in: `ingest-ads`, `ingest-crm`, each of them twice.
 
-`python -m tests.bench.intake_memory [--rows 1000000] [--only deals]` from the checkout. Each run is a process of its own.
+`python -m tests.bench.intake_memory [--rows 1000000] [--only deals]` from the checkout. Each run is a process of its
+own.
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ create table deals (
   read_at timestamptz not null,
   primary key (account, deal_id)
 );
+-- Deals come about in the order of their ids, so a few pages tell where the days asked for are not. A B-tree would make
+-- a million new deals two thirds dearer.
+create index deals_by_time on deals using brin (created_at, closed_at) with (autosummarize = on);
 
 create table stage_moves (
   account text not null references accounts,

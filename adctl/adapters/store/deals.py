@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
@@ -205,18 +206,17 @@ def by_day(
     """New deals, and money won in minor units of the account's currency, on each of the account's days from `since` to
     before `until`, oldest first; days before the first deal of all are left out.
     """
+    # A day earlier, so that no change of the clock cuts the first hour off.
+    start = datetime.combine(since, time(), ZoneInfo(profile.timezone)) - timedelta(days=1)
     rows = connection.execute(
         text(
             """
-            with started as materialized (
-              -- A day earlier, so that no change of the clock cuts the first hour off.
-              select (cast(:since as timestamp) at time zone :timezone) - interval '1 day' as at
-            ), live as materialized (
+            with live as materialized (
               select (d.created_at at time zone :timezone)::date as created,
                 (d.closed_at at time zone :timezone)::date as closed, d.pipeline, d.stage, d.amount, d.currency
               from deals d
               where d.account = :account and not d.archived and d.merged_into is null
-                and (d.created_at >= (select at from started) or d.closed_at >= (select at from started))
+                and (d.created_at >= :start or d.closed_at >= :start)
             ), figures as (
               select l.created as day, 1 as new, 0 as won from live l where l.created >= :since
               union all
@@ -230,7 +230,7 @@ def by_day(
               case when exists (
                 select from deals d
                 where d.account = :account and not d.archived and d.merged_into is null
-                  and d.created_at < (select at from started)) then cast(:since as date)
+                  and d.created_at < :start) then cast(:since as date)
               else greatest(cast(:since as date), (select min(created) from live)) end,
               cast(:until as date) - 1, interval '1 day') as d (day)
             left join figures f on f.day = d.day::date
@@ -242,6 +242,7 @@ def by_day(
             "timezone": profile.timezone,
             "currency": profile.currency,
             "since": since,
+            "start": start,
             "until": until,
         },
     ).all()

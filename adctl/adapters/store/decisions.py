@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from adctl.adapters.store.decision_lines import DecisionLines
 from adctl.adapters.store.partitions import ensure_months
-from adctl.adapters.store.staging import merge_text
+from adctl.adapters.store.staging import add_text, merge_text
 from adctl.domain.decisions import Decision, DecisionPlan
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account, AdSetId, CampaignId
@@ -40,6 +40,16 @@ _VALUES = (
 )
 
 
+_ANY = text(
+    """
+    select exists (
+      select from decisions where account = :account and day = :day
+        and policy = :policy and version = :version and parameter_hash = :parameter_hash
+    )
+    """
+)
+
+
 def record(
     connection: Connection, account: Account, run_id: UUID, plan: DecisionPlan, at: datetime, *, shadow: bool = False
 ) -> int:
@@ -61,6 +71,12 @@ def record(
         )
     )
     lines = DecisionLines(run_id=run_id, at=at, queued=queued, shadow=shadow)
+    maker = plan.ads.maker
+    asked = {"account": account, "day": day, "policy": maker.policy, "version": maker.policy_version}
+    if not connection.scalar(_ANY, {**asked, "parameter_hash": maker.parameter_hash}):
+        added = add_text(connection, "decisions", (*_KEY, *_VALUES, "decided_at"), lines.of_plan(plan))
+        if added is not None:
+            return added
     return merge_text(connection, "decisions", _KEY, _VALUES, lines.of_plan(plan), stamps=("decided_at",))
 
 

@@ -97,6 +97,23 @@ def merge_text(
     return _merge(raw, one, distinct=True)
 
 
+def add_text(connection: Connection, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int | None:
+    """Adds lines of COPY's text format whose keys are all new, each written once; returns how many.
+
+    None, and nothing is added, when one of the keys is there after all.
+    """
+    raw = driver(connection)
+    line = sql.SQL("copy {} ({}) from stdin").format(sql.Identifier(table), _names(columns))
+    try:
+        with raw.transaction(), raw.cursor() as cursor:
+            with cursor.copy(line) as copy:
+                for block in blocks:
+                    copy.write(block)
+            return cursor.rowcount
+    except UniqueViolation:
+        return None
+
+
 def copy_text(value: str) -> str:
     """A text as COPY's text format writes it."""
     return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

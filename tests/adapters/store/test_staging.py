@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store.partitions import ensure_months
-from adctl.adapters.store.staging import merge
+from adctl.adapters.store.staging import add_text, merge
 from tests.bench.bulk_rows import KEYS, STAMPS, VALUES, Row, rows
 
 NOW = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -134,3 +134,17 @@ def wait_until_blocked(engine: Engine) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError("nothing waits")
+
+
+def test_lines_of_new_keys_are_added_and_of_a_key_that_is_there_none(ready: Engine) -> None:
+    columns = ("account", "kind", "amount", "read_at")
+
+    def add(*kinds: str) -> int | None:
+        blocks = [f"main\t{kind}\t5\t{NOW.isoformat()}\n".encode() for kind in kinds]
+        with transaction(ready) as connection:
+            return add_text(connection, "minimum_budgets", columns, blocks)
+
+    assert add("clicks", "leads") == 2
+    assert add("views", "leads") is None
+    with transaction(ready, read_only=True) as connection:
+        assert connection.scalars(text("select kind from minimum_budgets order by kind")).all() == ["clicks", "leads"]

@@ -169,12 +169,10 @@ class _EvidenceRow(Mapping[str, Fact]):
 
 
 def _fact(column: EvidenceColumn, ad: int) -> Fact:
-    if isinstance(column, tuple):
-        return column[ad]
-    if not isinstance(column, np.ndarray):
-        return column
-    value: bool | int | float = column[ad].item()
-    return None if value != value else value
+    if isinstance(column, np.ndarray):
+        value: bool | int | float = column.item(ad)
+        return None if value != value else value
+    return column[ad] if isinstance(column, tuple) else column
 
 
 def as_columns(verdicts: Sequence[AdVerdict]) -> VerdictColumns:

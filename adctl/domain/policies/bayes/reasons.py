@@ -50,4 +50,4 @@ def _zone(history: AdHistory, parameters: BayesParameters, evidence: Evidence, a
 
 def _number(evidence: Evidence, key: str) -> float:
     value = evidence.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -52,14 +52,18 @@ _WORDS = {
     "halt_verdict": ("halt", "running_control"),
     "halt_reason": ("running_control", "halt"),
     "quiet_verdict": ("quiet",),
-    "attempts_made": ("try_left",),
+    "attempts_made": ("try_left", "tries_use"),
     "authorise_send": ("session_that", "another_value", "without_limits", "fresh", "halt", "two_guards"),
     "holds_entity_lock": ("only_the_session",),
     "guard_attempt": ("attempt",),
-    "guard_new_change": ("undo", "new_change", "begins"),
+    "guard_new_change": ("undo", "new_change", "begins", "taken_back"),
+    "guard_change": ("every_state", "says_why", "rewritten", "approval_names", "lost_worker"),
     "rewriting_refusal": ("rewritten", "bookkeeping"),
-    "move_refusal": ("proved", "attempt", "unknown", "expire", "approval"),
-    "change_is_settled": ("settled", "on_its_way"),
+    "move_refusal": ("proved", "attempt", "unknown", "expire", "approval", "claim_names"),
+    "change_is_settled": ("settled", "on_its_way", "settles_by"),
+    "claim_pending_ad_change": ("due_longest", "passed_over", "expired", "own_change", "several"),
+    "append_links": ("untouched", "two_accounts"),
+    "record_moves": ("untouched", "batch", "one_statement"),
 }
 
 

@@ -102,7 +102,10 @@ def spend_by_day(connection: Connection, account: Account, since: date, until: d
                 """
                 select coalesce(sum(i.spend), 0)::bigint
                 from generate_series(
-                  greatest(cast(:since as date), (select min(day) from insights where account = :account)),
+                  case when exists (select from insights where account = :account and day < :since)
+                    then cast(:since as date)
+                  else greatest(cast(:since as date),
+                    (select min(day) from insights where account = :account and day >= :since)) end,
                   cast(:until as date) - 1, interval '1 day') as d (day)
                 left join insights i on i.account = :account and i.day = d.day::date
                 group by d.day order by d.day

@@ -141,6 +141,15 @@ def tables() -> Iterator[Case]:
     yield case("a row without id", TWO + ",,13.50,\n", Refused(4, "Amount", "the rows add up to 1250"))
     yield case("a total of a stage", TWO + "Subtotal,Won,5.00,\n", Refused(4, "Deal ID", "is not an id"))
     yield case("a total within", HEADER + row() + "Total,,5.00,\n" + row("12"), Refused(3, "Deal ID", "is empty"))
+    yield case("its header again", HEADER + TWO, Refused(2, "Deal ID", "is not an id"))
+    yield case("its header last", TWO + HEADER, Refused(4, "Deal ID", "is not an id"))
+    yield case("one row moved to the right", HEADER + row() + ",12,Talk,7.50\n", Refused(3, "Deal ID", "is empty"))
+    yield case("rows moved to the left", HEADER + "Won,5.00,2026-09-01,11\n", Refused(2, "Create Date", "not a date"))
+    yield case("each line in quotes", HEADER + '"11,Won,5.00,2026-09-01"\n', Refused(2, "Stage", "has 1 cells"))
+    yield case("typographic quotes", HEADER + "“11”,“Won”,“5.00”,“2026-09-01”\n", Refused(2, "Deal ID", "not an id"))
+    yield case("a table of Markdown", "| Deal ID | Stage |\n|---|---|\n| 11 | Won |\n", Refused(1, "#1", "no name"))
+    yield case("statements of SQL", "INSERT INTO deals VALUES (11,'Won',5.00);\n", Refused(1, "Record ID", "no column"))
+    yield case("YAML", "- deal_id: 11\n  stage: Won\n", Refused(1, "#1", "not the header"))
     yield case(
         "contradicting dates",
         HEADER + row(created="31/01/2026") + row("12", created="01/31/2026"),
@@ -198,6 +207,12 @@ def json_texts() -> Iterator[Case]:
     yield case("a list and lines", f"[{RECORD}]\n{OTHER}", Refused(2, "character 1", "behind the end"))
     yield case("cut", f"[{RECORD}", Refused(1, f"character {len(RECORD) + 2}", "not whole"))
     yield case("cut within a text", f"[{RECORD[:20]}", Refused(1, "", "not whole"))
+    yield case("a comment within", RECORD.replace(": 5", ": /* five */ 5"), Refused(1, "character 45", "not JSON"))
+    yield case("a comment behind", f"{RECORD}\n# end\n", Refused(2, "character 1", "not JSON"))
+    yield case("a call around it", f"callback([{RECORD}])", Refused(1, "#1", ""))
+    yield case("a guard before it", f")]}}'\n[{RECORD}]", Refused(1, "#1", ""))
+    yield case("records behind U+001E", f"\x1e{RECORD}\n", Refused(1, "#1", ""))
+    yield case("two records on a line", f"{RECORD}{OTHER}", TWO_DEALS)
     yield case("single quotes", RECORD.replace('"', "'"), Refused(1, "character 2", "not JSON"))
     yield case("a wrong total", f'{{"total": 3, "results": [{RECORD}]}}', Refused(1, "total", "3 records"))
     yield case("two lists", f'{{"results": [{RECORD}], "deals": []}}', Refused(1, "deals", "which one"))

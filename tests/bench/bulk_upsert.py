@@ -70,8 +70,6 @@ def by_merge(url: str, table: str, number: int) -> None:
 def by_insertmanyvalues(url: str, table: str, number: int) -> None:
     """`on conflict do update` where a value differs, with the batching that SQLAlchemy has for it."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    # The dialect for psycopg 3 has it off without a returning clause.
-    engine.dialect.use_insertmanyvalues_wo_returning = True
     target = Table(table, MetaData(), autoload_with=engine)
     new = insert(target)
     values = VALUES[table]
@@ -79,7 +77,8 @@ def by_insertmanyvalues(url: str, table: str, number: int) -> None:
         index_elements=KEYS[table],
         set_={name: new.excluded[name] for name in (*values, *STAMPS[table])},
         where=or_(*(target.c[name].is_distinct_from(new.excluded[name]) for name in values)),
-    )
+        # Beside `on conflict` SQLAlchemy batches values for a returning clause alone: else it sends row after row.
+    ).returning(target.c[KEYS[table][0]])
     source = dicts(table, number)
     with engine.begin() as connection:
         while chunk := list(islice(source, _CHUNK)):

@@ -33,7 +33,7 @@ _POSTERIOR = (
     ("roas", "ROAS, median", Kind.RATIO),
     ("roas_low", "ROAS, 5 % below", Kind.RATIO),
     ("roas_high", "ROAS, 5 % above", Kind.RATIO),
-    ("p_below_kill", "P(ROAS below the kill bar)", Kind.PERCENT),
+    ("p_below_kill", "P(ROAS below the kill bar on any budget)", Kind.PERCENT),
     ("p_above_scale", "P(ROAS above the scale bar)", Kind.PERCENT),
     ("p_wrong", "P(wrong)", Kind.PERCENT),
     ("loss_if_wrong", "expected loss if wrong", Kind.MONEY),

@@ -17,6 +17,7 @@ from adctl.domain.ids import Account, AdSetId, CampaignId, digest, stable_uuid
 from adctl.domain.money import show
 from adctl.domain.owners import Owner, Ownership, Unbudgeted
 from adctl.domain.policies.protocol import (
+    PAUSING,
     VERDICTS,
     Evidence,
     EvidenceColumn,
@@ -32,8 +33,6 @@ from adctl.domain.policies.protocol import (
 
 PAUSED = "PAUSED"
 _KILL = VERDICTS.index(Verdict.KILL)
-# An ad that is cut has no money to speak of left, or cannot be given less beside those that share its budget.
-_PAUSING = (_KILL, VERDICTS.index(Verdict.CUT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,7 @@ class AdDecisions(Sequence[Decision]):
             yield UUID(bytes=one.digest())
 
     def target(self, ad: int) -> str:
-        return PAUSED if self.verdicts.verdict[ad] in _PAUSING else self.ads.status[ad]
+        return PAUSED if self.verdicts.verdict[ad] in PAUSING else self.ads.status[ad]
 
     @property
     def evidence(self) -> dict[str, EvidenceColumn]:
@@ -231,7 +230,7 @@ def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shar
     return _Shares(
         verdicts=verdicts,
         ads=np.bincount(owner, minlength=owners),
-        paused=whole(np.isin(verdicts.verdict[fed], _PAUSING)),
+        paused=whole(np.isin(verdicts.verdict[fed], PAUSING)),
         before=shared,
         after=whole(after),
         # The mean over the owner's money: what a hundred rests on matters a hundred times what one rests on.

@@ -97,6 +97,8 @@ class AdVerdict:
 
 
 VERDICTS = tuple(Verdict)
+# The codes of the verdicts that pause an ad: who is cut has no money to speak of left, or cannot be given less.
+PAUSING = tuple(VERDICTS.index(one) for one in (Verdict.CUT, Verdict.KILL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

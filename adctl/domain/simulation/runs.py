@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from adctl.domain.policies.protocol import VERDICTS, AdVerdict, Flags, Floats, Ints, Policy, Verdict, VerdictColumns
+from adctl.domain.policies.protocol import PAUSING, AdVerdict, Flags, Floats, Ints, Policy, Verdict, as_columns
 from adctl.domain.simulation.executor import Executor, Wish
 from adctl.domain.simulation.fates import Fates, draw_fates
 from adctl.domain.simulation.market import Market
@@ -99,14 +99,10 @@ def run_oracle(fates: Fates, *, seed: int) -> Run:
 
 
 def _wish(verdicts: Sequence[AdVerdict], ads: int) -> Wish:
-    """A kill stops the ad; every other verdict is what its budget says."""
+    """What pauses an ad on the platform stops it here; every other verdict is what its budget says."""
     budget, kill = np.zeros(ads), np.zeros(ads, dtype=np.bool_)
-    known = slice(len(verdicts))
-    if isinstance(verdicts, VerdictColumns):
-        budget[known], kill[known] = verdicts.budget, verdicts.verdict == VERDICTS.index(Verdict.KILL)
-    else:
-        budget[known] = [said.budget for said in verdicts]
-        kill[known] = [said.verdict is Verdict.KILL for said in verdicts]
+    known, columns = slice(len(verdicts)), as_columns(verdicts)
+    budget[known], kill[known] = columns.budget, np.isin(columns.verdict, PAUSING)
     return Wish(budget=budget, kill=kill)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from adctl.domain.policies.protocol import AdHistory, PolicyResult, Verdict
+from adctl.domain.simulation.baselines import EqualSplit
 from adctl.domain.simulation.contenders import contender
 from adctl.domain.simulation.judge import standings
 from adctl.domain.simulation.runs import prepare, run_oracle, run_policy
@@ -51,6 +56,27 @@ def test_the_oracle_knows_where_value_is() -> None:
     fates = prepare(world_named("base"), seed=2, days=40)
     equal = run_policy(fates, contender("equal"), name="equal", seed=2)
     assert run_oracle(fates, seed=2).total_value > 1.3 * equal.total_value
+
+
+class Cutter:
+    """Cuts the first ad and leaves all money as it is."""
+
+    name, version = "cutter", "1"
+
+    def __init__(self) -> None:
+        self.parameters: Mapping[str, int | float | str | bool] = {}
+
+    def decide(self, history: AdHistory) -> PolicyResult:
+        first, *others = EqualSplit().decide(history).verdicts
+        return PolicyResult(verdicts=(replace(first, verdict=Verdict.CUT), *others), unallocated=0)
+
+
+def test_an_ad_that_is_cut_is_paused_as_it_is_on_the_platform() -> None:
+    run = run_policy(prepare(world_named("base"), seed=4, days=5), Cutter(), name="cutter", seed=4)
+
+    assert run.spend[0, 0] > 0
+    assert not run.spend[1:, 0].any()
+    assert run.stopped[0] == 1
 
 
 def test_correcting_for_delay_beats_not_correcting() -> None:

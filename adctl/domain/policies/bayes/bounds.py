@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from adctl.domain.policies.bayes.parameters import BayesParameters
-from adctl.domain.policies.bayes.posterior import rounded
+from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.protocol import VERDICTS, Codes, Flags, Floats, Verdict
 
 _CODE = {verdict: code for code, verdict in enumerate(VERDICTS)}
@@ -23,7 +23,8 @@ class Standing:
     """What, beside the posterior, a verdict rests on; shape n. Money is major units a day.
 
     `protected` ads are in the ignorance zone; `refused` ones the e-process gate holds back from a kill; `starved` ones
-    have spent less than the platform's minimum for days, or should and cannot, for their budget feeds others;
+    have spent less than the platform's minimum for days, or cannot be given less, for their budget feeds others;
+    `outdone` is the log ROAS up to which an ad's money surely earns more elsewhere;
     `next_sd` is the posterior's spread expected after one more cycle at today's budget.
     """
 
@@ -31,6 +32,7 @@ class Standing:
     protected: Flags
     refused: Flags
     starved: Flags
+    outdone: Floats
     budget: Floats
     next_sd: Floats
 
@@ -38,7 +40,7 @@ class Standing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """Log ROAS, shape n, given each ad's uncertainty and its share of the money: KILL up to `kill`, SCALE from `scale`
-    on; between them CUT where `cut`, WAIT above `wait_from` and below `wait_to`, else KEEP. Infinite where a verdict
+    on; between them CUT up to `cut`, WAIT above `wait_from` and below `wait_to`, else KEEP. Infinite where a verdict
     cannot be; an ad that is not `active` keeps and a `protected` one waits whatever it returns.
     """
 
@@ -46,7 +48,7 @@ class Bounds:
     protected: Flags
     kill: Floats
     scale: Floats
-    cut: Flags
+    cut: Floats
     wait_from: Floats
     wait_to: Floats
 
@@ -57,7 +59,7 @@ class Bounds:
             (~self.active, Verdict.KEEP),
             (mean <= self.kill, Verdict.KILL),
             (mean >= self.scale, Verdict.SCALE),
-            (self.cut, Verdict.CUT),
+            (mean <= self.cut, Verdict.CUT),
             (waits, Verdict.WAIT),
         )
         return np.select(
@@ -66,27 +68,33 @@ class Bounds:
 
     def flips_at(self, mean: Floats) -> Floats:
         """The log ROAS nearest to `mean` beyond which the verdict is another; NaN where there is none."""
-        low, high = np.maximum(self.wait_from, self.kill), np.minimum(self.wait_to, self.scale)
-        waits = (low < high) & ~self.cut
+        stop = np.maximum(self.kill, self.cut)
+        low, high = np.maximum(self.wait_from, stop), np.minimum(self.wait_to, self.scale)
+        waits = low < high
         # The ends of the stretch that the ad stands in: below, within or above the one in which it would wait.
-        below = np.where(waits & (mean >= high), high, np.where(waits & (mean > low), low, self.kill))
+        below = np.where(waits & (mean >= high), high, np.where(waits & (mean > low), low, stop))
         above = np.where(waits & (mean <= low), low, np.where(waits & (mean < high), high, self.scale))
-        below, above = np.where(mean >= self.scale, np.maximum(self.scale, self.kill), below), above
         killed, scaled = mean <= self.kill, mean >= self.scale
+        cut = (mean <= self.cut) & ~killed & ~scaled
+        below, above = np.where(cut, self.kill, below), np.where(cut, np.minimum(self.cut, self.scale), above)
+        below = np.where(scaled, np.maximum(self.scale, self.kill), below)
         down, up = mean - below, above - mean
         nearest = np.where(killed | (~scaled & (up < down)), np.where(killed, self.kill, above), below)
         return np.where(np.isfinite(nearest) & self.active & ~self.protected, nearest, np.nan)
 
 
-def kill_bound(sd: Floats, standing: Standing, parameters: BayesParameters) -> Floats:
-    """The log ROAS up to which P(ROAS < kill ROAS) reaches the kill certainty, −∞ for who may not be killed."""
-    surely = np.log(parameters.kill_roas) - ndtri(parameters.kill_certainty) * sd
+def kill_bound(view: Posterior, standing: Standing, parameters: BayesParameters) -> Floats:
+    """The log ROAS at today's budget up to which an ad is killed, −∞ for who may not be: P(ROAS < kill ROAS) of its
+    first unit of money reaches the kill certainty. Who returns more on less money loses money, not life.
+    """
+    surely = np.log(parameters.kill_roas) - ndtri(parameters.kill_certainty) * view.sd + view.saturation
     return np.where(standing.active & ~standing.protected & ~standing.refused, rounded(surely), -np.inf)
 
 
-def bounds_of(sd: Floats, standing: Standing, parameters: BayesParameters, raised: Flags, tiny: Flags) -> Bounds:
+def bounds_of(view: Posterior, standing: Standing, parameters: BayesParameters, raised: Flags, tiny: Flags) -> Bounds:
     """`raised` ads are given more than they have: without, no return lets them scale. `tiny` ones are given no more
-    than the platform's minimum, and are cut when they are starved, too."""
+    than the platform's minimum, and are cut when they are starved and outdone, too."""
+    sd = view.sd
     free = standing.active & ~standing.protected
     surely = np.log(parameters.scale_roas) + ndtri(parameters.scale_certainty) * sd
     teaches = free & (standing.budget > 0) & (standing.next_sd < (1.0 - parameters.wait_shrinks) * sd)
@@ -96,9 +104,9 @@ def bounds_of(sd: Floats, standing: Standing, parameters: BayesParameters, raise
     return Bounds(
         active=standing.active,
         protected=standing.protected,
-        kill=kill_bound(sd, standing, parameters),
+        kill=kill_bound(view, standing, parameters),
         scale=np.where(free & raised, rounded(surely), np.inf),
-        cut=free & standing.starved & tiny,
+        cut=np.where(free & standing.starved & tiny, standing.outdone, -np.inf),
         wait_from=np.where(teaches, rounded(worth + _log_worth_waiting(learned, parameters)), np.inf),
         wait_to=np.where(teaches, rounded(worth), -np.inf),
     )

@@ -1,4 +1,4 @@
-"""Budgets: tempered draws of every ad's return, water-filled, averaged, kept to whole minor units."""
+"""Budgets: each ad keeps what draws of all returns give it; the rest goes where it earns most. In whole units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from adctl.domain.allocation import round_shares
 from adctl.domain.policies.bayes.filling import Uncertain, fill, fill_on_average
 from adctl.domain.policies.bayes.parameters import BayesParameters
-from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior
+from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
 
 _HOURS_PER_DAY = 24.0
@@ -41,35 +41,43 @@ def share_out(
     budget = np.zeros(len(history.ad_ids), dtype=np.int64)
     if not fed.any():
         return Shares(budget=budget, unallocated=total, level=float("nan"))
-    lower, upper = _bounds(history.budget[fed], total, parameters, history.minor_per_major)
-    spread = view.own_sd[fed] * _temperature(history.age_hours[fed], parameters)
-    least = float(np.log(parameters.margin_roas)) if parameters.margin_roas > 0 else -np.inf
-    wanted, level = _average(
-        _Task(
-            total=float(total),
-            height=view.first[fed],
-            spread=spread,
-            room=room[fed] * history.minor_per_major,
-            lower=lower.astype(np.float64),
-            upper=upper.astype(np.float64),
-            least=least,
-        ),
-        parameters.draws,
-        _deviates(history, seed, parameters.draws, fed) if fed.sum() <= _MANY else None,
+    lower, upper, cap = _bounds(history.budget[fed], total, parameters, history.minor_per_major)
+    task = _Task(
+        total=float(total),
+        height=view.first[fed],
+        spread=view.own_sd[fed] * _temperature(history.age_hours[fed], parameters),
+        room=room[fed] * history.minor_per_major,
+        lower=lower.astype(np.float64),
+        upper=cap.astype(np.float64),
+        least=float(np.log(parameters.margin_roas)) if parameters.margin_roas > 0 else -np.inf,
     )
+    deviates = _deviates(history, seed, parameters.draws, fed) if fed.sum() <= _MANY else None
+    # Money falls in a day and rises over weeks. So an ad keeps what the draws give it on average, be it a small chance
+    # of much; only what the ramp keeps from the others goes by what is expected alone.
+    kept = np.minimum(_average(task, parameters.draws, deviates), upper)
+    # The log of the expected return: here the mean counts, not the median.
+    expected = task.height + view.own_sd[fed] ** 2 / 2
+    wanted, level = fill(task.total, expected, task.room, kept, upper.astype(np.float64), task.least)
     wanted = np.round(wanted, _DECIMALS)
     budget[fed] = round_shares(int(np.rint(wanted.sum())), wanted, upper)
     return Shares(budget=budget, unallocated=total - int(budget.sum()), level=float(np.exp(level)))
 
 
-def rightly_moved(view: Posterior, room: Floats, before: Ints, shares: Shares, minor_per_major: int) -> Floats:
-    """P(each ad's money moves the right way), shape n, 1 where it stays: that the return on the last unit which the ad
-    has today (`before`, minor units) lies above the level at which all meet for a raise, below it for a cut."""
+def above_level(view: Posterior, room: Floats, before: Ints, shares: Shares, minor_per_major: int) -> Floats:
+    """How many of its own standard deviations the log return on the last unit that each ad has today (`before`, minor
+    units) lies above the level at which all meet, shape n; NaN where there is none. P(it earns more elsewhere) is Φ of
+    the negative."""
     if not shares.level > 0:
-        return np.ones(len(before))
+        return np.full(len(before), np.nan)
     last = view.first - before / (room * minor_per_major) - np.log(shares.level)
+    return np.asarray(last / view.own_sd, dtype=np.float64)
+
+
+def rightly_moved(above: Floats, before: Ints, shares: Shares) -> Floats:
+    """P(each ad's money moves the right way), shape n, 1 where it stays: that it earns more where it was not. `above`
+    is that of `above_level`."""
     side = np.sign(shares.budget - before)
-    return np.where(side == 0, 1.0, np.round(ndtr(side * last / view.own_sd), DECIMALS))
+    return np.where((side == 0) | np.isnan(above), 1.0, rounded(ndtr(side * above)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,8 @@ class _Task:
     least: float
 
 
-def _average(task: _Task, draws: int, deviates: Floats | None) -> tuple[Floats, float]:
+def _average(task: _Task, draws: int, deviates: Floats | None) -> Floats:
+    """Shares (n) on average over draws of the returns."""
     if deviates is None:
         those = Uncertain(
             height=task.height,
@@ -92,23 +101,24 @@ def _average(task: _Task, draws: int, deviates: Floats | None) -> tuple[Floats, 
             lower=task.lower,
             upper=task.upper,
         )
-        return fill_on_average(task.total, those, task.least)
-    shares, level = np.zeros(len(task.height)), 0.0
+        return fill_on_average(task.total, those, task.least)[0]
+    shares = np.zeros(len(task.height))
     for row in deviates:
-        height = task.height + task.spread * row
-        share, met = fill(task.total, height, task.room, task.lower, task.upper, task.least)
-        shares, level = shares + share, level + met
-    return shares / draws, level / draws
+        shares += fill(task.total, task.height + task.spread * row, task.room, task.lower, task.upper, task.least)[0]
+    return shares / draws
 
 
-def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_major: int) -> tuple[Ints, Ints]:
-    """No running ad falls below the platform's minimum; where the total cannot pay that, below an even part."""
+def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_major: int) -> tuple[Ints, Ints, Ints]:
+    """The least and the most of each ad's next budget, and the most that it may have in the long run.
+
+    No running ad falls below the platform's minimum; where the total cannot pay that, below an even part.
+    """
     # The exact decimal that was configured: 1.2 as a double would move a bound by one unit.
     ramp, part = Fraction(str(parameters.ramp)), Fraction(str(parameters.max_share))
     minimum = int(np.ceil(parameters.platform_minimum * minor_per_major))
     lower = np.full(len(current), min(minimum, total // len(current)), dtype=np.int64)
-    upper = np.maximum(current * ramp.numerator // ramp.denominator, lower)
-    return lower, np.maximum(np.minimum(upper, total * part.numerator // part.denominator), lower)
+    cap = np.maximum(total * part.numerator // part.denominator, lower)
+    return lower, np.clip(current * ramp.numerator // ramp.denominator, lower, cap), cap
 
 
 def _temperature(age_hours: Floats, parameters: BayesParameters) -> Floats:

@@ -7,13 +7,17 @@ from dataclasses import asdict, dataclass
 
 from adctl.errors import ConfigurationError
 
-_PROBABILITIES = frozenset({"kill_certainty", "scale_certainty", "wait_shrinks", "gate_alpha", "max_share"})
+_PROBABILITIES = frozenset(
+    {"kill_certainty", "scale_certainty", "cut_certainty", "wait_shrinks", "gate_alpha", "max_share"}
+)
 _POSITIVE = frozenset(
     {
         "kill_roas",
         "scale_roas",
         "kill_certainty",
         "scale_certainty",
+        "cut_certainty",
+        "cut_roas",
         "ramp",
         "cycle_days",
         "horizon_days",
@@ -34,7 +38,9 @@ class BayesParameters:
     `min_age` and `min_spend` are the ignorance zone: inside it nothing is killed or cut, whatever the posterior says.
     `ramp` is the factor by which an ad's budget may rise a day, `max_share` the part of the total one ad may have.
     No money goes where its marginal return is below `margin_roas`. `platform_minimum` is the least daily budget that
-    the platform spends sensibly: an ad that is given less and has spent less for `cut_days` is cut.
+    the platform spends sensibly: an ad that is given no more and has spent no more for `cut_days` is cut, if its money
+    earns more elsewhere and no budget makes it return `cut_roas`, each with `cut_certainty`; one that shares its
+    owner's budget, if its money earns more elsewhere with `kill_certainty`.
     `half_life` 0 forgets nothing. `room_shares` is the prior of the daily saturation scale in median daily budgets.
     `campaign_leads` are the leads that a campaign's own rate is shrunk by, `shift_transitions` the fewest that tell how
     slow it is.
@@ -48,6 +54,8 @@ class BayesParameters:
     scale_roas: float = 3.0
     kill_certainty: float = 0.95
     scale_certainty: float = 0.80
+    cut_certainty: float = 0.80
+    cut_roas: float = 0.75
     min_age: float = 2.0
     min_spend: float = 100.0
     ramp: float = 1.2
@@ -60,7 +68,7 @@ class BayesParameters:
     campaign_leads: float = 6.0
     shift_transitions: int = 30
     draws: int = 48
-    temperature_young: float = 0.3
+    temperature_young: float = 0.6
     temperature_old: float = 0.1
     temperature_days: float = 10.0
     plan_days: float = 28.0

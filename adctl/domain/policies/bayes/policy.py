@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from adctl.domain.ids import digest
 from adctl.domain.policies.bayes.bounds import Standing
-from adctl.domain.policies.bayes.budget import Shares, rightly_moved, share_out
+from adctl.domain.policies.bayes.budget import Shares, above_level, rightly_moved, share_out
 from adctl.domain.policies.bayes.evidence.columns import evidence_columns
 from adctl.domain.policies.bayes.fitting import Fitted, View, matured_exposure, next_sd, view_of
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.pieces import by_pieces, some
-from adctl.domain.policies.bayes.posterior import Posterior
+from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.bayes.reasons import reason
 from adctl.domain.policies.bayes.verdicts import Judgement, judge, killable
 from adctl.domain.policies.protocol import (
@@ -30,19 +31,20 @@ from adctl.domain.policies.protocol import (
 )
 
 _HOURS_PER_DAY = 24.0
-_KILL = VERDICTS.index(Verdict.KILL)
+_KILL, _CUT = VERDICTS.index(Verdict.KILL), VERDICTS.index(Verdict.CUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """What is inferred of an account on a day, and how its money is to be shared; budgets are minor units."""
+    """What is inferred of an account on a day, and how its money is to be shared; budgets are minor units, `above` is
+    that of `above_level`."""
 
     parameters: BayesParameters
     view: View
     standing: Standing
     before: Ints
     shares: Shares
-    moved: Floats
+    above: Floats
     minimum: int
 
     def judge(self, posterior: Posterior) -> Judgement:
@@ -92,7 +94,10 @@ class BayesPolicy(BayesParameters):
         """
         weighed = self.weigh(history, fitted)
         judgement = weighed.judge(weighed.view.posterior)
-        view, shares, moved = weighed.view, weighed.shares, weighed.moved
+        view, shares = weighed.view, weighed.shares
+        moved = rightly_moved(weighed.above, history.budget, shares)
+        # Who is cut is paused: all of its money moves.
+        moved = np.where(judgement.verdict == _CUT, rounded(ndtr(-weighed.above)), moved)
         columns = {
             **evidence_columns(history, view, judgement, shares, weighed.standing.next_sd),
             "p_moves_right": moved,
@@ -117,17 +122,17 @@ class BayesPolicy(BayesParameters):
         """All that the verdicts rest on, the shares of the money among it."""
         view = view_of(history, self, fitted)
         standing = self._standing(history, view)
-        room = self._room(view)
+        room, money = self._room(view), history.minor_per_major
         shares = share_out(history, self, self._seed, view.posterior, room, killable(view.posterior, standing, self))
-        moved = rightly_moved(view.posterior, room, history.budget, shares, history.minor_per_major)
+        above = above_level(view.posterior, room, history.budget, shares, money)
         return Weighed(
             parameters=self,
             view=view,
-            standing=replace(standing, starved=standing.starved | self._held_up(history, moved)),
+            standing=replace(standing, outdone=self._outdone(history, view.posterior, above)),
             before=history.budget,
             shares=shares,
-            moved=moved,
-            minimum=int(np.ceil(self.platform_minimum * history.minor_per_major)),
+            above=above,
+            minimum=int(np.ceil(self.platform_minimum * money)),
         )
 
     @property
@@ -146,23 +151,34 @@ class BayesPolicy(BayesParameters):
     def _standing(self, history: AdHistory, view: View) -> Standing:
         # An age that is not a number protects.
         old = history.age_hours >= self.min_age * _HOURS_PER_DAY
-        grown = history.age_hours >= self.cut_days * _HOURS_PER_DAY
         spent = np.round(view.told.sums.spend, 6)
         return Standing(
             active=history.active,
             protected=~(old & (spent >= self.min_spend)),
             refused=self._refused(view),
-            starved=grown & (view.told.sums.recent <= self.platform_minimum * self.cut_days),
+            starved=self._starved(history, view),
+            outdone=np.full(len(spent), -np.inf),
             budget=view.told.budget,
             next_sd=next_sd(view, self.cycle_days),
         )
 
-    def _held_up(self, history: AdHistory, moved: Floats) -> Flags:
-        """Ads that surely should have less, but share their owner's budget: the platform, not we, splits that, and to
-        lower it would starve their siblings."""
-        if not len(history.shared):
-            return np.zeros(len(moved), dtype=np.bool_)
-        return np.asarray(history.shared & (moved >= self.kill_certainty), dtype=np.bool_)
+    def _outdone(self, history: AdHistory, view: Posterior, above: Floats) -> Floats:
+        """The log ROAS up to which an ad's money earns more elsewhere as surely as a cut demands, its uncertainty as it
+        is. Where next to nothing is left to be taken that is less sure, but the ad must be poor, too."""
+        likely = ndtri(self.cut_certainty)
+        poor = np.log(self.cut_roas) + view.saturation - likely * view.sd
+        bound = np.minimum(view.mean - (above + likely) * view.own_sd, poor)
+        if len(history.shared):
+            surely = view.mean - (above + ndtri(self.kill_certainty)) * view.own_sd
+            bound = np.where(history.shared, surely, bound)
+        return np.nan_to_num(rounded(bound), nan=-np.inf)
+
+    def _starved(self, history: AdHistory, view: View) -> Flags:
+        """Ads that have had next to no money for days, and those that share their owner's budget: the platform, not
+        we, splits that, and to lower it would starve their siblings."""
+        grown = history.age_hours >= self.cut_days * _HOURS_PER_DAY
+        starved = grown & (view.told.sums.recent <= self.platform_minimum * self.cut_days)
+        return np.asarray(starved | history.shared if len(history.shared) else starved, dtype=np.bool_)
 
     def _refused(self, view: View) -> Flags:
         """Ads that the e-process does not let be killed; none while the gate is off."""

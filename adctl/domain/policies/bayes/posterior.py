@@ -22,26 +22,34 @@ Z90 = 1.6448536269514722
 class Posterior:
     """log ROAS of the next day's money is Normal(mean, sd²) per ad (n), at the ad's budget of today.
 
-    `first` is the mean for the first unit of a day's money: no saturation yet. `own_sd` leaves out what all ads
-    share, which cannot change their order.
+    `saturation` (at most 0) is the part of the mean that this budget takes: without it stands the `first` unit of a
+    day's money, and no budget returns more. `own_sd` leaves out what all ads share, which cannot change their order.
     """
 
     mean: Floats
-    first: Floats
+    saturation: Floats
     sd: Floats
     own_sd: Floats
 
     def some(self, chosen: Flags) -> Posterior:
         """That of some ads alone."""
         return Posterior(
-            mean=self.mean[chosen], first=self.first[chosen], sd=self.sd[chosen], own_sd=self.own_sd[chosen]
+            mean=self.mean[chosen],
+            saturation=self.saturation[chosen],
+            sd=self.sd[chosen],
+            own_sd=self.own_sd[chosen],
         )
 
-    def below(self, roas: float) -> Floats:
+    @property
+    def first(self) -> Floats:
+        """The mean of the log ROAS of the first unit of a day's money."""
+        return rounded(self.mean - self.saturation)
+
+    def below(self, roas: float | Floats) -> Floats:
         """P(ROAS < roas)."""
         return rounded(ndtr((np.log(roas) - self.mean) / self.sd))
 
-    def shortfall(self, roas: float) -> Floats:
+    def shortfall(self, roas: float | Floats) -> Floats:
         """E max(roas − ROAS, 0)."""
         z = (np.log(roas) - self.mean) / self.sd
         return np.asarray(np.maximum(roas * ndtr(z) - self.expected * ndtr(z - self.sd), 0.0), dtype=np.float64)
@@ -60,10 +68,9 @@ class Posterior:
 
 
 def posterior(first: Floats, saturation: Floats, own_variance: Floats, common_variance: float) -> Posterior:
-    first = rounded(first)
     return Posterior(
         mean=rounded(first + saturation),
-        first=first,
+        saturation=rounded(saturation),
         sd=rounded(np.sqrt(own_variance + common_variance)),
         own_sd=rounded(np.sqrt(own_variance)),
     )

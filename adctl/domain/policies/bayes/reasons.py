@@ -19,7 +19,7 @@ def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, 
     kill, scale = _number(evidence, "p_below_kill"), _number(evidence, "p_above_scale")
     match verdict:
         case Verdict.KILL:
-            return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
+            return f"P(ROAS < {parameters.kill_roas:g} on any budget) = {kill:.3f}; {said}"
         case Verdict.SCALE:
             return f"P(ROAS > {parameters.scale_roas:g}) = {scale:.3f} and its budget binds; {said}"
         case Verdict.CUT:
@@ -28,14 +28,14 @@ def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, 
             costs, buys = (show(round(_number(evidence, f"waiting_{w}")), history.currency) for w in ("costs", "buys"))
             return f"waiting {parameters.cycle_days:g} d costs {costs} and buys {buys}; {said}"
         case Verdict.KEEP:
-            return f"P(ROAS < {parameters.kill_roas:g}) = {kill:.3f}; {said}"
+            return f"P(ROAS < {parameters.kill_roas:g} on any budget) = {kill:.3f}; {said}"
 
 
 def _cut(parameters: BayesParameters, evidence: Evidence) -> str:
+    said = f"P(its money earns more elsewhere) = {_number(evidence, 'p_moves_right'):.3f}"
     if evidence.get("shares_its_budget"):
-        moves = _number(evidence, "p_moves_right")
-        return f"P(its money earns more elsewhere) = {moves:.3f}, and its budget feeds other ads"
-    return f"its share has stayed below {parameters.platform_minimum:g} a day for {parameters.cut_days} days"
+        return f"{said}, and its budget feeds other ads"
+    return f"{said}, and it has spent no more than {parameters.platform_minimum:g} a day for {parameters.cut_days} days"
 
 
 def _zone(history: AdHistory, parameters: BayesParameters, evidence: Evidence, ad: int) -> str:

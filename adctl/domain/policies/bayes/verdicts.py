@@ -16,8 +16,9 @@ _KILL, _CUT, _SCALE = (VERDICTS.index(one) for one in (Verdict.KILL, Verdict.CUT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Shape n. `below_kill` and `below_scale` are P(ROAS < bar). `wrong` is the probability that the truth asks for
-    another verdict, `bar` the ROAS that decides that and `wrong_above` on which side of it; `loss` is what is lost over
+    """Shape n. `below_kill` is P(no budget returns the kill ROAS), `below_scale` P(ROAS < scale ROAS). `wrong` is the
+    probability that the truth asks for another verdict, `bar` the ROAS at today's budget that decides that and
+    `wrong_above` on which side of it; `loss` is what is lost over
     the horizon if so (expected, major units). Waiting one cycle `costs` and `buys` major units. `flips_at` is the
     nearest median ROAS beyond which, its share of the money and its uncertainty as they are, the ad's verdict would be
     another; NaN where no ROAS changes it."""
@@ -36,15 +37,17 @@ class Judgement:
 
 def killable(view: Posterior, standing: Standing, parameters: BayesParameters) -> Flags:
     """Which ads are to be killed."""
-    return np.asarray(view.mean <= kill_bound(view.sd, standing, parameters), dtype=np.bool_)
+    return np.asarray(view.mean <= kill_bound(view, standing, parameters), dtype=np.bool_)
 
 
 def judge(
     view: Posterior, standing: Standing, parameters: BayesParameters, before: Ints, after: Ints, minimum: int
 ) -> Judgement:
     """`before` and `after` are budgets in minor units, `minimum` the least that the platform spends sensibly."""
-    kill, scale = parameters.kill_roas, parameters.scale_roas
-    bounds = bounds_of(view.sd, standing, parameters, after > before, after <= minimum)
+    scale = parameters.scale_roas
+    # What returns the kill ROAS on its first unit returns this at today's budget.
+    kill = parameters.kill_roas * np.exp(view.saturation)
+    bounds = bounds_of(view, standing, parameters, after > before, after <= minimum)
     verdict = bounds.verdicts(view.mean)
     scaled, above = verdict == _SCALE, (verdict == _KILL) | (verdict == _CUT)
     below_kill, below_scale = view.below(kill), view.below(scale)
@@ -78,7 +81,7 @@ def waiting(view: Posterior, standing: Standing, parameters: BayesParameters) ->
     """
     expected, bar = view.expected, parameters.kill_roas
     learned = np.sqrt(np.maximum(view.sd**2 - standing.next_sd**2, 1e-18))
-    seen = Posterior(mean=np.log(expected) - learned**2 / 2, first=view.first, sd=learned, own_sd=learned)
+    seen = Posterior(mean=np.log(expected) - learned**2 / 2, saturation=view.saturation, sd=learned, own_sd=learned)
     costs = np.maximum(bar - expected, 0.0) * standing.budget * parameters.cycle_days
     gain = np.maximum(seen.surplus(bar) - np.maximum(expected - bar, 0.0), 0.0)
     return costs, gain * standing.budget * parameters.horizon_days

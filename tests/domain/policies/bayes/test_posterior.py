@@ -17,7 +17,7 @@ def column(*values: float) -> Floats:
 
 
 def plain(mean: float, sd: float) -> Posterior:
-    return Posterior(mean=column(mean), first=column(mean), sd=column(sd), own_sd=column(sd))
+    return Posterior(mean=column(mean), saturation=column(0.0), sd=column(sd), own_sd=column(sd))
 
 
 def test_probabilities_and_quantiles_are_those_of_a_lognormal() -> None:

@@ -22,15 +22,21 @@ def column(*values: float) -> Floats:
     return np.array(values)
 
 
-def at(roas: float, sd: float = 0.3) -> Posterior:
+def at(roas: float, sd: float = 0.3, saturation: float = 0.0) -> Posterior:
     """One ad of that median ROAS."""
     mean = column(float(np.log(roas)))
-    return Posterior(mean=mean, first=mean, sd=column(sd), own_sd=column(sd))
+    return Posterior(mean=mean, saturation=column(saturation), sd=column(sd), own_sd=column(sd))
 
 
 def standing(**changed: object) -> Standing:
     told = Standing(
-        active=~NOBODY, protected=NOBODY, refused=NOBODY, starved=NOBODY, budget=column(40.0), next_sd=column(0.3)
+        active=~NOBODY,
+        protected=NOBODY,
+        refused=NOBODY,
+        starved=NOBODY,
+        outdone=column(np.inf),
+        budget=column(40.0),
+        next_sd=column(0.3),
     )
     return replace(told, **changed)  # type: ignore[arg-type]
 
@@ -48,6 +54,19 @@ def verdict(view: Posterior, stands: Standing, *, before: int = 4_000, after: in
 def test_an_ad_is_killed_from_exactly_the_certainty_on(beyond: float, expected: Verdict) -> None:
     # P(ROAS < 0.5) = 0.95 at a median of 0.5·e^(−1.645·0.3).
     assert verdict(at(0.5 * float(np.exp(-(SURE + beyond) * 0.3))), standing()) is expected
+
+
+def test_an_ad_that_returns_enough_on_less_money_is_not_killed() -> None:
+    # 0.2 on all of its money, 0.9 on the first of it.
+    full = at(0.2, saturation=float(np.log(0.2 / 0.9)))
+    told = judged(full, standing())
+
+    assert verdict(at(0.2), standing()) is Verdict.KILL
+    assert VERDICTS[int(told.verdict[0])] is Verdict.KEEP
+    # To be worth nothing on any budget it would have to return less than this on today's.
+    assert told.bar[0] == pytest.approx(0.5 * 0.2 / 0.9)
+    assert told.below_kill[0] == pytest.approx(at(0.9).below(0.5)[0])
+    assert told.flips_at[0] == pytest.approx(0.5 * 0.2 / 0.9 * np.exp(-SURE * 0.3))
 
 
 def test_the_ignorance_zone_protects_the_worst_ad() -> None:
@@ -73,6 +92,16 @@ def test_an_ad_left_below_the_platforms_minimum_for_days_is_cut() -> None:
     assert verdict(at(0.9), starved, before=100, after=100) is Verdict.CUT
     assert verdict(at(0.9), starved, before=100, after=150) is Verdict.KEEP
     assert verdict(at(0.9), replace(starved, protected=~NOBODY), before=100, after=100) is Verdict.WAIT
+
+
+def test_an_ad_without_money_goes_on_while_it_may_earn_more_than_the_others() -> None:
+    starved = standing(starved=~NOBODY, outdone=column(float(np.log(0.9))))
+    told = judged(at(0.8), starved, before=100, after=100)
+
+    assert VERDICTS[int(told.verdict[0])] is Verdict.CUT
+    assert told.flips_at[0] == pytest.approx(0.9)
+    assert verdict(at(1.0), starved, before=100, after=100) is Verdict.KEEP
+    assert judged(at(1.0), starved, before=100, after=100).flips_at[0] == pytest.approx(0.9)
 
 
 def test_waiting_is_for_losers_of_whom_more_is_worth_knowing_than_it_costs() -> None:

@@ -64,17 +64,19 @@ insert into legal_transitions values
   ('unknown', 'completed', 'reconcile'), ('unknown', 'pending', 'reconcile'), ('unknown', 'conflict', 'reconcile'),
   ('unknown', 'cancelled', 'operator'), ('conflict', 'cancelled', 'operator'), ('conflict', 'completed', 'operator');
 
+-- What a change may be is asked once, by the trigger that lets it in: a check constraint is read and planned anew by every
+-- statement that moves one.
 create table pending_ad_changes (
   account text not null references accounts,
   change_id uuid not null,
   decision_id uuid,
   decision_day date,
   run_id uuid not null,
-  entity_kind text not null check (entity_kind in ('campaign', 'ad_set', 'ad')),
+  entity_kind text not null,
   entity_id text not null,
   campaign_id text not null,
   ad_set_id text,
-  field text not null check (field in ('daily_budget', 'status')),
+  field text not null,
   expected_budget bigint,
   target_budget bigint,
   expected_status text,
@@ -83,12 +85,12 @@ create table pending_ad_changes (
   reason text not null,
   clipped_by jsonb not null default '[]',
   fuzz_ppm integer not null default 0,
-  jitter_ms integer not null check (jitter_ms between 0 and 600000),
+  jitter_ms integer not null,
   earliest_execute_at timestamptz not null,
   expires_at timestamptz not null,
   compensates uuid,
   created_at timestamptz not null,
-  state text not null references change_states default 'pending',
+  state text not null default 'pending',
   state_reason text,
   approved_by text,
   approved_at timestamptz,
@@ -100,19 +102,7 @@ create table pending_ad_changes (
   updated_at timestamptz not null,
   primary key (account, change_id),
   unique (account, decision_id),
-  foreign key (account, compensates) references pending_ad_changes,
-  constraint budget_goes_to_its_owner check (
-    field <> 'daily_budget' or (
-      entity_kind in ('campaign', 'ad_set') and expected_status is null and target_status is null
-      and expected_budget >= 0 and target_budget > 0 and target_budget <> expected_budget) is true),
-  constraint only_ads_are_paused check (
-    field <> 'status' or (
-      entity_kind = 'ad' and expected_budget is null and target_budget is null
-      and expected_status in ('ACTIVE', 'PAUSED') and target_status in ('ACTIVE', 'PAUSED')
-      and target_status <> expected_status) is true),
-  constraint completed_means_seen check (
-    state <> 'completed' or (field = 'daily_budget' and observed_budget is not distinct from target_budget)
-    or (field = 'status' and observed_status is not distinct from target_status))
+  foreign key (account, compensates) references pending_ad_changes
 );
 -- Finished rows stay out of every index the hot path uses.
 create unique index one_open_change on pending_ad_changes (account, entity_kind, entity_id, field)
@@ -177,17 +167,18 @@ create table audit_heads (
   hash bytea not null default '\x'
 );
 
-create function audit_hash(p_previous bytea, p_row ad_change_history) returns bytea language sql stable
-set timezone = 'UTC' as $$
+-- A link says its moment in UTC, whatever the session's time zone is.
+create function audit_hash(p_previous bytea, p_row ad_change_history) returns bytea language sql stable as $$
   select sha256(p_previous || convert_to(jsonb_build_array(
-    p_row.account, p_row.seq, p_row.at, p_row.change_id, p_row.from_state, p_row.to_state, p_row.actor,
-    p_row.entity_kind, p_row.entity_id, p_row.field, p_row.expected, p_row.target, p_row.observed, p_row.attempt,
-    p_row.reason)::text, 'UTF8'))
+    p_row.account, p_row.seq, p_row.at at time zone 'UTC', p_row.change_id, p_row.from_state, p_row.to_state,
+    p_row.actor, p_row.entity_kind, p_row.entity_id, p_row.field, p_row.expected, p_row.target, p_row.observed,
+    p_row.attempt, p_row.reason)::text, 'UTF8'))
 $$;
 
 create function refuse_rewriting() returns trigger language plpgsql as $$
 begin
-  raise exception '% on %: rows are never changed or removed', tg_op, tg_table_name using errcode = 'restrict_violation';
+  raise exception '% on %: %', tg_op, tg_table_name, coalesce(tg_argv[0], 'rows are never changed or removed')
+    using errcode = 'restrict_violation';
 end
 $$;
 create trigger history_is_append_only before update or delete on ad_change_history
@@ -198,6 +189,11 @@ create trigger heads_are_never_deleted before delete on audit_heads
   for each row execute function refuse_rewriting();
 create trigger heads_are_never_truncated before truncate on audit_heads
   for each statement execute function refuse_rewriting();
+-- An update that names one of these columns is refused, whatever it would write there.
+create trigger what_was_decided_stays before update of account, change_id, decision_id, decision_day, run_id,
+  entity_kind, entity_id, campaign_id, ad_set_id, field, expected_budget, target_budget, expected_status, target_status,
+  wanted_budget, reason, clipped_by, fuzz_ppm, jitter_ms, expires_at, compensates, created_at on pending_ad_changes
+  for each statement execute function refuse_rewriting('what was decided is never rewritten');
 create trigger changes_are_never_deleted before delete on pending_ad_changes
   for each row execute function refuse_rewriting();
 create trigger changes_are_never_truncated before truncate on pending_ad_changes
@@ -242,8 +238,30 @@ create function attempts_made(p_account text, p_change_id uuid) returns bigint l
   where a.account = p_account and a.change_id = p_change_id and a.outcome is distinct from 'deferred'
 $$;
 
+-- Why this is no change that adctl makes, or null: a budget goes to its owner, an ad is paused or started.
+create function decided_refusal(p_new pending_ad_changes) returns text language sql immutable as $$
+  select case
+    when p_new.field = 'daily_budget' and (
+      p_new.entity_kind in ('campaign', 'ad_set') and num_nonnulls(p_new.expected_status, p_new.target_status) = 0
+      and p_new.expected_budget >= 0 and p_new.target_budget > 0 and p_new.target_budget <> p_new.expected_budget
+      ) is not true then 'a budget goes to its owner, from an amount to another one'
+    when p_new.field = 'status' and (
+      p_new.entity_kind = 'ad' and num_nonnulls(p_new.expected_budget, p_new.target_budget) = 0
+      and p_new.expected_status in ('ACTIVE', 'PAUSED') and p_new.target_status in ('ACTIVE', 'PAUSED')
+      and p_new.target_status <> p_new.expected_status
+      ) is not true then 'an ad, and nothing else, is paused or started'
+    when p_new.field not in ('daily_budget', 'status') then 'nothing but daily budgets and status is changed'
+    when p_new.jitter_ms not between 0 and 600000 then 'a pause takes no more than ten minutes'
+  end
+$$;
+
 create function guard_new_change() returns trigger language plpgsql as $$
+declare
+  v_refusal constant text := decided_refusal(new);
 begin
+  if v_refusal is not null then
+    raise exception 'change %: %', new.change_id, v_refusal using errcode = 'check_violation';
+  end if;
   if not exists (select from legal_transitions t
                  where t.from_state is null and t.to_state = new.state and t.actor = current_actor()) then
     raise exception 'change %: % may not begin one as %', new.change_id, coalesce(current_actor(), 'nobody'), new.state
@@ -269,23 +287,12 @@ $$;
 create trigger guard_new_change before insert on pending_ad_changes
   for each row execute function guard_new_change();
 
--- Why a change may not be rewritten like this, whoever asks, or null. Bookkeeping moves only with its own transition.
-create function rewriting_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
+-- Why a change's bookkeeping may not move like this, whoever asks, or null: each part moves only with its own transition.
+create function bookkeeping_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
 language sql immutable as $$
   select case
-    when (p_new.account, p_new.change_id, p_new.decision_id, p_new.decision_day, p_new.run_id, p_new.entity_kind,
-          p_new.entity_id, p_new.campaign_id, p_new.ad_set_id, p_new.field, p_new.expected_budget,
-          p_new.target_budget, p_new.expected_status, p_new.target_status, p_new.wanted_budget, p_new.reason,
-          p_new.clipped_by, p_new.fuzz_ppm, p_new.jitter_ms, p_new.expires_at, p_new.compensates, p_new.created_at)
-      is distinct from
-         (p_old.account, p_old.change_id, p_old.decision_id, p_old.decision_day, p_old.run_id, p_old.entity_kind,
-          p_old.entity_id, p_old.campaign_id, p_old.ad_set_id, p_old.field, p_old.expected_budget,
-          p_old.target_budget, p_old.expected_status, p_old.target_status, p_old.wanted_budget, p_old.reason,
-          p_old.clipped_by, p_old.fuzz_ppm, p_old.jitter_ms, p_old.expires_at, p_old.compensates, p_old.created_at)
-      then 'what was decided is never rewritten'
-    when p_new.approved_by is distinct from p_old.approved_by and (p_old.state, p_new.state) <> ('proposed', 'pending')
-      or p_new.approved_at is distinct from p_old.approved_at and (p_old.state, p_new.state) <> ('proposed', 'pending')
-      then 'only an approval says who approved it and when'
+    when (p_new.approved_by, p_new.approved_at) is distinct from (p_old.approved_by, p_old.approved_at)
+      and (p_old.state, p_new.state) <> ('proposed', 'pending') then 'only an approval says who approved it and when'
     when (p_new.claimed_by, p_new.claimed_at) is distinct from (p_old.claimed_by, p_old.claimed_at)
       and (p_old.state, p_new.state) <> ('pending', 'claimed') then 'only a claim says who claimed it'
     when p_new.attempts <> p_old.attempts and (p_old.state, p_new.state) <> ('claimed', 'executing')
@@ -296,7 +303,28 @@ language sql immutable as $$
 $$;
 
 -- Why a change may not make this move now although its actor may make such moves, or null.
-create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
+create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes, p_now timestamptz) returns text
+language sql stable as $$
+  select case
+    when p_old.state = 'proposed' and p_new.state = 'pending' and coalesce(trim(p_new.approved_by), '') = ''
+      then 'an approval names who approves'
+    when p_new.state = 'claimed' and num_nulls(p_new.claimed_by, p_new.claimed_at) > 0 then 'a claim names its worker'
+    when p_new.state = 'claimed' and p_new.earliest_execute_at > p_now
+      then 'it is not due before ' || p_new.earliest_execute_at
+    when p_new.state = 'claimed' and p_new.expires_at <= p_now then 'it expired at ' || p_new.expires_at
+    when p_new.state = 'expired' and p_new.expires_at > p_now then 'it expires at ' || p_new.expires_at
+    when p_old.state = 'claimed' and p_new.state = 'pending' and coalesce(trim(p_new.state_reason), '') = ''
+      then 'it is not said why'
+    when (p_new.state = 'cancelled' or p_old.state = 'conflict' and p_new.state = 'completed')
+      and (coalesce(trim(p_new.state_reason), '') = '' or p_new.state_reason is not distinct from p_old.state_reason)
+      then 'whoever ends it says why'
+    when p_new.state = 'completed' and (p_new.observed_budget, p_new.observed_status)
+      is distinct from (p_new.target_budget, p_new.target_status) then 'it is not seen that the target stands'
+  end
+$$;
+
+-- Why what is known of a change's attempts does not allow this move, or null.
+create function proof_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
 language plpgsql stable as $$
 declare
   v_last change_attempts;
@@ -304,19 +332,8 @@ begin
   select a.* into v_last from change_attempts a
     where a.account = p_old.account and a.change_id = p_old.change_id order by a.attempt desc limit 1;
   return case p_old.state || ' ' || p_new.state
-    when 'proposed pending' then
-      case when coalesce(trim(p_new.approved_by), '') = '' then 'an approval names who approves' end
-    when 'pending claimed' then
-      case when p_new.claimed_by is null or p_new.claimed_at is null then 'a claim names its worker'
-        when p_new.earliest_execute_at > adctl_now() then 'it is not due before ' || p_new.earliest_execute_at
-        when p_new.expires_at <= adctl_now() then 'it expired at ' || p_new.expires_at end
-    when 'proposed expired' then
-      case when p_new.expires_at > adctl_now() then 'it expires at ' || p_new.expires_at end
-    when 'pending expired' then
-      case when p_new.expires_at > adctl_now() then 'it expires at ' || p_new.expires_at end
     when 'claimed pending' then
-      case when v_last.attempt is not null and v_last.outcome is null then 'an attempt is on its way'
-        when coalesce(trim(p_new.state_reason), '') = '' then 'it is not said why' end
+      case when v_last.attempt is not null and v_last.outcome is null then 'an attempt is on its way' end
     when 'claimed executing' then
       case when p_new.attempts <> p_old.attempts + 1 or v_last.attempt is distinct from p_new.attempts
         or v_last.outcome is not null then 'no attempt is written down' end
@@ -339,39 +356,43 @@ begin
 end
 $$;
 
+-- Asks the database as little as it can: it stands in the way of every move.
 create function guard_change() returns trigger language plpgsql as $$
 declare
+  v_actor constant text := current_actor();
+  v_now constant timestamptz := adctl_now();
   v_refusal text;
 begin
-  if (select s.terminal from change_states s where s.state = old.state) then
-    raise exception 'change %: it is % for good', old.change_id, old.state using errcode = 'check_violation';
-  end if;
-  if new.state <> old.state and not exists (
+  if not exists (
       select from legal_transitions t
-      where t.from_state = old.state and t.to_state = new.state and t.actor = current_actor()) then
-    raise exception 'change %: % may not move it from % to %', old.change_id, coalesce(current_actor(), 'nobody'),
-      old.state, new.state using errcode = 'check_violation';
+      where t.from_state = old.state and t.to_state = new.state and t.actor = v_actor) then
+    if (select s.terminal from change_states s where s.state = old.state) then
+      raise exception 'change %: it is % for good', old.change_id, old.state using errcode = 'check_violation';
+    elsif new.state <> old.state then
+      raise exception 'change %: % may not move it from % to %', old.change_id, coalesce(v_actor, 'nobody'),
+        old.state, new.state using errcode = 'check_violation';
+    end if;
   end if;
-  v_refusal := rewriting_refusal(old, new);
+  v_refusal := bookkeeping_refusal(old, new);
   if v_refusal is null and new.state <> old.state then
-    v_refusal := move_refusal(old, new);
-    if v_refusal is null and (new.state = 'cancelled' or (old.state, new.state) = ('conflict', 'completed'))
-       and (coalesce(trim(new.state_reason), '') = '' or new.state_reason is not distinct from old.state_reason) then
-      v_refusal := 'whoever ends it says why';
+    v_refusal := move_refusal(old, new, v_now);
+    if v_refusal is null
+       and (old.state in ('executing', 'unknown') or old.state = 'claimed' and new.state in ('pending', 'executing')) then
+      v_refusal := proof_refusal(old, new);
     end if;
   end if;
   if v_refusal is not null then
     raise exception 'change %: from % to %: %', old.change_id, old.state, new.state, v_refusal
       using errcode = 'check_violation';
   end if;
-  if (old.state, new.state) = ('proposed', 'pending') then
-    new.approved_at := adctl_now();
-  elsif (old.state, new.state) = ('executing', 'unknown') then
+  if old.state = 'proposed' and new.state = 'pending' then
+    new.approved_at := v_now;
+  elsif old.state = 'executing' and new.state = 'unknown' then
     -- A worker that died or sleeps on has no say any more in what its attempt proved.
-    update change_attempts a set outcome = 'unknown', finished_at = adctl_now(), detail = 'its sender never told'
+    update change_attempts a set outcome = 'unknown', finished_at = v_now, detail = 'its sender never told'
       where a.account = old.account and a.change_id = old.change_id and a.outcome is null;
   end if;
-  new.updated_at := adctl_now();
+  new.updated_at := v_now;
   return new;
 end
 $$;
@@ -411,35 +432,41 @@ create trigger guard_attempt before insert or update on change_attempts
 
 -- The link of the audit that a move of a change makes; when and where it joins the chain is not yet known.
 create function link_of(p_change pending_ad_changes, p_from text) returns ad_change_history language sql stable as $$
-  select p_change.account, null::bigint, null::timestamptz, p_change.change_id, p_from, p_change.state, current_actor(),
+  select row(p_change.account, null, null, p_change.change_id, p_from, p_change.state, current_actor(),
     p_change.entity_kind, p_change.entity_id, p_change.field,
     coalesce(p_change.expected_budget::text, p_change.expected_status),
     coalesce(p_change.target_budget::text, p_change.target_status),
     coalesce(p_change.observed_budget::text, p_change.observed_status),
-    p_change.attempts, p_change.state_reason, null::bytea, null::bytea
+    p_change.attempts, p_change.state_reason, null, null)::ad_change_history
 $$;
 
 -- Appends the links of one account. Its head row is locked until commit: the sequence has no gaps and one account's
 -- moves are in one order.
 create function append_links(p_links ad_change_history[]) returns void language plpgsql as $$
 declare
+  v_now timestamptz;
   v_head audit_heads;
   v_row ad_change_history;
-  v_chained ad_change_history[] := '{}';
 begin
-  insert into audit_heads as h (account) values (p_links[1].account)
-    on conflict (account) do update set seq = h.seq returning h.* into v_head;
-  foreach v_row in array p_links loop
-    v_head.seq := v_head.seq + 1;
-    v_row.seq := v_head.seq;
-    v_row.at := adctl_now();
+  select h.* into v_head from audit_heads h where h.account = p_links[1].account for update;
+  if not found then
+    insert into audit_heads as h (account) values (p_links[1].account)
+      on conflict (account) do update set seq = h.seq returning h.* into v_head;
+  end if;
+  v_now := adctl_now();
+  for v_place in 1 .. cardinality(p_links) loop
+    v_row := p_links[v_place];
+    v_row.seq := v_head.seq + v_place;
+    v_row.at := v_now;
     v_row.previous_hash := v_head.hash;
     v_head.hash := audit_hash(v_head.hash, v_row);
     v_row.hash := v_head.hash;
-    v_chained := v_chained || v_row;
+    p_links[v_place] := v_row;
   end loop;
-  insert into ad_change_history select c.* from unnest(v_chained) c;
-  update audit_heads h set seq = v_head.seq, hash = v_head.hash where h.account = v_head.account;
+  with written as (
+    insert into ad_change_history select l.* from unnest(p_links) l
+  )
+  update audit_heads h set seq = v_row.seq, hash = v_row.hash where h.account = v_head.account;
 end
 $$;
 
@@ -473,21 +500,24 @@ $$;
 -- statement: it is how others see that the owner lives, and PostgreSQL frees it when the owner dies. The caller releases
 -- it. The commit need not reach the disk: a claim that a crash of the server undoes was followed by nothing, for what is
 -- sent is first written down by a commit that does, and that one takes the claim along.
--- Planning anew for every claim would cost more than the claim.
 create function claim_pending_ad_change(p_account text, p_worker text, p_limit integer default 1)
-returns setof pending_ad_changes language plpgsql set plan_cache_mode = force_generic_plan as $$
+returns setof pending_ad_changes language plpgsql as $$
 declare
+  v_now constant timestamptz := adctl_now();
+  v_actor constant text := set_config('adctl.actor', 'execute', true);
+  v_commit constant text := set_config('synchronous_commit', 'off', true);
+  -- Planning anew for every claim would cost more than the claim.
+  v_plan constant text := set_config('plan_cache_mode', 'force_generic_plan', true);
   v_left integer := p_limit;
   v_free uuid[];
   v_busy uuid[];
   v_passed uuid[] := '{}';
 begin
-  perform set_config('adctl.actor', 'execute', true), set_config('synchronous_commit', 'off', true);
   while v_left > 0 loop
     with due as materialized (
       select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
       where c.account = p_account and c.state = 'pending' and c.change_id <> all (v_passed)
-        and c.earliest_execute_at <= adctl_now() and c.expires_at > adctl_now()
+        and c.earliest_execute_at <= v_now and c.expires_at > v_now
       order by c.earliest_execute_at, c.change_id
       limit v_left for update skip locked
     ), tried as materialized (
@@ -498,7 +528,7 @@ begin
       into v_free, v_busy from tried t;
     return query
       update pending_ad_changes c set state = 'claimed', state_reason = null, claimed_by = p_worker,
-        claimed_at = adctl_now()
+        claimed_at = v_now
       where c.account = p_account and c.change_id = any (v_free) returning c.*;
     exit when v_busy = '{}';
     v_left := v_left - cardinality(v_free);

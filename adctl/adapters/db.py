@@ -84,6 +84,18 @@ def transaction(engine: Engine, *, read_only: bool = False, snapshot: bool = Fal
         yield connection
 
 
+def autocommitting(engine: Engine) -> Connection:
+    """A connection that commits each statement as it ends, in one round trip, unless `bound` makes one of several."""
+    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def bound(connection: Connection) -> Iterator[None]:
+    """One transaction of the statements of an autocommitting connection."""
+    with driver(connection).transaction():
+        yield
+
+
 def driver(connection: Connection) -> psycopg.Connection[tuple[object, ...]]:
     """The psycopg connection below, for COPY, inside the same transaction."""
     raw = connection.connection.driver_connection
@@ -97,7 +109,7 @@ def job_lock(engine: Engine, job: str, account: str) -> Iterator[None]:
 
     Raises BusyError when another run holds it, or while a migration runs.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with autocommitting(engine) as connection:
         if not connection.scalar(text("select pg_try_advisory_lock_shared(hashtextextended('adctl.migrations', 0))")):
             raise BusyError("a migration is running", fix="the next tick runs")
         key = {"name": f"adctl.job.{job}/{account}"}

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters import migrations
-from adctl.adapters.db import OLDEST_MAJOR, server_version, translate
+from adctl.adapters.db import OLDEST_MAJOR, autocommitting, server_version, translate
 from adctl.adapters.store import accounts
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
@@ -91,7 +91,7 @@ def database(
 
     `vendors` are the base URLs that lead to real vendors.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with autocommitting(engine) as connection:
         major = server_version(connection)
         if major < OLDEST_MAJOR:
             yield crit("database", f"PostgreSQL {major} is too old", f"use PostgreSQL {OLDEST_MAJOR} or newer")

@@ -30,13 +30,14 @@ from procrastinate.jobs import Job, Status
 from sqlalchemy import text
 
 from adctl.adapters import migrations
-from adctl.adapters.db import open_engine, transaction
+from adctl.adapters.db import autocommitting, open_engine, transaction
+from adctl.adapters.embedded_postgres import EmbeddedServer
 from adctl.adapters.store import accounts, attempts, changes
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import State
 from adctl.domain.ids import Account
 from tests.adapters.store.driver import LIMITS
-from tests.conftest import Server, serving
+from tests.conftest import Server
 
 PENDING = 10_000
 ACCOUNT = Account("main")
@@ -137,25 +138,20 @@ class Stopwatch:
 
 def adctl_one(url: str, goes_on: Stopwatch) -> int:
     """As `execute` does it: a claim, a move, the lock given back."""
-    engine, done = open_engine(url), 0
-    with engine.connect() as session:
-        while goes_on():
-            with session.begin():
-                change = changes.claim(session, ACCOUNT, "bench")
-            if change is None:
-                break
-            with session.begin():
-                changes.move(
-                    session,
-                    change,
-                    come_from=State.CLAIMED,
-                    to=State.COMPLETED,
-                    actor="execute",
-                    reason="was there already",
-                    observed=change.target,
-                )
-            with session.begin():
-                changes.release(session, change)
+    done = 0
+    with autocommitting(open_engine(url)) as session:
+        while goes_on() and (change := changes.claim(session, ACCOUNT, "bench")) is not None:
+            changes.move(
+                session,
+                change,
+                come_from=State.CLAIMED,
+                to=State.COMPLETED,
+                actor="execute",
+                reason="was there already",
+                observed=change.target,
+                durable=False,
+            )
+            changes.release(session, change)
             done += 1
     return done
 
@@ -256,7 +252,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--history", type=int, default=1_000_000)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)).attach() as running:
+        server = Server(admin=running.libpq_url("postgres"))
         with psycopg.connect(server.admin) as connection:
             names = [f"{name} {version(name)}" for name in ("procrastinate", "pgqueuer", "psycopg")]
             sys.stdout.write(f"PostgreSQL {connection.info.server_version}, {', '.join(names)}\n")

@@ -14,19 +14,24 @@ from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account, AdSetId, CampaignId
 from adctl.domain.ports import WriteOutcome
 
+# As the moves of `execute`: after a crash of the server that took it back, `reconcile` finds out anew.
+_FINISH = text(
+    """
+    with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+    update change_attempts
+    set outcome = :outcome, code = :code, detail = :detail, finished_at = adctl_now()
+    from hasty
+    where account = :account and change_id = :change_id and attempt = :attempt and outcome is null
+    """
+)
+
 
 def finish(
     connection: Connection, change: Change, attempt: int, outcome: WriteOutcome, *, code: str, detail: str
 ) -> None:
     """Writes down what an attempt's answer proved; an answer already written stays."""
     connection.execute(
-        text(
-            """
-            update change_attempts
-            set outcome = :outcome, code = :code, detail = :detail, finished_at = adctl_now()
-            where account = :account and change_id = :change_id and attempt = :attempt and outcome is null
-            """
-        ),
+        _FINISH,
         {
             "account": change.account,
             "change_id": change.change_id,

@@ -218,23 +218,35 @@ def expire_old(connection: Connection, account: Account) -> int:
     ).rowcount
 
 
+_COLUMNS = """
+    select account, change_id, entity_kind, entity_id, campaign_id, field, expected_budget, target_budget,
+      expected_status, target_status, jitter_ms, state, state_reason, attempts, reason, updated_at
+    from
+"""
+_CLAIM = text(_COLUMNS + " claim_pending_ad_change(:account, :worker)")
+_RELEASE = text("select pg_advisory_unlock(entity_lock_key(:account, :kind, :id))")
+
+
 def claim(connection: Connection, account: Account, worker: str) -> Change | None:
     """The next due change, claimed for `worker`, with a session lock on its entity; None when nothing is due.
 
     The connection's session must outlive the work on the change: its end is how others see that the owner died.
     """
-    row = connection.execute(
-        text("select * from claim_pending_ad_change(:account, :worker)"), {"account": account, "worker": worker}
-    ).one_or_none()
+    row = connection.execute(_CLAIM, {"account": account, "worker": worker}).one_or_none()
     return None if row is None else change_of(row._mapping)
 
 
 def release(connection: Connection, change: Change) -> None:
     """Gives the entity's lock back."""
-    connection.execute(
-        text("select pg_advisory_unlock(entity_lock_key(:account, :kind, :id))"),
-        {"account": change.account, "kind": change.kind.value, "id": change.entity_id},
-    )
+    connection.execute(_RELEASE, {"account": change.account, "kind": change.kind.value, "id": change.entity_id})
+
+
+_AUTHORISE = text(
+    """
+    select v.verdict, v.guard, v.value, v.allowed, v.until, v.attempt
+    from authorise_send(:account, :change_id, :worker, :read_at, :budget, :status) v
+    """
+)
 
 
 def authorise(
@@ -243,12 +255,7 @@ def authorise(
     """The one way to a sending: guards and attempt in one transaction, which the caller commits before the POST."""
     is_budget = change.field is Field.DAILY_BUDGET
     row = connection.execute(
-        text(
-            """
-            select v.verdict, v.guard, v.value, v.allowed, v.until, v.attempt
-            from authorise_send(:account, :change_id, :worker, :read_at, :budget, :status) v
-            """
-        ),
+        _AUTHORISE,
         {
             "account": change.account,
             "change_id": change.change_id,
@@ -261,6 +268,24 @@ def authorise(
     return SendVerdict(**row._mapping)
 
 
+_MOVE = text(
+    """
+    with acting as materialized (
+      select set_config('adctl.actor', :actor, true),
+        set_config('synchronous_commit',
+          case when :durable then current_setting('synchronous_commit') else 'off' end, true)
+    )
+    update pending_ad_changes
+    set state = :to, state_reason = :reason,
+      observed_budget = coalesce(:budget, observed_budget),
+      observed_status = coalesce(:status, observed_status),
+      earliest_execute_at = coalesce(:not_before, earliest_execute_at)
+    from acting
+    where account = :account and change_id = :change_id and state = :come_from
+    """
+)
+
+
 def move(
     connection: Connection,
     change: Change,
@@ -271,22 +296,19 @@ def move(
     reason: str | None = None,
     observed: Value | None = None,
     not_before: datetime | None = None,
+    durable: bool = True,
 ) -> bool:
-    """Moves a change by compare-and-set; False when it was no longer in `come_from`. An illegal move is an error."""
-    act_as(connection, actor)
+    """Moves a change by compare-and-set; False when it was no longer in `come_from`. An illegal move is an error.
+
+    Not `durable` means that the commit need not reach the disk before it returns: right for what `reconcile` would find
+    out again if a crash of the server took it back.
+    """
     is_budget = change.field is Field.DAILY_BUDGET
     result = connection.execute(
-        text(
-            """
-            update pending_ad_changes
-            set state = :to, state_reason = :reason,
-              observed_budget = coalesce(:budget, observed_budget),
-              observed_status = coalesce(:status, observed_status),
-              earliest_execute_at = coalesce(:not_before, earliest_execute_at)
-            where account = :account and change_id = :change_id and state = :come_from
-            """
-        ),
+        _MOVE,
         {
+            "actor": actor,
+            "durable": durable,
             "account": change.account,
             "change_id": change.change_id,
             "come_from": come_from.value,
@@ -300,23 +322,24 @@ def move(
     return result.rowcount == 1
 
 
-_COLUMNS = """
-    select account, change_id, entity_kind, entity_id, campaign_id, field, expected_budget, target_budget,
-      expected_status, target_status, jitter_ms, state, state_reason, attempts, reason, updated_at
-    from pending_ad_changes
-"""
 _IN_FLIGHT = text(
     _COLUMNS
-    + " where account = :account and state in ('claimed', 'executing', 'unknown', 'conflict') order by change_id"
+    + """
+    pending_ad_changes
+    where account = :account and state in ('claimed', 'executing', 'unknown', 'conflict') order by change_id
+    """
 )
 _DUE = text(
     _COLUMNS
     + """
+    pending_ad_changes
     where account = :account and state = 'pending' and earliest_execute_at <= adctl_now() and expires_at > adctl_now()
     order by earliest_execute_at, change_id
     """
 )
-_TOUCHED = text(_COLUMNS + " where account = :account and updated_at >= :since order by updated_at, change_id")
+_TOUCHED = text(
+    _COLUMNS + " pending_ad_changes where account = :account and updated_at >= :since order by updated_at, change_id"
+)
 
 
 def in_flight(connection: Connection, account: Account) -> tuple[Change, ...]:

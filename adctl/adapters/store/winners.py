@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, Engine, text
 
+from adctl.adapters.db import autocommitting
 from adctl.adapters.store.partitions import ensure_now
 from adctl.adapters.store.staging import merge
 from adctl.domain.ids import Account, AdId, DealId
@@ -23,7 +24,7 @@ _JUDGEMENT = ("probability", "promising", "reason")
 @contextmanager
 def only_one(engine: Engine, account: Account) -> Iterator[None]:
     """Waits (as long as lock_timeout) until no other run works on the account's winners and their index file."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with autocommitting(engine) as connection:
         connection.execute(
             text("select pg_advisory_lock(hashtextextended('adctl.winners.' || :account, 0))"), {"account": account}
         )

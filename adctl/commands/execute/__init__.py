@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import Engine
 
-from adctl.adapters.db import transaction
+from adctl.adapters.db import autocommitting, transaction
 from adctl.adapters.store import accounts, attempts, audit, changes, exposure
 from adctl.commands.execute.carry_out import Hand
 from adctl.commands.execute.reconcile import reconcile
@@ -48,7 +48,7 @@ def run(
         changes.prepare(connection)
         expired = changes.expire_old(connection, profile.account)
     refuse_while_resting(engine, profile)
-    with engine.connect() as connection:
+    with autocommitting(engine) as connection:
         session = Session(connection=connection, profile=profile, platform=platform)
         hand = Hand(session=session, worker=worker, settle=_seconds(limits["settle"]), sleep=sleep)
         try:

@@ -32,15 +32,13 @@ class Hand:
     def take_next(self) -> bool:
         """Claims the next due change and carries it out; False when nothing is due."""
         connection = self.session.connection
-        with connection.begin():
-            change = changes.claim(connection, self.session.profile.account, self.worker)
+        change = changes.claim(connection, self.session.profile.account, self.worker)
         if change is None:
             return False
         try:
             self._carry_out(change)
         finally:
-            with connection.begin():
-                changes.release(connection, change)
+            changes.release(connection, change)
         return True
 
     def _carry_out(self, change: Change) -> None:
@@ -76,15 +74,13 @@ class Hand:
         connection = self.session.connection
         # Reconcile takes what is older than `settle` for decided: a process frozen since must not send any more.
         not_after = time.monotonic() + self.settle
-        with connection.begin():
-            verdict = changes.authorise(connection, change, self.worker, read_at=read_at, observed=change.expected)
+        verdict = changes.authorise(connection, change, self.worker, read_at=read_at, observed=change.expected)
         if verdict.verdict != "send" or verdict.attempt is None:
             self._hold_back(change, verdict)
             return
         answer = self.session.platform.write(change.entity_id, change.field, change.target, not_after=not_after)
         self.session.sent += 1
-        with connection.begin():
-            attempts.finish(connection, change, verdict.attempt, answer.outcome, code=answer.code, detail=answer.detail)
+        attempts.finish(connection, change, verdict.attempt, answer.outcome, code=answer.code, detail=answer.detail)
         self._after(change, answer)
 
     def _hold_back(self, change: Change, verdict: SendVerdict) -> None:
@@ -119,9 +115,9 @@ class Hand:
             raise UnavailableError(f"Meta cannot be reached: {why}", fix="check the network and the base URL")
         if stops is Stops.RIGHTS:
             raise DeniedError(f"Meta lets us write no more: {why}", fix="renew the token or grant ads_management")
-        account, connection = self.session.profile.account, self.session.connection
-        with connection.begin():
-            exposure.set_halted(connection, account, halted=True, reason=f"Meta blocks writes: {why}")
+        exposure.set_halted(
+            self.session.connection, self.session.profile.account, halted=True, reason=f"Meta blocks writes: {why}"
+        )
         raise DeniedError(
             f"Meta blocks writes, and sending is halted: {why}", fix="settle it with Meta, then adctl resume"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Engine
 
-from adctl.adapters.db import transaction
+from adctl.adapters.db import autocommitting, transaction
 from adctl.adapters.store import accounts, attempts, changes
 from adctl.commands.execute.session import Session, note_usage, observed_in, refuse_while_resting
 from adctl.domain.accounts import AccountProfile
@@ -30,7 +30,7 @@ def run(
         attempts.sync_limits(connection, profile.account, limits)
         changes.prepare(connection)
     refuse_while_resting(engine, profile)
-    with engine.connect() as connection:
+    with autocommitting(engine) as connection:
         session = Session(connection=connection, profile=profile, platform=platform)
         try:
             reconcile(session)
@@ -65,20 +65,17 @@ def _preview(engine: Engine, profile: AccountProfile) -> Report:
 
 def reconcile(session: Session) -> None:
     """Takes each entity's lock first: what a living worker holds is left alone. A conflict waits for a person."""
-    with session.connection.begin():
-        found = changes.in_flight(session.connection, session.profile.account)
+    found = changes.in_flight(session.connection, session.profile.account)
     for change in found:
         if change.state is State.CONFLICT:
             continue
-        with session.connection.begin():
-            free = changes.try_lock(session.connection, change)
+        free = changes.try_lock(session.connection, change)
         if not free:
             continue
         try:
             _look_at(session, change)
         finally:
-            with session.connection.begin():
-                changes.release(session.connection, change)
+            changes.release(session.connection, change)
 
 
 def _look_at(session: Session, change: Change) -> None:
@@ -91,9 +88,8 @@ def _look_at(session: Session, change: Change) -> None:
         change, State.EXECUTING, State.UNKNOWN, actor="reconcile", reason=reason
     ):
         return
-    with session.connection.begin():
-        settled = attempts.settled(session.connection, change)
-        may_try_again = attempts.may_try_again(session.connection, change)
+    settled = attempts.settled(session.connection, change)
+    may_try_again = attempts.may_try_again(session.connection, change)
     if settled:
         _resolve(session, change, may_try_again=may_try_again)
 

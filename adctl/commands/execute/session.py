@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from adctl.adapters.db import transaction
+from adctl.adapters.db import bound, transaction
 from adctl.adapters.store import accounts, changes, entities, person_edits, reports
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import change_row
@@ -25,7 +25,10 @@ _READING = frozenset({"ads_insights", "insights"})
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """The connection outlives every change in hand: its advisory locks are how others see that this run lives."""
+    """The connection outlives every change in hand: its advisory locks are how others see that this run lives.
+
+    Each of its statements is a transaction of its own, unless `db.bound` makes one of several.
+    """
 
     connection: Connection
     profile: AccountProfile
@@ -36,8 +39,7 @@ class Session:
     moved: int = 0
 
     def now(self) -> datetime:
-        with self.connection.begin():
-            return accounts.now(self.connection)
+        return accounts.now(self.connection)
 
     def settle(
         self,
@@ -51,7 +53,7 @@ class Session:
         not_before: datetime | None = None,
     ) -> bool:
         """Moves a change in a transaction of its own and takes note; False when somebody else moved it before."""
-        with self.connection.begin():
+        with bound(self.connection):
             done = changes.move(
                 self.connection,
                 change,
@@ -61,6 +63,7 @@ class Session:
                 reason=reason,
                 observed=observed,
                 not_before=not_before,
+                durable=False,
             )
             if done and to is State.CONFLICT and observed not in (None, change.expected, change.target):
                 person_edits.note_conflict(self.connection, change, observed)

@@ -113,7 +113,7 @@ def test_a_month_of_the_history_is_protected_as_the_whole(driver: Driver) -> Non
 
 def test_a_budget_change_goes_from_an_amount_to_another_one(driver: Driver) -> None:
     for amounts in ("1000 1000", "1000 0", "1000 -5", "null 5", "5 null", "-1 5"):
-        assert "budget_goes_to_its_owner" in refused(driver, _begin(*amounts.split()), actor="enqueue"), amounts
+        assert "a budget goes to its owner" in refused(driver, _begin(*amounts.split()), actor="enqueue"), amounts
 
 
 def _begin(expected: str, target: str, columns: str = "", values: str = "") -> str:
@@ -223,7 +223,7 @@ def test_completed_means_that_the_target_was_seen(driver: Driver, observed: str)
     change = sent(driver)
     driver.sql("update change_attempts set outcome = 'accepted'")
     complete = f"update pending_ad_changes set state = 'completed', observed_budget = {observed}"
-    assert "completed_means_seen" in refused(driver, complete, actor="execute")
+    assert "it is not seen that the target stands" in refused(driver, complete, actor="execute")
     driver.move(change, State.EXECUTING, State.COMPLETED)
 
 

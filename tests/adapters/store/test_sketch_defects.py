@@ -70,7 +70,7 @@ def test_sketch_defect_a_budget_is_never_sent_to_an_ad(driver: Driver) -> None:
             actor="enqueue",
         )
     assert isinstance(refused.value.orig, psycopg.errors.CheckViolation)
-    assert "budget_goes_to_its_owner" in str(refused.value.orig)
+    assert "a budget goes to its owner" in str(refused.value.orig)
 
 
 def test_sketch_defect_an_amount_is_not_times_100_in_every_currency() -> None:

@@ -152,6 +152,7 @@ def _finish(job: Job, exit_code: int, summary: str, facts: dict[str, object]) ->
     from adctl.adapters.store import runs
     from adctl.redaction import redact
 
+    # This commit waits for the disk and takes along what the job did not wait for: what is printed next, stands.
     with transaction(job.engine) as connection:
         runs.finish(
             connection, job.profile.account, job.run_id, exit_code=exit_code, summary=redact(summary), facts=facts

@@ -18,27 +18,27 @@ from tests.chaos.crowd import GENEROUS, WORLD, amid_sending, queue_many, rounds_
 from tests.chaos.own_server import own_server
 from tests.chaos.scenarios import wait_until_stopped
 
-# Where a change stands after the crash when its worker stood at the point. A claim is committed without waiting for
-# the disk; the authorisation waits for it, and takes along whatever was written before.
-AFTER = {
-    "T1": "pending",
-    "R1": "pending",
-    "in T2": "pending",
+# Where a change stands when its worker is at the point, and after the crash. A claim and what came of a sending are
+# committed without waiting for the disk; the authorisation waits for it, and takes along whatever was written before.
+_BEFORE = {
+    "T1": "claimed",
+    "R1": "claimed",
+    "in T2": "claimed",
     "T2": "executing",
     "S": "executing",
     "T3": "executing",
     "R2": "executing",
     "commit": "completed",
 }
-_BEFORE = {point: state.replace("pending", "claimed") for point, state in AFTER.items()}
+AFTER = {point: {"claimed": "pending", "completed": "executing"}.get(state, state) for point, state in _BEFORE.items()}
 EVERYWHERE = ("T2", "S", "T3", "R2", "commit", "T1", "R1")
 
 
 def crash_at(_url: str, folder: Path, *, point: str, beside: Sequence[str] = EVERYWHERE) -> None:
     """`adctl execute` stands at `point`, other executors of the account stand at others, when the server crashes.
 
-    What was authorised is known ever after, a claim that nothing followed is as if it had never been, every worker ends
-    with 69, and in the end all is done once.
+    What was authorised is known ever after, a claim that nothing followed is as if it had never been, a confirmation
+    that was lost is found out again, every worker ends with 69, and in the end all is done once.
     """
     # One that waits for its turn, so that those that were completed have something to go on with.
     changes = len(beside) + 2

@@ -153,9 +153,9 @@ def test_a_whole_run_is_taken_back_and_what_was_never_sent_is_named(read: Loop) 
     for node in nodes:
         read.queue(node, (node.daily_budget or 0) + 100)
     run = read.value("select gen_random_uuid()")
-    read.run_sql("alter table pending_ad_changes disable trigger guard_change")
+    read.run_sql("alter table pending_ad_changes disable trigger what_was_decided_stays")
     read.run_sql("update pending_ad_changes set run_id = :run", run=run)
-    read.run_sql("alter table pending_ad_changes enable trigger guard_change")
+    read.run_sql("alter table pending_ad_changes enable trigger what_was_decided_stays")
     read.execute(limit=1)
 
     report = undo(read, of_run=run)

@@ -85,14 +85,14 @@ def transaction(engine: Engine, *, read_only: bool = False, snapshot: bool = Fal
 
 
 def autocommitting(engine: Engine) -> Connection:
-    """A connection that commits each statement as it ends, in one round trip, unless `bound` makes one of several."""
+    """A connection that commits each statement as it ends, in one round trip; `bound` makes one of several."""
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager
 def bound(connection: Connection) -> Iterator[None]:
     """One transaction of the statements of an autocommitting connection."""
-    with driver(connection).transaction():
+    with connection.begin(), driver(connection).transaction():
         yield
 
 

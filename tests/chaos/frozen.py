@@ -29,7 +29,14 @@ def _frozen(point: str) -> int:
 
 
 def main() -> None:
-    pids = [_frozen(point) for point in sys.argv[1:]]
+    pids: list[int] = []
+    try:
+        pids += (_frozen(point) for point in sys.argv[1:])
+    except AssertionError:
+        # Whoever reads what this prints would wait for them as well.
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        raise
     sys.stdout.write("frozen\n")
     sys.stdout.flush()
     sys.stdin.readline()

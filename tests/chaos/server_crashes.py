@@ -55,7 +55,7 @@ def crash_at(_url: str, folder: Path, *, point: str, beside: Sequence[str] = EVE
         # The claims of the others live on: the command behind them began with a commit that does wait for the disk.
         assert _states(cell) == _with_those_that_wait(changes, [*(_BEFORE[one] for one in beside), AFTER[point]])
         told, _ = others.communicate(b"wake up\n", timeout=120)
-        assert json.loads(told) == [69] * len(beside)
+        assert json.loads(told) == [69] * len(beside), told
         _assert_one_sentence(command)
         cell.let_time_pass()
         cell.loop.execute()

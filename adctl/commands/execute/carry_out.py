@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from adctl.adapters.db import bound
 from adctl.adapters.store import attempts, changes, exposure
 from adctl.commands.execute.session import Session, observed_in
 from adctl.domain.changes import Change, Reading, SendVerdict, State, judge
@@ -32,13 +33,15 @@ class Hand:
     def take_next(self) -> bool:
         """Claims the next due change and carries it out; False when nothing is due."""
         connection = self.session.connection
-        change = changes.claim(connection, self.session.profile.account, self.worker)
+        with connection.begin():
+            change = changes.claim(connection, self.session.profile.account, self.worker)
         if change is None:
             return False
         try:
             self._carry_out(change)
         finally:
-            changes.release(connection, change)
+            with connection.begin():
+                changes.release(connection, change)
         return True
 
     def _carry_out(self, change: Change) -> None:
@@ -74,13 +77,15 @@ class Hand:
         connection = self.session.connection
         # Reconcile takes what is older than `settle` for decided: a process frozen since must not send any more.
         not_after = time.monotonic() + self.settle
-        verdict = changes.authorise(connection, change, self.worker, read_at=read_at, observed=change.expected)
+        with bound(connection):
+            verdict = changes.authorise(connection, change, self.worker, read_at=read_at, observed=change.expected)
         if verdict.verdict != "send" or verdict.attempt is None:
             self._hold_back(change, verdict)
             return
         answer = self.session.platform.write(change.entity_id, change.field, change.target, not_after=not_after)
         self.session.sent += 1
-        attempts.finish(connection, change, verdict.attempt, answer.outcome, code=answer.code, detail=answer.detail)
+        with connection.begin():
+            attempts.finish(connection, change, verdict.attempt, answer.outcome, code=answer.code, detail=answer.detail)
         self._after(change, answer)
 
     def _hold_back(self, change: Change, verdict: SendVerdict) -> None:
@@ -115,9 +120,9 @@ class Hand:
             raise UnavailableError(f"Meta cannot be reached: {why}", fix="check the network and the base URL")
         if stops is Stops.RIGHTS:
             raise DeniedError(f"Meta lets us write no more: {why}", fix="renew the token or grant ads_management")
-        exposure.set_halted(
-            self.session.connection, self.session.profile.account, halted=True, reason=f"Meta blocks writes: {why}"
-        )
+        account, connection = self.session.profile.account, self.session.connection
+        with connection.begin():
+            exposure.set_halted(connection, account, halted=True, reason=f"Meta blocks writes: {why}")
         raise DeniedError(
             f"Meta blocks writes, and sending is halted: {why}", fix="settle it with Meta, then adctl resume"
         )

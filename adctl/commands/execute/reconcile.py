@@ -65,17 +65,20 @@ def _preview(engine: Engine, profile: AccountProfile) -> Report:
 
 def reconcile(session: Session) -> None:
     """Takes each entity's lock first: what a living worker holds is left alone. A conflict waits for a person."""
-    found = changes.in_flight(session.connection, session.profile.account)
+    with session.connection.begin():
+        found = changes.in_flight(session.connection, session.profile.account)
     for change in found:
         if change.state is State.CONFLICT:
             continue
-        free = changes.try_lock(session.connection, change)
+        with session.connection.begin():
+            free = changes.try_lock(session.connection, change)
         if not free:
             continue
         try:
             _look_at(session, change)
         finally:
-            changes.release(session.connection, change)
+            with session.connection.begin():
+                changes.release(session.connection, change)
 
 
 def _look_at(session: Session, change: Change) -> None:
@@ -88,8 +91,9 @@ def _look_at(session: Session, change: Change) -> None:
         change, State.EXECUTING, State.UNKNOWN, actor="reconcile", reason=reason
     ):
         return
-    settled = attempts.settled(session.connection, change)
-    may_try_again = attempts.may_try_again(session.connection, change)
+    with session.connection.begin():
+        settled = attempts.settled(session.connection, change)
+        may_try_again = attempts.may_try_again(session.connection, change)
     if settled:
         _resolve(session, change, may_try_again=may_try_again)
 

@@ -27,7 +27,7 @@ _READING = frozenset({"ads_insights", "insights"})
 class Session:
     """The connection outlives every change in hand: its advisory locks are how others see that this run lives.
 
-    Each of its statements is a transaction of its own, unless `db.bound` makes one of several.
+    It commits each statement as it ends, unless `db.bound` makes one transaction of several.
     """
 
     connection: Connection
@@ -39,7 +39,8 @@ class Session:
     moved: int = 0
 
     def now(self) -> datetime:
-        return accounts.now(self.connection)
+        with self.connection.begin():
+            return accounts.now(self.connection)
 
     def settle(
         self,

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from adctl.adapters.crm_intake import Files
 from adctl.adapters.db import open_engine, transaction
 from adctl.adapters.opened_files import Source
-from adctl.adapters.store import accounts, changes
+from adctl.adapters.store import accounts, changes, queue
 from adctl.cli import steps
 from adctl.cli.running import Job
 from adctl.cli.wiring import meta, profile_of, send_limits, stage_values
@@ -190,7 +190,7 @@ class Loop:
         with transaction(self.engine) as connection:
             accounts.ensure(connection, self.job().profile)
             changes.prepare(connection)
-            added = changes.enqueue(
+            added = queue.enqueue(
                 connection,
                 ACCOUNT,
                 run_id or uuid4(),

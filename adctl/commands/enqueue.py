@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, changes, decisions, exposure, guard_answers, guard_context
+from adctl.adapters.store import accounts, changes, decisions, exposure, guard_answers, guard_context, queue
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Approval, NewChange, Value
 from adctl.domain.decisions import Decision
@@ -56,7 +56,7 @@ def run(
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
         today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
-        queued = changes.queued_decisions(connection, profile.account)
+        queued = queue.queued_decisions(connection, profile.account)
         planned = None if plan is None else [one.decision_id for one in plan.changes]
         of_day = decisions.changing(connection, profile.account, today, besides=planned or ())
         found = [d for d in of_day if d.decision_id not in queued]
@@ -73,8 +73,8 @@ def run(
         if not dry_run:
             guard_answers.record(connection, profile.account, found, answers, now)
             changes.prepare(connection)
-            replaced = changes.supersede(connection, profile.account, today, only=planned)
-            added = changes.enqueue(connection, profile.account, run_id, passed, expire=expire)
+            replaced = queue.supersede(connection, profile.account, today, only=planned)
+            added = queue.enqueue(connection, profile.account, run_id, passed, expire=expire)
     if out is not None:
         _save(out, profile, today, passed)
     proposed = sum(change.needs_approval for change in passed)
@@ -156,7 +156,7 @@ def _only(plan: SavedPlan, found: Sequence[Decision], answers: Sequence[Answer])
 def _growth(connection: Connection, profile: AccountProfile, of_day: Sequence[Decision]) -> int:
     """What the day's decisions let the daily budgets grow by in all, less what was queued of them before."""
     wanted = sum(d.target - d.current for d in of_day if isinstance(d.target, int) and isinstance(d.current, int))
-    return max(wanted, 0) - changes.queued_growth(connection, profile.account, [d.decision_id for d in of_day])
+    return max(wanted, 0) - queue.queued_growth(connection, profile.account, [d.decision_id for d in of_day])
 
 
 def _change(decision: Decision, answer: Pass, approval: Approval) -> NewChange:

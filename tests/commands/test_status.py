@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from adctl.adapters.db import job_lock, transaction
-from adctl.adapters.store import accounts, attempts, changes, entities, runs
+from adctl.adapters.store import accounts, attempts, changes, entities, queue, runs
 from adctl.commands import status
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Change, NewChange, State
@@ -97,10 +97,10 @@ def budget_change(number: int, expected: int, target: int) -> NewChange:
     )
 
 
-def queue(engine: Engine, *wanted: NewChange) -> None:
+def queue_up(engine: Engine, *wanted: NewChange) -> None:
     with transaction(engine) as connection:
         changes.prepare(connection)
-        added = changes.enqueue(connection, MAIN.account, uuid4(), wanted, expire=timedelta(hours=24))
+        added = queue.enqueue(connection, MAIN.account, uuid4(), wanted, expire=timedelta(hours=24))
     assert added == len(wanted)
 
 
@@ -179,7 +179,7 @@ def test_a_newer_file_counts_for_the_crm_as_it_does_for_the_guards(engine: Engin
 
 
 def test_the_queue_shows_states_and_the_age_of_what_is_in_flight(engine: Engine) -> None:
-    queue(engine, budget_change(1, 1000, 1100), budget_change(2, 1000, 1100), budget_change(3, 1000, 1100))
+    queue_up(engine, budget_change(1, 1000, 1100), budget_change(2, 1000, 1100), budget_change(3, 1000, 1100))
     first = send(engine)
     with transaction(engine) as connection:
         changes.move(connection, first, come_from=State.EXECUTING, to=State.UNKNOWN, actor="execute", reason="timeout")
@@ -202,7 +202,7 @@ def test_the_queue_shows_states_and_the_age_of_what_is_in_flight(engine: Engine)
 
 
 def test_a_raise_counts_from_its_authorisation_for_24_hours_and_once(engine: Engine) -> None:
-    queue(engine, budget_change(1, 1000, 1150))
+    queue_up(engine, budget_change(1, 1000, 1150))
     change = send(engine)
     at(engine, NOON + timedelta(minutes=5))
     with transaction(engine) as connection:
@@ -211,7 +211,7 @@ def test_a_raise_counts_from_its_authorisation_for_24_hours_and_once(engine: Eng
             connection, change, come_from=State.UNKNOWN, to=State.PENDING, actor="reconcile", observed=change.expected
         )
     send(engine)
-    queue(engine, budget_change(2, 1000, 900))
+    queue_up(engine, budget_change(2, 1000, 900))
     send(engine)
     assert facts(read(engine))["raised"] == 150
     at(engine, NOON + timedelta(hours=24, minutes=5))
@@ -219,7 +219,7 @@ def test_a_raise_counts_from_its_authorisation_for_24_hours_and_once(engine: Eng
 
 
 def test_a_refused_raise_does_not_count(engine: Engine) -> None:
-    queue(engine, budget_change(1, 1000, 1150))
+    queue_up(engine, budget_change(1, 1000, 1150))
     send(engine)
     with transaction(engine) as connection:
         connection.execute(text("update change_attempts set outcome = 'refused'"))

@@ -18,6 +18,7 @@ from adctl.adapters.store import (
     entities,
     insights,
     person_edits,
+    queue,
     runs,
 )
 from adctl.domain.accounts import AccountProfile
@@ -72,7 +73,7 @@ def load(
             and s.expected_budget is not None
             and s.target_budget > s.expected_budget
         ],
-        kills=changes.pauses_since(connection, profile.account, now - _DAY),
+        kills=queue.pauses_since(connection, profile.account, now - _DAY),
         in_flight=frozenset((c.entity_id, c.field) for c in changes.in_flight(connection, profile.account)),
         learning=_learning(tuple(ad_sets.values()), campaigns) if spare_learning else frozenset(),
     )

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, text
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attempts, changes
+from adctl.adapters.store import accounts, attempts, changes, queue
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Change, NewChange, SendVerdict, State
 from adctl.domain.entities import EntityKind, Field
@@ -130,7 +130,7 @@ class Driver:
 
     def queue(self, *wanted: NewChange, expire: timedelta = DAY) -> int:
         with transaction(self.engine) as connection:
-            return changes.enqueue(connection, self.account, uuid4(), wanted, expire=expire)
+            return queue.enqueue(connection, self.account, uuid4(), wanted, expire=expire)
 
     def claim(self) -> Change | None:
         with self.session.begin():

@@ -50,6 +50,15 @@ create table images (
   check ((width is null) = (height is null))
 );
 
+-- How long a video runs; null for one that the account's library does not hold.
+create table videos (
+  account text not null references accounts,
+  video_id text not null,
+  seconds double precision check (seconds > 0),
+  read_at timestamptz not null,
+  primary key (account, video_id)
+);
+
 create table ads (
   account text not null references accounts,
   ad_id text not null,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, entities, images, insights, person_edits, reports, runs
+from adctl.adapters.store import accounts, entities, insights, media, person_edits, reports, runs
 from adctl.adapters.store.reports import PendingReport
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.creatives import Creative
@@ -128,7 +128,7 @@ class _Session:
         if not self.dry_run:
             self._store_objects(objects, facts, minima, now)
             self._read_edits(now)
-            self._read_images(objects.creatives, now)
+            self._read_media(objects.creatives, now)
         reached = self._read_insights(since, until, now, objects, report_from)
         self._read_deleted_ads(since, until)
         if not self.dry_run:
@@ -176,15 +176,21 @@ class _Session:
             with transaction(self.engine) as connection:
                 self.tally["written"] += person_edits.note_logged(connection, account, edits)
 
-    def _read_images(self, creatives: Iterable[Creative], now: datetime) -> None:
-        """Asks for the size of each image once: what a hash stands for never changes."""
+    def _read_media(self, creatives: Collection[Creative], now: datetime) -> None:
+        """Asks for the size of each image and the length of each video once: what their ids stand for never changes."""
         account = self.profile.account
         with transaction(self.engine, read_only=True) as connection:
-            unread = images.unread(connection, account, {one.image_hash for one in creatives if one.image_hash})
-        if unread:
-            sizes = self.platform.image_sizes(unread)
+            hashes = {one.image_hash for one in creatives if one.image_hash}
+            new_images = media.unread_images(connection, account, hashes)
+            new_videos = media.unread_videos(connection, account, {one.video_id for one in creatives if one.video_id})
+        if new_images:
+            sizes = self.platform.image_sizes(new_images)
             with transaction(self.engine) as connection:
-                self.tally["written"] += images.store(connection, account, unread, sizes, now)
+                self.tally["written"] += media.store_images(connection, account, new_images, sizes, now)
+        if new_videos:
+            lengths = self.platform.video_lengths(new_videos)
+            with transaction(self.engine) as connection:
+                self.tally["written"] += media.store_videos(connection, account, new_videos, lengths, now)
 
     def _read_insights(self, since: date, until: date, now: datetime, objects: _Objects, report_from: int) -> datetime:
         """Reads the days, or what an earlier run had wanted of Meta; returns when what was read had been wanted."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, embeddings, images, winners
+from adctl.adapters.store import accounts, embeddings, media, winners
 from adctl.adapters.store.winners import Standing
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.dna import dna
@@ -30,9 +30,10 @@ def run(engine: Engine, profile: AccountProfile, *, by: By = By.ROAS) -> Report:
         accounts.check_pinned(connection, profile)
         standings = winners.standings(connection, profile.account)
         shown = embeddings.contents(connection, profile.account, [s.content_hash for s in standings])
-        shapes = images.shapes(connection, profile.account)
+        shapes = media.shapes(connection, profile.account)
+        lengths = media.lengths(connection, profile.account)
     traced = [
-        _traced(s, dna(creative, shapes.get(creative.image_hash or "")), by)
+        _traced(s, dna(creative, shapes.get(creative.image_hash or ""), lengths.get(creative.video_id or "")), by)
         for s in standings
         if s.content_hash in shown
         for creative in (shown[s.content_hash].creative,)

@@ -46,6 +46,7 @@ _SCRIPTS: Final = (
     ("ru", re.compile(r"[\u0400-\u04ff]")),
 )
 _FEWEST_STOP_WORDS: Final = 2
+_VIDEO_SECONDS: Final = (6, 15, 30, 60)
 _BODY_CLASSES: Final = ((80, "short"), (300, "medium"))
 
 
@@ -56,14 +57,21 @@ def image_shape(width: int, height: int) -> str:
     return "portrait" if 10 * height >= 11 * width else "square"
 
 
-def dna(creative: Creative, shape: str | None = None) -> dict[str, str]:
+def video_length(seconds: float) -> str:
+    """The class of a video's length, seconds, by the lengths that placements ask for."""
+    longest = next((most for most in _VIDEO_SECONDS if seconds <= most), None)
+    return f"over {_VIDEO_SECONDS[-1]} s" if longest is None else f"up to {longest} s"
+
+
+def dna(creative: Creative, shape: str | None = None, seconds: float | None = None) -> dict[str, str]:
     """The creative's traits by name. What the words say is yes or no wherever there are words, else it is absent.
 
     Words of urgency, curiosity and address are whole words of English, German, Spanish or French. The language is the
-    one with most of its frequent words (at least two, and no tie), or that of the script. `shape` is that of its image,
-    where Meta told its size; a video's length, which Meta's creatives do not hold, is never guessed.
+    one with most of its frequent words (at least two, and no tie), or that of the script. `shape` is that of its image
+    and `seconds` the length of its video, where Meta told them.
     """
     traits = creative_attributes(creative) | ({"image_shape": shape} if shape else {})
+    traits |= {} if seconds is None else {"video_length": video_length(seconds)}
     traits |= _of_words(creative_text(creative), creative.headline or creative.body or "")
     if creative.body:
         traits["body_length"] = next((name for most, name in _BODY_CLASSES if len(creative.body) <= most), "long")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -87,6 +87,10 @@ class AdsPlatform(Protocol):
 
     def image_sizes(self, hashes: Sequence[str]) -> Mapping[str, tuple[int, int]]:
         """Hash -> (width, height) in pixels, of those images that the account's library holds."""
+        ...
+
+    def video_lengths(self, ids: Collection[str]) -> Mapping[str, float]:
+        """Id -> seconds, of those videos that the account's library holds."""
         ...
 
     def edits(self, since: datetime) -> Sequence[Edit] | None:

@@ -14,8 +14,8 @@ from adctl.sandbox.graph_activities import APPLICATION, activities, show_activit
 from adctl.sandbox.graph_batch import answer_batch
 from adctl.sandbox.graph_edits import Edits
 from adctl.sandbox.graph_errors import GraphError, bad_token, invalid, unknown_object
-from adctl.sandbox.graph_images import images
 from adctl.sandbox.graph_insights import InsightsQuery, parse_query, rows, show_row
+from adctl.sandbox.graph_media import images, videos
 from adctl.sandbox.graph_nodes import FieldTree, Node, parse_fields, show
 from adctl.sandbox.graph_paging import page
 from adctl.sandbox.graph_reports import Reports
@@ -140,6 +140,8 @@ class MetaServer(StandIn):
             return page(request, _minimum_budgets(), dict, self.url)
         if node is self.world.tree.account and edge == "adimages":
             return page(request, images(self.world, request.params), dict, self.url)
+        if node is self.world.tree.account and edge == "advideos":
+            return page(request, videos(self.world), dict, self.url)
         if node is self.world.tree.account and edge == "activities":
             log = activities(self.world, request.params)
             return page(request, log, lambda entry: show_activity(self.world, entry), self.url)

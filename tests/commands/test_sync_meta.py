@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import images
+from adctl.adapters.store import media
 from adctl.adapters.store.time_travel import as_known
 from adctl.cli.wiring import meta
 from adctl.commands import sync_meta
@@ -164,9 +164,9 @@ def test_the_size_of_an_image_is_asked_for_once_also_where_meta_does_not_know_it
     lost = str(sizes[0]["image_hash"])
     loop.run_sql("delete from images where image_hash = :one", one=lost)
     with transaction(loop.engine) as connection:
-        images.store(connection, ACCOUNT, ["elsewhere"], {}, loop.sandbox.world.now)
-        assert images.unread(connection, ACCOUNT, ["elsewhere", lost]) == [lost]
-        assert "elsewhere" not in images.shapes(connection, ACCOUNT)
+        media.store_images(connection, ACCOUNT, ["elsewhere"], {}, loop.sandbox.world.now)
+        assert media.unread_images(connection, ACCOUNT, ["elsewhere", lost]) == [lost]
+        assert "elsewhere" not in media.shapes(connection, ACCOUNT)
     asked = len(loop.sandbox.meta_log)
 
     loop.sync_meta()
@@ -176,6 +176,30 @@ def test_the_size_of_an_image_is_asked_for_once_also_where_meta_does_not_know_it
     assert [json.loads(one.params["hashes"]) for one in questions] == [[lost]]
     assert {row["image_hash"] for row in sizes} >= shown
     assert all(row["width"] > 0 and row["height"] > 0 for row in sizes)
+
+
+def test_the_length_of_a_video_is_asked_for_once_also_where_meta_does_not_know_it(loop: Loop) -> None:
+    shown = {ad.creative.wire.get("video_id") for ad in loop.sandbox.world.tree.ads} - {None}
+    loop.sync_meta()
+    stored = loop.rows("videos")
+    lost = str(stored[0]["video_id"])
+    loop.run_sql("delete from videos where video_id = :one", one=lost)
+    with transaction(loop.engine) as connection:
+        media.store_videos(connection, ACCOUNT, ["elsewhere"], {}, loop.sandbox.world.now)
+        assert media.unread_videos(connection, ACCOUNT, ["elsewhere", lost]) == [lost]
+        assert "elsewhere" not in media.lengths(connection, ACCOUNT)
+    asked = len(loop.sandbox.meta_log)
+
+    loop.sync_meta()
+    loop.sync_meta()
+
+    questions = [one for one in loop.sandbox.meta_log[asked:] if one.path.endswith("advideos")]
+    assert len(questions) == 1
+    assert shown
+    assert {row["video_id"] for row in stored} == shown
+    assert all(row["seconds"] >= 4 for row in stored)
+    with transaction(loop.engine) as connection:
+        assert media.lengths(connection, ACCOUNT)[lost] == stored[0]["seconds"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adctl.domain.creatives import Creative
-from adctl.domain.dna import dna, image_shape
+from adctl.domain.dna import dna, image_shape, video_length
 from adctl.domain.ids import CreativeId
 from adctl.domain.lifts import Lift, Traced, lifts
 
@@ -51,6 +51,18 @@ def test_the_shape_is_a_trait_only_where_it_is_known() -> None:
 
     assert dna(shown, "square") == dna(shown) | {"image_shape": "square"}
     assert "image_shape" not in dna(shown)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "length"),
+    [(0.5, "up to 6 s"), (6.0, "up to 6 s"), (6.01, "up to 15 s"), (60.0, "up to 60 s"), (60.5, "over 60 s")],
+)
+def test_a_video_is_as_long_as_the_placement_that_it_fits(seconds: float, length: str) -> None:
+    shown = Creative(creative_id=CreativeId("1"), video_id="7")
+
+    assert video_length(seconds) == length
+    assert dna(shown, seconds=seconds) == dna(shown) | {"video_length": length}
+    assert "video_length" not in dna(shown)
 
 
 def test_words_count_whole_only() -> None:

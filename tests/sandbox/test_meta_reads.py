@@ -66,6 +66,13 @@ def test_the_image_library_tells_sizes_of_the_images_asked_for(sandbox: Sandbox,
     assert all(row["width"] > 0 and row["height"] > 0 for row in rows)
 
 
+def test_the_video_library_tells_the_length_of_each_video(sandbox: Sandbox, meta: FacebookAdsApi) -> None:
+    rows = walk(meta, (sandbox.meta_account_id, "advideos"), {"fields": "id,length"})
+
+    assert {row["id"] for row in rows} == {ad.creative.wire.get("video_id") for ad in sandbox.world.tree.ads} - {None}
+    assert all(row["length"] > 0 for row in rows)
+
+
 def test_a_budget_lives_on_the_ad_set_or_on_its_campaign_never_on_both(sandbox: Sandbox, meta: FacebookAdsApi) -> None:
     fields = "id,daily_budget,lifetime_budget,campaign{id,daily_budget}"
     rows = walk(meta, (sandbox.meta_account_id, "adsets"), {"fields": fields})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -61,6 +62,14 @@ def whole(row: Row, field: str) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value)
     raise malformed(row, field)
+
+
+def positive(row: Row, field: str) -> float | None:
+    """A finite number above zero; None where there is none."""
+    value = row.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value < math.inf else None
 
 
 def budget(row: Row, field: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -22,6 +22,7 @@ from adctl.adapters.meta.parsing import (
     edit_of,
     is_object_id,
     object_id,
+    positive,
     state_of,
     text,
     whole,
@@ -50,6 +51,7 @@ _STATE_FIELDS: Final = {
 }
 # Their hashes stand in the address, which may not grow without bound.
 _IMAGES_AT_ONCE: Final = 50
+_VIDEOS_AT_ONCE: Final = 100
 # Edges hide what is archived unless it is asked for by name.
 _CAMPAIGN_STATUSES: Final = ("ACTIVE", "PAUSED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES")
 _AD_SET_STATUSES: Final = (*_CAMPAIGN_STATUSES, "CAMPAIGN_PAUSED")
@@ -197,6 +199,16 @@ class MetaPlatform:
             for page in self._graph.pages((self._edge_root, "adimages"), asked, limit=_IMAGES_AT_ONCE):
                 sizes = ((text(row, "hash"), whole(row, "width"), whole(row, "height")) for row in page)
                 found.update({one: (width, height) for one, width, height in sizes if width > 0 and height > 0})
+        return found
+
+    def video_lengths(self, ids: Collection[str]) -> dict[str, float]:
+        # The library is not asked by id: it is read until all are found.
+        wanted, found = set(ids), dict[str, float]()
+        for page in self._graph.pages((self._edge_root, "advideos"), {"fields": "id,length"}, limit=_VIDEOS_AT_ONCE):
+            told = ((text(row, "id"), positive(row, "length")) for row in page)
+            found.update({one: seconds for one, seconds in told if one in wanted and seconds is not None})
+            if len(found) == len(wanted):
+                break
         return found
 
     def read(self, kind: EntityKind, entity_id: str) -> EntityState | None:

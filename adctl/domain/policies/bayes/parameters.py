@@ -54,7 +54,7 @@ class BayesParameters:
     scale_roas: float = 3.0
     kill_certainty: float = 0.95
     scale_certainty: float = 0.80
-    cut_certainty: float = 0.80
+    cut_certainty: float = 0.90
     cut_roas: float = 0.75
     min_age: float = 2.0
     min_spend: float = 100.0

@@ -221,7 +221,7 @@ def test_an_ad_left_without_money_is_paused_only_where_it_loses_some() -> None:
     best = [Story(ad_id=f"best{k}", deals=deals(60, 58, days=30), days=30) for k in range(8)]
     fair, poor = (
         Story(ad_id=ad_id, deals=deals(60, wins, days=30), days=30, budget=100)
-        for ad_id, wins in (("fair", 20), ("poor", 3))
+        for ad_id, wins in (("fair", 20), ("poor", 2))
     )
     history = told(*best, fair, poor)
     lately = (history.row_ad >= len(best)) & (history.row_days_ago < 4)

@@ -38,6 +38,7 @@ FLAT_LIMIT: Final = 50_000
 # Fetched beyond k, so that the order among equal cosines is ours and not that of the heap.
 _EXTRA: Final = 16
 _MOST_OF_A_BYTE: Final = 127
+_AT_ONCE: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +76,8 @@ class WinnerIndex:
     def _search_one(self, query: Vectors, k: int, count: int, chosen: Any) -> list[Neighbour]:
         fetched, unit = min(count, k + _EXTRA), 1.0
         if self.scale is not None:
-            query, scale = _in_bytes(query)
-            unit = scale * self.scale
+            scale = _scale_of(query)
+            query, unit = _in_bytes(query, scale), scale * self.scale
         while True:
             cosines, ids = self.faiss_index.search(query, fetched, params=chosen)
             rounded = np.round(cosines[0].astype(np.float64) / unit, _COSINE_PLACES) + 0.0
@@ -114,15 +115,18 @@ def build_index(
     positions = np.asarray(ids, np.int64)[order]
     if not len(positions) == len(checked) == stamp.count or (positions[1:] == positions[:-1]).any():
         raise ValueError(f"{len(ids)} ids, {len(checked)} vectors, {stamp.count} stamped: distinct ids, equal counts")
-    ordered = checked[order]
     inner: Any = faiss.IndexFlatIP(stamp.dims)
     scale = None
     if stamp.count > flat_limit:
-        ordered, scale = _in_bytes(ordered)
+        scale = _scale_of(checked)
         signed_bytes = faiss.ScalarQuantizer.QT_8bit_direct_signed
         inner = faiss.IndexScalarQuantizer(stamp.dims, signed_bytes, faiss.METRIC_INNER_PRODUCT)
     mapped = faiss.IndexIDMap2(inner)
-    mapped.add_with_ids(ordered, positions)
+    # Some at a time: what they are on the way stays in the cache.
+    for start in range(0, stamp.count, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        some = checked[order[part]]
+        mapped.add_with_ids(some if scale is None else _in_bytes(some, scale), positions[part])
     # The map refers to the inner index without owning it.
     mapped.own_fields = True
     inner.this.disown()
@@ -204,11 +208,18 @@ def _checksum(*parts: bytes | memoryview) -> bytes:
     return state.digest()
 
 
-def _in_bytes(vectors: Vectors) -> tuple[Vectors, float]:
-    """The vectors times the factor under which their numbers, rounded, fill a signed byte; and the factor."""
-    scale = _MOST_OF_A_BYTE / (float(np.abs(vectors).max(initial=0.0)) or 1.0)
-    scaled = vectors * np.float32(scale)
-    return np.rint(scaled, out=scaled), scale
+def _scale_of(vectors: Vectors) -> float:
+    """The factor under which the vectors' numbers, rounded, fill a signed byte."""
+    return _MOST_OF_A_BYTE / (_largest(vectors) or 1.0)
+
+
+def _in_bytes(vectors: Vectors, scale: float) -> Vectors:
+    return np.rint(vectors * np.float32(scale)).astype(np.float32, copy=False)
+
+
+def _largest(vectors: Vectors) -> float:
+    """The largest number without its sign, not finite where one is not; no copy is made."""
+    return float(np.maximum(vectors.max(initial=0.0), -vectors.min(initial=0.0)))
 
 
 def _checked(vectors: Vectors, dims: int) -> NDArray[np.float32]:
@@ -216,6 +227,6 @@ def _checked(vectors: Vectors, dims: int) -> NDArray[np.float32]:
     matrix = np.ascontiguousarray(vectors, np.float32)
     if matrix.ndim != 2 or matrix.shape[1] != dims:
         raise InputRejectedError(f"vectors of shape {matrix.shape}, the index has {dims} dims", fix="use its own model")
-    if not np.isfinite(matrix).all():
+    if not np.isfinite(_largest(matrix)):
         raise InputRejectedError("a vector holds a value that is not finite", fix="check the embedder")
     return matrix

@@ -214,7 +214,7 @@ def _scale_of(vectors: Vectors) -> float:
 
 
 def _in_bytes(vectors: Vectors, scale: float) -> Vectors:
-    return np.rint(vectors * np.float32(scale)).astype(np.float32, copy=False)
+    return np.asarray(np.rint(vectors * np.float32(scale)), dtype=np.float32)
 
 
 def _largest(vectors: Vectors) -> float:

@@ -385,9 +385,9 @@ begin
     raise exception 'change %: from % to %: %', old.change_id, old.state, new.state, v_refusal
       using errcode = 'check_violation';
   end if;
-  if old.state = 'proposed' and new.state = 'pending' then
+  if (old.state, new.state) = ('proposed', 'pending') then
     new.approved_at := v_now;
-  elsif old.state = 'executing' and new.state = 'unknown' then
+  elsif (old.state, new.state) = ('executing', 'unknown') then
     -- A worker that died or sleeps on has no say any more in what its attempt proved.
     update change_attempts a set outcome = 'unknown', finished_at = v_now, detail = 'its sender never told'
       where a.account = old.account and a.change_id = old.change_id and a.outcome is null;

@@ -12,18 +12,22 @@ class SeenHashes:
     """A set of 64-bit hashes at 16 to 32 bytes each, where Python's takes some 70."""
 
     def __init__(self) -> None:
+        # A free place holds 0, so that hash has a place of its own.
+        self._zero = False
         self._places = array("q", [_FREE]) * 1024
         self._taken = 0
 
     def __len__(self) -> int:
-        return self._taken
+        return self._taken + self._zero
 
     def add(self, one: int) -> bool:
         """False when it was there already."""
+        if one == _FREE:
+            added, self._zero = not self._zero, True
+            return added
         if 2 * self._taken >= len(self._places):
             self._grow()
-        # Free places hold 0, so that hash goes under another name.
-        added = self._put(one or 1)
+        added = self._put(one)
         self._taken += added
         return added
 

@@ -21,9 +21,11 @@ def doubt(days: Sequence[int], factor: int) -> str | None:
         return None
     *before, last = days
     usual = median(before)
-    if usual > 0 and not usual <= last * factor:
+    if usual <= 0:
+        return None
+    if usual > last * factor:
         return f"spend of the last day is {last / usual:.0%} of the usual, less than 1/{factor}: is it read in full?"
-    if usual > 0 and last > usual * factor:
+    if last > usual * factor:
         return f"spend of the last day is {last / usual:.1f} times the usual, more than {factor}"
     return None
 
@@ -34,9 +36,9 @@ def crm_doubt(what: str, days: Sequence[int], factor: int) -> str | None:
     It is more than `factor` times the greatest day before, or nothing where every day before had something. None when
     neither is so, or when too little is known; factor 0 never doubts.
     """
-    *before, last = days or [0]
-    if not factor or sum(day > 0 for day in before) < _FEWEST_CRM_DAYS:
+    if not factor or sum(day > 0 for day in days[:-1]) < _FEWEST_CRM_DAYS:
         return None
+    *before, last = days
     if last <= 0 and min(before) > 0:
         return f"{what} of the last day: none, which was so on no day before: is the CRM read in full?"
     if last > max(before) * factor:

@@ -22,6 +22,8 @@ WEEK = [100, 110, 90, 100, 100, 120, 80]
         ([100, 100, 100, 0], 5, None),
         ([100, 100, 100, 100, 0], 5, "0%"),
         ([0, 0, 0, 0, 100], 5, None),
+        ([1, 1, 1, 1, 0], 5, "0%"),
+        ([1, 1, 1, 1, 6], 5, "6.0 times"),
         ([], 5, None),
     ],
 )
@@ -43,6 +45,7 @@ FORTNIGHT = [3, 1, 4, 2, 1, 2, 3, 2, 1, 4, 2, 2, 1, 3]
         ([*FORTNIGHT, 21], 5, "new deals of the last day: 5.2 times the greatest day before, more than 5"),
         ([*FORTNIGHT, 21], 0, None),
         ([*FORTNIGHT, 0], 5, "new deals of the last day: none"),
+        ([*FORTNIGHT, 1], 5, None),
         ([*FORTNIGHT, 0], 0, None),
         # A day without any is known where there was one before.
         ([0, *FORTNIGHT, 0], 5, None),

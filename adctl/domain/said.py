@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adctl.domain.policies.protocol import AdVerdict, Flags, Floats, Ints, Verdict
+from adctl.domain.policies.protocol import PAUSING, VERDICTS, AdVerdict, Flags, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Said:
-    """One entry per ad. `current` and `wanted` are daily budgets in minor units. `p_wrong` is the stated chance that
-    the verdict is wrong, which it is when the true ROAS lies beyond `wrong_roas`, on its upper side if `wrong_above`;
-    NaN where nothing was stated.
+    """One entry per ad. `kill` tells that the verdict pauses the ad, `current` and `wanted` are daily budgets in minor
+    units. `p_wrong` is the stated chance that the verdict is wrong, which it is when the true ROAS lies beyond
+    `wrong_roas`, on its upper side if `wrong_above`; NaN where nothing was stated.
     """
 
     ad_ids: tuple[str, ...]
@@ -30,7 +30,7 @@ def said_of(verdicts: Sequence[AdVerdict]) -> Said:
     """The verdicts of one policy on one day."""
     rows = [
         (
-            verdict.verdict is Verdict.KILL,
+            VERDICTS.index(verdict.verdict) in PAUSING,
             verdict.current_budget,
             verdict.budget,
             _number(verdict.evidence.get("p_wrong")),

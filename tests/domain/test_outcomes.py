@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from adctl.domain.judged import judged
 from adctl.domain.margins import DayReturn, budgets_of, compare, day_return, hindsight, worth
 from adctl.domain.outcomes import Outcomes, outcomes, truth
-from adctl.domain.policies.protocol import AdHistory
-from adctl.domain.said import Said, said_from_rows
+from adctl.domain.policies.protocol import AdHistory, AdVerdict, Verdict
+from adctl.domain.said import Said, said_from_rows, said_of
 
 TODAY = date(2026, 6, 30)
 NAN = float("nan")
@@ -88,10 +89,45 @@ def test_the_lead_is_what_the_moved_money_would_have_brought() -> None:
 
 
 def test_equal_wishes_have_no_lead_and_their_interval_holds_0() -> None:
-    one = said((False, 10_000, 12_000), (False, 10_000, 8_000))
-    margin = compare({day(9): one}, {day(9): one}, even(2, 20, returns=[3, 1]), horizon=2, maturity=3)
+    one = said((False, 10_000, 12_000), (False, 10_000, 8_000), (False, 10_000, 9_000))
+    margin = compare({day(9): one}, {day(9): one}, even(3, 20, returns=[3, 1, 2]), horizon=2, maturity=3)
     assert margin is not None
     assert (margin.lead.mean, margin.lead.low, margin.lead.high) == (0, 0, 0)
+
+
+def test_two_ads_can_be_told_apart_by_luck_alone_and_exclude_nothing() -> None:
+    """What one gains the other is kept from: both gain when the better one was raised, as it is half of the time."""
+    champion, challenger = (
+        said((False, 10_000, 10_000), (False, 10_000, 10_000)),
+        said((False, 10_000, 12_000), (False, 10_000, 8_000)),
+    )
+    margin = compare({day(9): champion}, {day(9): challenger}, even(2, 20, returns=[3, 1]), horizon=2, maturity=3)
+    assert margin is not None
+    assert (margin.lead.low, margin.lead.high) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("ads", [3, 5, 8])
+def test_of_few_ads_luck_alone_seldom_excludes_0(ads: int) -> None:
+    """Wishes that know nothing of the returns: one in forty may look better by its interval."""
+    rng, lucky, rounds = np.random.Generator(np.random.PCG64(ads)), 0, 100
+    champion = said_from_rows(tuple(map(str, range(ads))), [(False, 10_000, 10_000, NAN, NAN, False)] * ads)
+    spend = np.cumsum(np.vstack([np.zeros(ads), np.full((9, ads), 100.0)]), axis=0)
+    for _ in range(rounds):
+        wishes = [(False, 10_000, int(wish), NAN, NAN, False) for wish in rng.integers(8_000, 12_000, ads)]
+        value = spend * rng.gamma(2.0, 0.5, ads)
+        found = Outcomes(day=TODAY, ad_ids=champion.ad_ids, spend=spend, value=value, deals=spend)
+        theirs = {day(5): said_from_rows(champion.ad_ids, wishes)}
+        margin = compare({day(5): champion}, theirs, found, horizon=2, maturity=2)
+        assert margin is not None
+        lucky += margin.lead.low > 0
+    assert lucky / rounds <= 0.04
+
+
+def test_an_ad_that_is_cut_is_paused_as_on_the_platform() -> None:
+    one = AdVerdict(
+        ad_id="a", verdict=Verdict.CUT, current_budget=9, budget=1, confidence=1.0, reason="poor", evidence={}
+    )
+    assert said_of([one, replace(one, verdict=Verdict.KEEP)]).kill.tolist() == [True, False]
 
 
 def test_only_days_that_both_decided_and_that_matured_count() -> None:

@@ -17,7 +17,7 @@ ModelKey = tuple[str, str, str]
 
 _SAID = text(
     """
-    select policy, version, parameter_hash, day, entity_id, verdict = 'kill' as kill,
+    select policy, version, parameter_hash, day, entity_id, verdict in ('kill', 'cut') as kill,
       coalesce(cast(evidence ->> 'current_budget' as bigint), 0) as current,
       coalesce(cast(evidence ->> 'budget' as bigint), 0) as wanted,
       cast(evidence ->> 'p_wrong' as float8) as p_wrong, cast(evidence ->> 'wrong_roas' as float8) as wrong_roas,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,13 +40,24 @@ class BroughtPolicy:
     def decide(self, history: AdHistory) -> PolicyResult:
         """What the policy says. Raises InputRejectedError, naming it, when it fails or breaks the protocol."""
         try:
-            result = self.inner.decide(history)
+            result = self.inner.decide(_read_only(history))
             return PolicyResult(verdicts=_checked(history, result), unallocated=int(result.unallocated))
         except _BrokenError as error:
             raise InputRejectedError(f"policy {self.name!r}: {error}", fix=_FIX) from error
         # Whatever a stranger's code raises.
         except Exception as error:
             raise InputRejectedError(f"policy {self.name!r}: decide raised {said(error)}") from error
+
+
+def _read_only(value: Any) -> Any:
+    """The same history, whose columns cannot be written: others decide on it, too."""
+    if isinstance(value, np.ndarray):
+        column = value.view()
+        column.flags.writeable = False
+        return column
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _read_only(getattr(value, field.name)) for field in fields(value)})
+    return value
 
 
 class _BrokenError(Exception):
@@ -92,15 +103,18 @@ def _checked(history: AdHistory, result: object) -> VerdictColumns:
     columns = as_columns(result.verdicts)
     if columns.ad_ids != history.ad_ids:
         raise _BrokenError(f"{len(columns)} verdicts, not one for each of {len(history.ad_ids)} ads in their order")
+    _check_form(columns)
     _check_money(history, columns, result.unallocated)
-    reasons = tuple(str(columns.reason(ad)) for ad in range(len(columns)))
+    reasons = tuple(_text("a reason", str(columns.reason(ad))) for ad in range(len(columns)))
+    evidence = {key: _plain(key, column, len(columns)) for key, column in columns.evidence.items()}
+    _check_stated(columns.ad_ids, evidence)
     return VerdictColumns(
         ad_ids=columns.ad_ids,
-        verdict=columns.verdict,
-        current_budget=columns.current_budget,
-        budget=columns.budget,
-        confidence=columns.confidence,
-        evidence={key: _plain(key, column) for key, column in columns.evidence.items()},
+        verdict=columns.verdict.astype(np.int8),
+        current_budget=columns.current_budget.astype(np.int64),
+        budget=columns.budget.astype(np.int64),
+        confidence=columns.confidence.astype(np.float64),
+        evidence=evidence,
         reason=reasons.__getitem__,
     )
 
@@ -113,13 +127,32 @@ def _check_one(verdict: object) -> None:
             raise _BrokenError(f"ad {verdict.ad_id}: {key} is {getattr(verdict, key)!r}, not whole minor units")
 
 
+def _check_form(columns: VerdictColumns) -> None:
+    """Every column has an entry per ad, of its kind: numpy would make do with others, and money get lost."""
+    ads = len(columns)
+    for key in ("verdict", "current_budget", "budget"):
+        column = getattr(columns, key)
+        if not isinstance(column, np.ndarray) or column.dtype.kind != "i" or column.shape != (ads,):
+            raise _BrokenError(f"{key} is no column of {ads} whole numbers")
+    sure = columns.confidence
+    if not isinstance(sure, np.ndarray) or sure.dtype.kind != "f" or sure.shape != (ads,):
+        raise _BrokenError(f"confidence is no column of {ads} numbers")
+    unknown = (columns.verdict < 0) | (columns.verdict >= len(VERDICTS))
+    if unknown.any():
+        raise _BrokenError(f"verdict {columns.verdict[unknown][0]} is none of VERDICTS")
+
+
 def _check_money(history: AdHistory, columns: VerdictColumns, unallocated: int) -> None:
     """No unit of money may appear or be lost, and nothing may be asked of an ad that does not run."""
+    if not isinstance(unallocated, int | np.integer) or unallocated < 0:
+        raise _BrokenError(f"unallocated is {unallocated!r}, not a whole amount")
     _refuse(columns, columns.current_budget != history.budget, "current_budget is not the ad's share")
     _refuse(columns, columns.budget < 0, "budget is below 0")
     _refuse(columns, (columns.verdict == _KILL) & (columns.budget > 0), "is killed and given money")
     idle = ~history.active & ((columns.verdict != _KEEP) | (columns.budget > 0))
     _refuse(columns, idle, "is not active: nothing but to keep it, without money, can be decided")
+    unpaid = (history.budget == 0) & (columns.budget > 0)
+    _refuse(columns, unpaid, "has no budget that could be raised, and is given money")
     sure = (columns.confidence >= 0) & (columns.confidence <= 1)
     _refuse(columns, ~sure, "confidence is not between 0 and 1")
     total, given = int(history.budget.sum()), int(columns.budget.sum())
@@ -132,12 +165,15 @@ def _refuse(columns: VerdictColumns, wrong: Any, reason: str) -> None:
         raise _BrokenError(f"ad {columns.ad_ids[int(np.argmax(wrong))]}: {reason}")
 
 
-def _plain(key: str, column: EvidenceColumn) -> EvidenceColumn:
-    if isinstance(column, tuple):
-        return tuple(_fact(key, value) for value in column)
-    if isinstance(column, np.ndarray):
-        return tuple(_fact(key, value) for value in column.tolist())
-    return _fact(key, column)
+def _plain(key: object, column: EvidenceColumn, ads: int) -> EvidenceColumn:
+    if not isinstance(key, str):
+        raise _BrokenError(f"evidence {key!r} is named by no text")
+    _text(f"evidence {key!r}", key)
+    if not isinstance(column, tuple | np.ndarray):
+        return _fact(key, column)
+    if len(column) != ads:
+        raise _BrokenError(f"evidence {key!r} is no column of {ads} entries")
+    return tuple(_fact(key, value) for value in (column.tolist() if isinstance(column, np.ndarray) else column))
 
 
 def _fact(key: str, value: object) -> Fact:
@@ -147,4 +183,41 @@ def _fact(key: str, value: object) -> Fact:
         return None
     if value is not None and not isinstance(value, bool | int | float | str):
         raise _BrokenError(f"evidence {key!r} is {value!r}, not a number, a text or a switch")
+    return _text(f"evidence {key!r}", value) if isinstance(value, str) else value
+
+
+def _text(what: str, value: str) -> str:
+    if "\0" in value or value.encode(errors="ignore").decode() != value:
+        raise _BrokenError(f"{what} holds what no database takes")
     return value
+
+
+def _check_stated(ad_ids: tuple[str, ...], evidence: Mapping[str, EvidenceColumn]) -> None:
+    """What calibration and the simulated worlds judge a policy by is read as what it is."""
+    for key, is_one, kind in _JUDGED:
+        column = evidence.get(key)
+        for ad_id, value in zip(ad_ids, column if isinstance(column, tuple) else (column,) * len(ad_ids), strict=True):
+            if value is not None and not is_one(value):
+                raise _BrokenError(f"ad {ad_id}: {key} is {value!r}, not {kind}")
+
+
+def _is_number(value: Fact) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_chance(value: Fact) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_switch(value: Fact) -> bool:
+    return isinstance(value, bool)
+
+
+# The evidence that policies are judged by, and what each must be where it is stated.
+_JUDGED = (
+    ("roas_low", _is_number, "a number"),
+    ("roas_high", _is_number, "a number"),
+    ("p_wrong", _is_chance, "a chance between 0 and 1"),
+    ("wrong_roas", _is_number, "a number"),
+    ("wrong_above", _is_switch, "true or false"),
+)

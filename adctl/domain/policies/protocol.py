@@ -43,7 +43,8 @@ class AdHistory:
     """What is known of one account's n ads on a day, as columns. Money is minor units, days count back from `day`.
 
     Ads (shape n): `ad_ids`, `campaign` (index of its campaign), `active`, `age_hours` since the ad was created, and
-    `budget`, the ad's share of its owner's daily budget (0 for an ad that is not active).
+    `budget`, the ad's share of its owner's daily budget: 0 for an ad that is not active, or whose budget is not adctl's
+    to change; it can be given nothing.
     Daily rows (shape m), in any order: `row_ad` indexes the ads, `row_days_ago` ≥ 0, counts and spend of that day.
     Credited deals (shape k): `deal_ad` indexes the ads, `deal_value` is synthetic revenue at the current stage,
     `deal_cash` the won amount (0 until won), `deal_days_ago` the age of the deal's creation.

@@ -112,6 +112,13 @@ def test_a_parameter_that_it_does_not_have_is_refused_by_name(documented: Policy
         ("said[1] = replace(said[1], verdict=Verdict.KILL)", "ad dear: is killed and given money"),
         ("said[1] = replace(said[1], confidence=float('nan'))", "ad dear: confidence is not between 0 and 1"),
         ("said[1] = replace(said[1], evidence={'why': [1]})", "evidence 'why' is [1], not a number"),
+        ("said[1] = replace(said[1], evidence={1: 2})", "evidence 1 is named by no text"),
+        ("said[1] = replace(said[1], evidence={'why': 'a\\0'})", "evidence 'why' holds what no database takes"),
+        ("said[1] = replace(said[1], reason='a\\0')", "a reason holds what no database takes"),
+        ("said[1] = replace(said[1], evidence={'p_wrong': 'rarely'})", "ad dear: p_wrong is 'rarely', not a chance"),
+        ("said[1] = replace(said[1], evidence={'p_wrong': 7.0})", "ad dear: p_wrong is 7.0, not a chance"),
+        ("said[1] = replace(said[1], evidence={'wrong_above': 1})", "ad dear: wrong_above is 1, not true or false"),
+        ("history.budget[1] = 500", "decide raised ValueError: assignment destination is read-only"),
     ],
 )
 def test_a_broken_promise_is_named_before_anything_rests_on_it(module: Write, gap: str, reason: str) -> None:
@@ -122,6 +129,87 @@ def test_a_broken_promise_is_named_before_anything_rests_on_it(module: Write, ga
 
     assert reason in str(refused.value)
     assert f"policy '{policy.name}'" in str(refused.value)
+
+
+COLUMNS = """
+import numpy as np
+from dataclasses import replace
+from adctl.domain.policies.protocol import PolicyResult, VerdictColumns
+
+class Own:
+    version, parameters = "1", {{}}
+
+    def decide(self, history):
+        n = len(history.ad_ids)
+        said = VerdictColumns(
+            ad_ids=history.ad_ids, verdict=np.zeros(n, dtype=np.int8), current_budget=history.budget,
+            budget=history.budget, confidence=np.ones(n), evidence={{}}, reason=lambda ad: "still",
+        )
+        return PolicyResult(verdicts={gap}, unallocated=0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("gap", "reason"),
+    [
+        ("replace(said, verdict=np.full(n, 9, dtype=np.int8))", "verdict 9 is none of VERDICTS"),
+        ("replace(said, verdict=np.full(n, -1, dtype=np.int8))", "verdict -1 is none of VERDICTS"),
+        ("replace(said, verdict=np.zeros(n))", "verdict is no column of 4 whole numbers"),
+        ("replace(said, budget=history.budget + 0.5)", "budget is no column of 4 whole numbers"),
+        ("replace(said, budget=said.budget.tolist())", "budget is no column of 4 whole numbers"),
+        ("replace(said, budget=np.array([4_000]))", "budget is no column of 4 whole numbers"),
+        ("replace(said, current_budget=history.budget[:1])", "current_budget is no column of 4 whole numbers"),
+        ("replace(said, confidence=np.ones(1))", "confidence is no column of 4 numbers"),
+        ("replace(said, evidence={'a': np.ones(1)})", "evidence 'a' is no column of 4 entries"),
+        ("replace(said, evidence={'a': (1, 2)})", "evidence 'a' is no column of 4 entries"),
+    ],
+)
+def test_a_column_of_another_form_is_named(module: Write, gap: str, reason: str) -> None:
+    policy = make_policy(f"{module(COLUMNS.format(gap=gap))}:Own", {})
+
+    with pytest.raises(InputRejectedError) as refused:
+        policy.decide(history(*ADS))
+
+    assert reason in str(refused.value)
+
+
+def test_columns_of_the_right_form_are_taken(module: Write) -> None:
+    evidence = "{'a': np.arange(n), 'b': (1, 2, None, 4), 'c': True, 'p_wrong': np.array([0.1, 1.0, 0.0, np.nan])}"
+    policy = make_policy(f"{module(COLUMNS.format(gap=f'replace(said, evidence={evidence})'))}:Own", {})
+
+    verdicts = policy.decide(history(*ADS)).verdicts
+
+    assert [said.budget for said in verdicts] == [1_000] * 4
+    assert dict(verdicts[3].evidence) == {"a": 3, "b": 4, "c": True, "p_wrong": None}
+
+
+@pytest.mark.parametrize("unallocated", ["-1", "1.0", "None", "float('nan')"])
+def test_what_is_left_over_is_a_whole_amount_that_is_not_negative(module: Write, unallocated: str) -> None:
+    """Else budgets could sum to more than there is."""
+    gap = f"said[1] = replace(said[1], budget=1001); return PolicyResult(verdicts=said, unallocated={unallocated})"
+    policy = make_policy(f"{module(STILL.format(gap=gap))}:Own", {})
+
+    with pytest.raises(InputRejectedError, match=r"unallocated is .*, not a whole amount"):
+        policy.decide(history(*ADS))
+
+
+# Its ad set has a lifetime budget, say: what it were given would be lost.
+UNPAID = (*ADS[:3], AdRecord(ad_id="new", clicks=50, spend=900, budget=0))
+
+
+def test_the_documented_policy_gives_nothing_to_an_ad_without_a_budget(documented: Policy) -> None:
+    result = documented.decide(history(*UNPAID))
+
+    assert result.verdicts[3].budget == 0
+    assert sum(said.budget for said in result.verdicts) + result.unallocated == 3_000
+
+
+def test_an_ad_without_a_budget_can_be_given_none(module: Write) -> None:
+    gap = "said[0] = replace(said[0], budget=0); said[3] = replace(said[3], budget=1000)"
+    policy = make_policy(f"{module(STILL.format(gap=gap))}:Own", {})
+
+    with pytest.raises(InputRejectedError, match="ad new: has no budget that could be raised"):
+        policy.decide(history(*UNPAID))
 
 
 def test_an_ad_that_does_not_run_can_only_be_kept(module: Write) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -39,8 +39,8 @@ class _Line:
 def run(
     engine: Engine, profile: AccountProfile, *, write: bool = False, start: date | None = None, dry_run: bool = False
 ) -> Report:
-    """Learns every pipeline's values. With `write` they hold from the account day `start` (today when not given) on;
-    days before keep theirs. Raises UsageError for a day that is past.
+    """Learns every pipeline's values. With `write` they hold from the account day `start` on, from this moment when
+    that is today or not given; what was before keeps its values. Raises UsageError for a day that is past.
     """
     zone = ZoneInfo(profile.timezone)
     with transaction(engine, read_only=not write or dry_run, snapshot=True) as connection:
@@ -54,8 +54,11 @@ def run(
         lines, short = _learned(connection, profile, now)
         written = 0
         if write and not dry_run:
-            begins = datetime.combine(first, time(), zone)
-            written = revenue.record_learned(connection, profile.account, [_value(one, begins) for one in lines], now)
+            begins = max(datetime.combine(first, time(), zone), now)
+            values = revenue.stage_values(connection, profile.account)
+            wanted = [_value(line, begins) for line in lines]
+            new = [one for one in wanted if _differs(one, values.at(one.pipeline, one.stage, begins))]
+            written = revenue.record_learned(connection, profile.account, new, now)
     return _report(profile, lines, short, first if write else None, written, dry_run=dry_run)
 
 
@@ -94,6 +97,11 @@ def _value(line: _Line, begins: datetime) -> StageValue:
         outcome=line.outcome,
         effective_from=begins,
     )
+
+
+def _differs(wanted: StageValue, current: StageValue | None) -> bool:
+    """Whether it says anything else than what will be in force anyway."""
+    return current is None or replace(current, effective_from=wanted.effective_from) != wanted
 
 
 def _report(

@@ -115,6 +115,23 @@ def test_learned_values_hold_from_their_day_on_and_old_days_keep_theirs(sold: Lo
     assert fact(stages_value.run(sold.engine, profile, "default/contractsent", ()), "value") == learned["contractsent"]
 
 
+def test_what_is_learned_today_also_replaces_what_was_configured_today(sold: Loop) -> None:
+    """The configured value holds from the moment it was taken in, which is later than the day began."""
+    profile = sold.job().profile
+    sold.run_sql(
+        """
+        insert into synthetic_revenue_config
+          (account, pipeline, stage, effective_from, value, confidence, outcome, origin, recorded_at)
+        values ('main', 'default', 'contractsent', adctl_now() - interval '1 minute', 7, 0.5, 'open', 'configured',
+          adctl_now())
+        """
+    )
+    report = stages_learn.run(sold.engine, profile, write=True)
+    learned = {row["stage"]: row["learned"] for row in table(report, "stages").rows if row["pipeline"] == "default"}
+    assert fact(stages_value.run(sold.engine, profile, "default/contractsent", ()), "value") == learned["contractsent"]
+    assert fact(stages_learn.run(sold.engine, profile, write=True), "written") == 0
+
+
 def test_learning_twice_changes_nothing_and_a_past_day_is_refused(sold: Loop) -> None:
     profile = sold.job().profile
     stages_learn.run(sold.engine, profile, write=True)

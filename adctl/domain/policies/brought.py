@@ -169,11 +169,13 @@ def _plain(key: object, column: EvidenceColumn, ads: int) -> EvidenceColumn:
     if not isinstance(key, str):
         raise _BrokenError(f"evidence {key!r} is named by no text")
     _text(f"evidence {key!r}", key)
-    if not isinstance(column, tuple | np.ndarray):
-        return _fact(key, column)
-    if len(column) != ads:
+    if isinstance(column, tuple | np.ndarray) and len(column) != ads:
         raise _BrokenError(f"evidence {key!r} is no column of {ads} entries")
-    return tuple(_fact(key, value) for value in (column.tolist() if isinstance(column, np.ndarray) else column))
+    if isinstance(column, tuple):
+        return tuple(_fact(key, value) for value in column)
+    if isinstance(column, np.ndarray):
+        return tuple(_fact(key, value) for value in column.tolist())
+    return _fact(key, column)
 
 
 def _fact(key: str, value: object) -> Fact:
@@ -196,20 +198,21 @@ def _check_stated(ad_ids: tuple[str, ...], evidence: Mapping[str, EvidenceColumn
     """What calibration and the simulated worlds judge a policy by is read as what it is."""
     for key, is_one, kind in _JUDGED:
         column = evidence.get(key)
-        for ad_id, value in zip(ad_ids, column if isinstance(column, tuple) else (column,) * len(ad_ids), strict=True):
+        values: tuple[object, ...] = column if isinstance(column, tuple) else (column,) * len(ad_ids)
+        for ad_id, value in zip(ad_ids, values, strict=True):
             if value is not None and not is_one(value):
                 raise _BrokenError(f"ad {ad_id}: {key} is {value!r}, not {kind}")
 
 
-def _is_number(value: Fact) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_chance(value: Fact) -> bool:
+def _is_chance(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _is_switch(value: Fact) -> bool:
+def _is_switch(value: object) -> bool:
     return isinstance(value, bool)
 
 

@@ -227,6 +227,22 @@ def test_a_run_pauses_at_most_a_fifth_of_the_active_ads(decided: Loop) -> None:
     assert "kills per run" in held(report).values()
 
 
+@pytest.mark.parametrize("approval", ["auto", "manual"])
+def test_a_second_run_before_the_first_was_sent_does_not_pause_the_last_ad_either(decided: Loop, approval: str) -> None:
+    decided.configure(CAP, f'{CAP}\nkills_per_run_percent = 100\napproval = "{approval}"')
+    ad_set = decided.value("select ad_set_id from ads where status = 'ACTIVE' group by 1 order by count(*) desc limit 1")
+    decided.run_sql(
+        """
+        update decisions set confidence = 1, target_budget = current_budget,
+          target_status = case when ad_set_id = :ad_set and current_status = 'ACTIVE' then 'PAUSED' else current_status end
+        """,
+        ad_set=ad_set,
+    )
+    first, second = decided.enqueue(), decided.enqueue()
+    assert fact(first, "queued") == len(changes(decided)) > 0
+    assert [list(held(report).values()) for report in (first, second)] == [["last active ad"]] * 2
+
+
 @pytest.mark.parametrize(("setting", "is_held"), [("true", True), ("false", False)])
 def test_an_ad_set_in_its_learning_phase_is_left_alone_unless_configured(
     decided: Loop, setting: str, is_held: bool

@@ -22,11 +22,11 @@ from adctl.adapters.store import (
     runs,
 )
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.entities import AdSet, Campaign, Field, is_running
+from adctl.domain.entities import Ad, AdSet, Campaign, Field, is_running
 from adctl.domain.guards.context import Freshness, GuardContext, Raise, ValueInForce
 from adctl.domain.guards.limits import Limits
 from adctl.domain.guards.plausible import crm_doubt, doubt
-from adctl.domain.ids import CampaignId
+from adctl.domain.ids import AdSetId, CampaignId
 
 _DAY = timedelta(hours=24)
 # The last complete day is judged by the week before it, that of the CRM by four.
@@ -42,6 +42,7 @@ def load(
     campaigns = {c.campaign_id: c for c in entities.campaigns(connection, profile.account)}
     ad_sets = {a.ad_set_id: a for a in entities.ad_sets(connection, profile.account)}
     ads = entities.ads(connection, profile.account)
+    running = [ad for ad in ads if is_running(ad, ad_sets.get(ad.ad_set_id), campaigns.get(ad.campaign_id))]
     sent = attempts.since(connection, profile.account, now - max(limits.velocity_window, _DAY))
     in_force: dict[tuple[str, Field], int | str] = {(ad.ad_id, Field.STATUS): ad.status for ad in ads}
     in_force |= {(c.campaign_id, Field.DAILY_BUDGET): c.daily_budget for c in campaigns.values() if c.daily_budget}
@@ -53,9 +54,7 @@ def load(
         timezone=ZoneInfo(profile.timezone),
         freshness=_freshness(connection, profile, limits, today),
         edited=person_edits.newest(connection, profile.account, now - limits.hands_off),
-        active_ads=Counter(
-            ad.ad_set_id for ad in ads if is_running(ad, ad_sets.get(ad.ad_set_id), campaigns.get(ad.campaign_id))
-        ),
+        active_ads=Counter(ad.ad_set_id for ad in running),
         values=_values(sent),
         now_in_force=in_force,
         campaign_actions={
@@ -74,6 +73,7 @@ def load(
             and s.target_budget > s.expected_budget
         ],
         kills=queue.pauses_since(connection, profile.account, now - _DAY),
+        pausing=_by_ad_set(running, queue.to_be_paused(connection, profile.account)),
         in_flight=frozenset((c.entity_id, c.field) for c in changes.in_flight(connection, profile.account)),
         learning=_learning(tuple(ad_sets.values()), campaigns) if spare_learning else frozenset(),
     )
@@ -108,6 +108,14 @@ def _values(sent: Sequence[attempts.Sending]) -> dict[str, list[ValueInForce]]:
             values = {s.expected_budget, s.target_budget, before.get(s.entity_id, s.target_budget)}
             found[s.entity_id] += [ValueInForce(value=v, until=s.replaced_until) for v in sorted(values)]
             before[s.entity_id] = s.target_budget
+    return found
+
+
+def _by_ad_set(ads: Sequence[Ad], chosen: frozenset[str]) -> dict[AdSetId, frozenset[str]]:
+    found: dict[AdSetId, frozenset[str]] = defaultdict(frozenset)
+    for ad in ads:
+        if ad.ad_id in chosen:
+            found[ad.ad_set_id] |= {ad.ad_id}
     return found
 
 

@@ -188,3 +188,19 @@ def pauses_since(connection: Connection, account: Account, start: datetime) -> t
             {"account": account, "start": start},
         )
     )
+
+
+def to_be_paused(connection: Connection, account: Account) -> frozenset[str]:
+    """Ads with a change that is to pause them and has not ended."""
+    return frozenset(
+        connection.scalars(
+            text(
+                """
+                select entity_id from pending_ad_changes
+                where account = :account and target_status = 'PAUSED'
+                  and state in ('proposed', 'pending', 'claimed', 'executing', 'unknown', 'conflict')
+                """
+            ),
+            {"account": account},
+        )
+    )

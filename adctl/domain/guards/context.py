@@ -46,6 +46,7 @@ class GuardContext:
     `today` is the account's day. Keys are ids of campaigns, ad sets and ads, which Meta never shares between kinds.
     `now_in_force` holds the values last read, `in_flight` the fields with a change that was claimed and not finished.
     `kills` are the times of pauses queued in the last day: a run that is repeated gets no second share of them.
+    `pausing`: those of `active_ads` that a change in the queue is to pause.
     `growth`: what all budgets together may still grow by today beyond what cuts free, minor units, negative when cuts
     must make good for it first; None is no limit.
     `learning`: ad sets in learning, and campaigns that own the budget of one. `edited` is a person's last edit.
@@ -63,6 +64,7 @@ class GuardContext:
     ad_set_actions: Mapping[AdSetId, Sequence[datetime]] = field(default_factory=dict)
     raises: Sequence[Raise] = ()
     kills: Sequence[datetime] = ()
+    pausing: Mapping[AdSetId, frozenset[str]] = field(default_factory=dict)
     in_flight: frozenset[tuple[str, Field]] = frozenset()
     learning: frozenset[str] = frozenset()
     edited: Mapping[str, datetime] = field(default_factory=dict)

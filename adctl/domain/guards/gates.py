@@ -157,7 +157,7 @@ def ad_set_rate(decision: Decision, context: GuardContext, tally: Tally) -> Wait
 
 
 def last_ad(decision: Decision, context: GuardContext, tally: Tally) -> Refuse | None:
-    active = tally.active_ads(decision.ad_set_id)
+    active = tally.active_ads(decision)
     if not is_kill(decision) or context.limits.kill_last_ad or active > 1:
         return None
     return Refuse(

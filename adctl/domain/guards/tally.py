@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -43,7 +43,8 @@ class Tally:
         self._context = context
         self._campaigns: Counter[str] = Counter()
         self._ad_sets: Counter[str] = Counter()
-        self._kills: Counter[AdSetId | None] = Counter()
+        self._kills = 0
+        self._pausing: defaultdict[AdSetId | None, frozenset[str]] = defaultdict(frozenset, context.pausing)
         # A raise leaves the window exactly a day after it happened.
         self._raises = [raised for raised in context.raises if raised.at + _DAY > context.now]
         self.raised = sum(raised.amount for raised in self._raises)
@@ -53,7 +54,8 @@ class Tally:
     def add(self, decision: Decision, target: int | str) -> None:
         self._campaigns[decision.campaign_id] += 1
         if is_kill(decision):
-            self._kills[decision.ad_set_id] += 1
+            self._kills += 1
+            self._pausing[decision.ad_set_id] |= {decision.entity_id}
         if decision.field is Field.STATUS:
             return
         self._ad_sets[decision.entity_id] += 1
@@ -78,14 +80,16 @@ class Tally:
 
     def kills(self) -> int:
         """Pauses of this run and of the last day."""
-        return self._kills.total() + len(self._recent_kills)
+        return self._kills + len(self._recent_kills)
 
     def next_kill(self) -> datetime | None:
         """When the oldest pause of the last day leaves the window, None when there was none before this run."""
         return self._recent_kills[0] + _DAY if self._recent_kills else None
 
-    def active_ads(self, ad_set_id: AdSetId | None) -> int:
-        """Ads of the ad set that are active and not about to be paused; 0 for one nobody has counted."""
-        if ad_set_id is None:
+    def active_ads(self, decision: Decision) -> int:
+        """Ads of the decision's ad set that are active, less the others that are about to be paused; 0 where nobody has
+        counted them."""
+        if decision.ad_set_id is None:
             return 0
-        return self._context.active_ads.get(ad_set_id, 0) - self._kills[ad_set_id]
+        others = self._pausing[decision.ad_set_id] - {decision.entity_id}
+        return self._context.active_ads.get(decision.ad_set_id, 0) - len(others)

@@ -318,6 +318,21 @@ def test_the_last_active_ad_of_an_ad_set_is_never_paused() -> None:
     assert (refused(second).guard, refused(second).value, refused(second).limit) == (Guard.LAST_AD, 1, 2)
 
 
+def test_an_ad_that_the_queue_is_to_pause_is_active_no_more_for_the_others_of_its_ad_set() -> None:
+    context = replace(
+        a_context(), active_ads={AdSetId("s1"): 3, AdSetId("s2"): 2}, pausing={AdSetId("s1"): frozenset({"a1"})}
+    )
+
+    again, second, third, elsewhere, last = judge(
+        [a_kill("a1"), a_kill("a2"), a_kill("a3"), a_kill("b1", ad_set="s2"), a_kill("b2", ad_set="s2")], context
+    )
+
+    for answer in (again, second, elsewhere):
+        passed(answer)
+    assert (refused(third).guard, refused(third).value) == (Guard.LAST_AD, 1)
+    assert (refused(last).guard, refused(last).value) == (Guard.LAST_AD, 1)
+
+
 def test_the_last_active_ad_is_paused_when_told_so() -> None:
     context = a_context(replace(LIMITS, kill_last_ad=True))
 

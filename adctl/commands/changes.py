@@ -18,6 +18,7 @@ from adctl.errors import UsageError
 
 OPEN = (State.PROPOSED, State.PENDING, State.CLAIMED, State.EXECUTING, State.UNKNOWN, State.CONFLICT)
 _CANCELLABLE = (State.PROPOSED, State.PENDING, State.UNKNOWN, State.CONFLICT)
+_MOST_AT_ONCE = 10_000
 
 # What became of one change: the state it is in now, and the sentence that says why.
 _Moved = tuple[State, str]
@@ -212,11 +213,10 @@ def _each(
         accounts.check_pinned(connection, profile)
         if not dry_run:
             changes.prepare(connection)
-        found = (
-            change_records.by_state(connection, profile.account, [chosen], most=10_000)
-            if isinstance(chosen, State)
-            else [change_records.one(connection, profile.account, identity) for identity in chosen]
-        )
+        found = _found(connection, profile, chosen)
+        if not dry_run:
+            # Before the first move takes the head of the audit, for which a worker waits with its change in hand.
+            found = change_records.locked(connection, profile.account, [one.change.change_id for one in found])
         for record in found:
             change, done = record.change, move(connection, record.change)
             state, reason = done or (change.state, f"is {change.state}: {change.state_reason or 'nothing to do'}")
@@ -234,6 +234,12 @@ def _each(
         tables=(Table(key="changes", title="Changes", columns=COLUMNS, rows=tuple(rows), empty="No changes."),),
         exit_code=3 if left else 0,
     )
+
+
+def _found(connection: Connection, profile: AccountProfile, chosen: Sequence[str] | State) -> Sequence[Record]:
+    if isinstance(chosen, State):
+        return change_records.by_state(connection, profile.account, [chosen], most=_MOST_AT_ONCE)
+    return [change_records.one(connection, profile.account, identity) for identity in chosen]
 
 
 def _is_done(command: str, change: Change) -> bool:
@@ -255,7 +261,7 @@ def resolve(
 ) -> Report:
     """Settles a conflict: completed when Meta, read just now, holds the target; cancelled to leave Meta as it is.
 
-    Raises UsageError for a change that is not in conflict, and when Meta does not hold the target.
+    Raises UsageError for a change that is not in conflict (any more), and when Meta does not hold the target.
     """
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
@@ -281,6 +287,8 @@ def resolve(
             )
             if done and to is State.COMPLETED:
                 entities.remember(connection, change, accounts.now(connection))
+        if not done:
+            raise UsageError(f"change {identity} was moved meanwhile", fix="adctl changes show says by whom")
     return _resolved(profile, change, to, told, dry_run=dry_run)
 
 

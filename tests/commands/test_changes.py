@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
+from adctl.adapters.db import transaction
 from adctl.adapters.store import audit as links
+from adctl.adapters.store.changes import act_as
 from adctl.cli.wiring import meta
 from adctl.commands import audit, changes
 from adctl.domain.changes import State
 from adctl.domain.report import Report
 from adctl.errors import BusyError, UsageError
+from tests.adapters.store.test_staging import wait_until_blocked
 from tests.builders import ACCOUNT, LEDGER, Loop, fact, table
 
 BY = "ann"
@@ -157,6 +162,52 @@ def test_a_conflict_is_completed_only_when_meta_holds_the_target_now(loop: Loop)
     )
     assert resolve(loop, change, State.COMPLETED).summary == "No changes."
     assert loop.posts() == []
+
+
+def test_a_conflict_that_somebody_ended_during_the_look_at_meta_is_not_said_to_be_resolved(loop: Loop) -> None:
+    change = in_conflict(loop)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(loop.engine) as connection:
+            act_as(connection, "operator")
+            connection.execute(text("update pending_ad_changes set state = 'cancelled', state_reason = 'quicker'"))
+            late = pool.submit(resolve, loop, change, State.CANCELLED)
+            wait_until_blocked(loop.engine)
+        with pytest.raises(UsageError, match="was moved meanwhile"):
+            late.result(60)
+    assert loop.value("select state_reason from pending_ad_changes") == "quicker"
+
+
+def test_ending_all_changes_waits_for_a_worker_that_claims_one_of_them(loop: Loop) -> None:
+    for node in loop.owners()[:3]:
+        loop.queue(node, (node.daily_budget or 0) + 100)
+    ids = loop.value("select array_agg(change_id::text order by created_at desc, change_id) from pending_ad_changes")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(loop.engine) as worker:
+            # As claim_pending_ad_change does: first the change, then (by its trigger) the head of the audit.
+            worker.execute(text("select from pending_ad_changes where change_id = :id for update"), {"id": ids[1]})
+            ended = pool.submit(
+                changes.cancel,
+                loop.engine,
+                loop.job().profile,
+                [],
+                everything=True,
+                by=BY,
+                reason="a test ends it",
+            )
+            wait_until_blocked(loop.engine)
+            act_as(worker, "execute")
+            worker.execute(
+                text(
+                    """
+                    update pending_ad_changes set state = 'claimed', claimed_by = 'w', claimed_at = adctl_now()
+                    where change_id = :id
+                    """
+                ),
+                {"id": ids[1]},
+            )
+        report = ended.result(60)
+    assert (fact(report, "moved"), report.exit_code) == (2, 3)
+    assert [state_of(loop, one) for one in ids] == ["cancelled", "claimed", "cancelled"]
 
 
 def test_a_conflict_that_is_cancelled_leaves_meta_as_it_is_and_frees_the_field(loop: Loop) -> None:

@@ -230,11 +230,12 @@ def test_a_run_pauses_at_most_a_fifth_of_the_active_ads(decided: Loop) -> None:
 @pytest.mark.parametrize("approval", ["auto", "manual"])
 def test_a_second_run_before_the_first_was_sent_does_not_pause_the_last_ad_either(decided: Loop, approval: str) -> None:
     decided.configure(CAP, f'{CAP}\nkills_per_run_percent = 100\napproval = "{approval}"')
-    ad_set = decided.value("select ad_set_id from ads where status = 'ACTIVE' group by 1 order by count(*) desc limit 1")
+    ad_set = decided.value("select ad_set_id from ads where status = 'ACTIVE' group by 1 having count(*) > 1 limit 1")
     decided.run_sql(
         """
         update decisions set confidence = 1, target_budget = current_budget,
-          target_status = case when ad_set_id = :ad_set and current_status = 'ACTIVE' then 'PAUSED' else current_status end
+          target_status = case when ad_set_id = :ad_set and current_status = 'ACTIVE' then 'PAUSED'
+            else current_status end
         """,
         ad_set=ad_set,
     )

@@ -532,6 +532,25 @@ def test_a_change_whose_worker_died_before_sending_is_carried_out_by_the_next_ru
     assert (states(loop), len(loop.posts())) == (["completed"], 1)
 
 
+def test_what_a_run_found_out_in_two_moves_needs_no_look(loop: Loop) -> None:
+    # Its limits, which an authorisation asks for.
+    loop.execute()
+    node = queue_raise(loop)
+    with loop.engine.connect() as session:
+        with session.begin():
+            change = changes.claim(session, ACCOUNT, "a worker that dies")
+            assert change is not None
+        with session.begin():
+            at = loop.sandbox.world.now
+            sent = changes.authorise(session, change, "a worker that dies", read_at=at, observed=change.expected)
+            assert sent.verdict == "send"
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": change.target})
+    loop.advance(seconds=SETTLE)
+    report = loop.execute()
+    assert [row["state"] for row in table(report, "changes").rows] == ["unknown", "completed"]
+    assert (fact(report, "confirmed"), fact(report, "in_trouble"), report.exit_code) == (1, 0, 0)
+
+
 def test_a_change_whose_owner_lives_is_left_alone(loop: Loop) -> None:
     queue_raise(loop)
     with loop.engine.connect() as session:

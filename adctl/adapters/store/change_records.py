@@ -52,6 +52,7 @@ class Attempt:
 
 _RECORDS = "select c.* from pending_ad_changes c where c.account = :account"
 _BY_STATE = text(_RECORDS + " and c.state = any(:states) order by c.created_at desc, c.change_id limit :most")
+_LOCKED = text(_RECORDS + " and c.change_id = any(:changes) order by c.created_at desc, c.change_id for update")
 _BY_PREFIX = text(_RECORDS + " and starts_with(c.change_id::text, :prefix) order by c.change_id limit 2")
 # By the run of `enqueue` that queued it, or the run of `execute` that claimed it last.
 _BY_RUN = text(
@@ -84,6 +85,12 @@ def one(connection: Connection, account: Account, identity: str) -> Record:
         return _record(found[0]._mapping)
     what = f"the id {identity!r} begins more than one change" if found else f"no change has the id {identity!r}"
     raise UsageError(what, fix="adctl changes list")
+
+
+def locked(connection: Connection, account: Account, changes: Sequence[UUID]) -> tuple[Record, ...]:
+    """These changes as they are now, newest first; until the transaction ends nobody else moves them."""
+    rows = connection.execute(_LOCKED, {"account": account, "changes": list(changes)})
+    return tuple(_record(row._mapping) for row in rows)
 
 
 def by_run(connection: Connection, account: Account, run: UUID) -> tuple[Record, ...]:

@@ -89,7 +89,7 @@ def _report(engine: Engine, session: Session, expired: int) -> Report:
     with transaction(engine, read_only=True) as connection:
         waiting = changes.counts(connection, account)
         head = audit.head(connection, account)
-    done = session.outcomes[State.COMPLETED]
+    done = sum(state is State.COMPLETED for state in session.ended_as.values())
     return Report(
         command="execute",
         account=account,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
@@ -21,6 +21,7 @@ from adctl.errors import BusyError
 
 # Limits on reading figures stop no change.
 _READING = frozenset({"ads_insights", "insights"})
+_TROUBLE = frozenset({State.FAILED, State.CONFLICT, State.UNKNOWN, State.BLOCKED})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Session:
     connection: Connection
     profile: AccountProfile
     platform: AdsPlatform
-    outcomes: Counter[State] = field(default_factory=Counter)
+    ended_as: dict[UUID, State] = field(default_factory=dict)
     lines: list[Mapping[str, Cell]] = field(default_factory=list)
     sent: int = 0
     moved: int = 0
@@ -71,7 +72,7 @@ class Session:
             if done and to is State.COMPLETED:
                 entities.remember(self.connection, change, accounts.now(self.connection))
         if done:
-            self.outcomes[to] += 1
+            self.ended_as[change.change_id] = to
             self.lines.append(change_row(change, to, reason, self.profile.currency))
             if to is State.COMPLETED and isinstance(change.target, int) and isinstance(change.expected, int):
                 self.moved += change.target - change.expected
@@ -79,8 +80,8 @@ class Session:
 
     @property
     def troubled(self) -> int:
-        """How many changes ended in a way that somebody should look at."""
-        return sum(self.outcomes[state] for state in (State.FAILED, State.CONFLICT, State.UNKNOWN, State.BLOCKED))
+        """How many changes this run left in a state that somebody should look at."""
+        return sum(state in _TROUBLE for state in self.ended_as.values())
 
     def must_rest(self) -> bool:
         """Whether Meta has just asked to be left alone with writes."""

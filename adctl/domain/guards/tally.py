@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -44,7 +44,7 @@ class Tally:
         self._campaigns: Counter[str] = Counter()
         self._ad_sets: Counter[str] = Counter()
         self._kills = 0
-        self._pausing: defaultdict[AdSetId | None, frozenset[str]] = defaultdict(frozenset, context.pausing)
+        self._pausing: dict[AdSetId | None, frozenset[str]] = dict(context.pausing.items())
         # A raise leaves the window exactly a day after it happened.
         self._raises = [raised for raised in context.raises if raised.at + _DAY > context.now]
         self.raised = sum(raised.amount for raised in self._raises)
@@ -55,7 +55,7 @@ class Tally:
         self._campaigns[decision.campaign_id] += 1
         if is_kill(decision):
             self._kills += 1
-            self._pausing[decision.ad_set_id] |= {decision.entity_id}
+            self._pausing[decision.ad_set_id] = self._paused_beside(decision) | {decision.entity_id}
         if decision.field is Field.STATUS:
             return
         self._ad_sets[decision.entity_id] += 1
@@ -91,5 +91,8 @@ class Tally:
         counted them."""
         if decision.ad_set_id is None:
             return 0
-        others = self._pausing[decision.ad_set_id] - {decision.entity_id}
-        return self._context.active_ads.get(decision.ad_set_id, 0) - len(others)
+        return self._context.active_ads.get(decision.ad_set_id, 0) - len(self._paused_beside(decision))
+
+    def _paused_beside(self, decision: Decision) -> frozenset[str]:
+        """The others of its ad set that are about to be paused."""
+        return self._pausing.get(decision.ad_set_id, frozenset()) - {decision.entity_id}

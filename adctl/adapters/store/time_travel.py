@@ -27,7 +27,8 @@ _VERSIONED: Mapping[str, tuple[Sequence[str], str]] = {
     "synthetic_revenue_config": (("pipeline", "stage", "effective_from"), "recorded_at"),
     "neighbour_evaluations": (("outcome",), "evaluated_at"),
 }
-# The version of a row that was in force is the one that ended first after the moment.
+# The version of a row that was in force is the one that ended first after the moment; of several that ended at once, as
+# they may by a simulated clock, the one that was read first: the others were never seen.
 _VERSION = sql.SQL(
     """
     create temporary view {table} as
@@ -38,7 +39,7 @@ _VERSION = sql.SQL(
         select {before}, e.known_until
         from {schema}.earlier_rows e, jsonb_populate_record(null::{schema}.{table}, e.row_before) p
         where e.account = {account} and e.of_table = {name} and e.known_until > {at}
-      ) u order by {key}, known_until
+      ) u order by {key}, known_until, {stamp}
     ) v where {stamp} <= {at}
     """
 )

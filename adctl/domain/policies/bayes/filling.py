@@ -12,9 +12,14 @@ from adctl.domain.policies.protocol import Floats
 # Ads whose shares stay in the cache, and ads that tell roughly where the level is.
 _PIECE = 8_192
 _SAMPLE = 8_192
+# A sample has a sixteenth of the ads at least, so that its level is so close that two steps are enough.
+_FEWER = 16
 # Newton's steps double the digits that are right: after one as small as this, no further one changes the decimals.
 _CLOSE = 1e-5
 _DECIMALS = 9
+# How far (in logs) the level is looked for from that of a sample, at first and at last.
+_REACH = 0.01
+_FARTHEST = 10.0
 
 
 def fill(
@@ -24,24 +29,54 @@ def fill(
 
     The shares lie in `lower`..`upper` and sum to `total`, or to less where every upper bound is reached or the
     marginal return would fall below exp(`least`), or to Σ lower where that is more. Exact: each share is piecewise
-    linear in the level, so one sort of the 2n bends and a running sum find it.
+    linear in the level, so one sort of the bends and a running sum find it; of very many ads, only of those bends
+    that lie near the level of a sample.
     """
     bends = np.concatenate([height - upper / room, height - lower / room])
     turns = np.concatenate([room, -room])
-    order = np.argsort(bends, kind="stable")
-    bends, slope = bends[order], np.cumsum(turns[order])
-    # What is spent when the level stands at each bend; it falls from Σ upper to Σ lower.
-    fall = np.concatenate([[0.0], np.cumsum(slope[:-1] * np.diff(bends))])
-    spent = upper.sum() - fall
+    low, high = _near(total, height, room, lower, upper) or (float(bends.min()), float(bends.max()))
+    under = bends < low
+    inside = np.flatnonzero(~under & (bends <= high))
+    inside = inside[np.argsort(bends[inside], kind="stable")]
+    levels = np.concatenate([[low], bends[inside], [high]])
+    slopes = float(turns[under].sum()) + np.concatenate([[0.0], np.cumsum(turns[inside])])
+    # What is spent when the level stands at each of them; it falls from Σ upper to Σ lower.
+    fall = np.concatenate([[0.0], np.cumsum(slopes * np.diff(levels))])
+    spent = float(_clipped(low, height, room, lower, upper).sum()) - fall
     place = int(np.searchsorted(-spent, -total, side="left"))
     if place == 0:
-        level = float(bends[0])
-    elif place == len(bends):
-        level = float(bends[-1])
+        level = low
+    elif place == len(levels):
+        level = high
     else:
-        level = float(bends[place - 1] + (spent[place - 1] - total) / max(slope[place - 1], 1e-300))
+        level = float(levels[place - 1] + (spent[place - 1] - total) / max(slopes[place - 1], 1e-300))
     level = max(level, least)
-    return np.clip(room * (height - level), lower, upper), level
+    return _clipped(level, height, room, lower, upper), level
+
+
+def _clipped(level: float, height: Floats, room: Floats, lower: Floats, upper: Floats) -> Floats:
+    """The shares whose marginal returns meet at the level."""
+    shares = np.empty(len(height))
+    for start in range(0, len(shares), _PIECE):
+        part = slice(start, start + _PIECE)
+        shares[part] = np.clip(room[part] * (height[part] - level), lower[part], upper[part])
+    return shares
+
+
+def _near(total: float, height: Floats, room: Floats, lower: Floats, upper: Floats) -> tuple[float, float] | None:
+    """Levels, close to each other, between which that of very many ads lies; None for fewer ads, or where none does."""
+    most, every = float(upper.sum()), len(height) // _SAMPLE
+    if every < 2 or not float(lower.sum()) < total < most:
+        return None
+    some = [column[::every] for column in (height, room, lower, upper)]
+    level = fill(total * float(some[-1].sum()) / most, *some, -np.inf)[1]
+    reach = _REACH
+    while reach < _FARTHEST:
+        spent = [float(_clipped(end, height, room, lower, upper).sum()) for end in (level - reach, level + reach)]
+        if spent[0] > total > spent[1]:
+            return level - reach, level + reach
+        reach *= 8
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +98,13 @@ class Uncertain:
             upper=self.upper[part],
         )
 
-    def shares(self, level: float) -> tuple[Floats, float]:
-        """E clip(room·(height − level), lower, upper), and by how much their sum falls per unit of the level."""
-        shares, fall = np.empty(len(self.height)), 0.0
+    def shares(self, level: float) -> tuple[Floats, Floats]:
+        """E clip(room·(height − level), lower, upper), and by how much each falls per unit of the level."""
+        shares, falls = np.empty(len(self.height)), np.empty(len(self.height))
         for start in range(0, len(shares), _PIECE):
             part = slice(start, start + _PIECE)
-            shares[part], slopes = self.some(part)._shares(level)
-            fall += float(slopes.sum())
-        return shares, fall
+            shares[part], falls[part] = self.some(part)._shares(level)
+        return shares, falls
 
     def _shares(self, level: float) -> tuple[Floats, Floats]:
         above = self.height - level
@@ -82,32 +116,27 @@ class Uncertain:
 def fill_on_average(total: float, those: Uncertain, least: float) -> tuple[Floats, float]:
     """What `fill` gives on average over the heights, where no single ad moves the level.
 
-    For accounts of very many ads: one closed form instead of many draws.
+    For accounts of very many ads: one closed form instead of many draws. By Newton's steps from the level of a sample,
+    by halving wherever they leave what is known.
     """
-    level = _level(total, those, least)
-    return those.shares(level)[0], level
-
-
-def _level(total: float, those: Uncertain, least: float) -> float:
-    """By Newton's steps from the level of a sample, by halving wherever they leave what is known."""
     low = max(float((those.height - those.upper / those.room).min()) - 1.0, least)
     high = float((those.height + 8 * those.sd - those.lower / those.room).max()) + 1.0
-    level, every = (low + high) / 2, len(those.height) // _SAMPLE
+    level, every = (low + high) / 2, min(len(those.height) // _SAMPLE, _FEWER)
     if total >= those.upper.sum():
         level = high = low
     elif every > 1:
         some = those.some(slice(None, None, every))
-        level = _level(total * float(some.upper.sum() / those.upper.sum()), some, least)
+        level = fill_on_average(total * float(some.upper.sum() / those.upper.sum()), some, least)[1]
+    shares, falls = those.shares(level)
     while high - low > 10.0**-_DECIMALS:
-        shares, fall = those.shares(level)
         over = float(shares.sum()) - total
         low, high = (level, high) if over > 0 else (low, level)
-        step = over / max(fall, 1e-300)
-        level = level + step if low < level + step < high else (low + high) / 2
+        step = over / max(float(falls.sum()), 1e-300)
         if abs(step) < _CLOSE:
-            break
-    # Sums may differ in their last digits from one processor to another.
-    return round(level, _DECIMALS)
+            return shares - falls * step, level + step
+        level = level + step if low < level + step < high else (low + high) / 2
+        shares, falls = those.shares(level)
+    return shares, level
 
 
 def _excess(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:

@@ -80,6 +80,20 @@ def test_shares_keep_bounds_and_total_and_marginal_returns_meet(
     assert (last[free & (shares <= lower)] <= level + 1e-6).all()
 
 
+def test_very_many_ads_share_by_the_level_at_which_their_marginal_returns_meet() -> None:
+    rng = np.random.Generator(np.random.PCG64(3))
+    n = 40_000
+    height, room = rng.standard_normal(n), rng.uniform(50, 400, n)
+    lower, upper = np.full(n, 1.0), rng.uniform(2, 200, n)
+
+    for part in (0.02, 0.5, 0.98, 1.1):
+        total = part * float(upper.sum())
+        shares, level = fill(total, height, room, lower, upper, -np.inf)
+
+        assert shares.sum() == pytest.approx(min(total, float(upper.sum())), rel=1e-12)
+        assert np.array_equal(shares, np.clip(room * (height - level), lower, upper))
+
+
 def test_the_closed_form_for_many_ads_is_the_average_of_draws() -> None:
     rng = np.random.Generator(np.random.PCG64(2))
     n = 3_000

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from adctl.domain.policies.bayes.delays import fit_delays
-from adctl.domain.policies.bayes.funnel import Funnel, funnel_of
+from adctl.domain.policies.bayes.funnel import funnel_of
 from adctl.domain.policies.bayes.posterior import Z90
 from adctl.domain.policies.bayes.special import log_gamma_moments
 from adctl.domain.policies.bayes.stages import Tallies, tally
@@ -46,16 +46,25 @@ def learn_stages(
     not known here, so the intervals are those of deals that are alike.
     """
     funnel = funnel_of(_history(stages, entered, lost, age, cash, minor_per_major))
-    worth = funnel.worth[(funnel.reached == funnel.length) & (cash > 0)]
+    deals = funnel.some(slice(None))
+    worth = cash[deals.won & (cash > 0)] / minor_per_major
     if len(worth) < LEAST_WON:
         return ()
     delays = fit_delays(funnel, _NOBODY, 1, len(funnel.ad) + 1)
     tallies = tally(funnel, delays, _NOBODY)
     mean, variance = _chances(tallies, delays.doubt)
     price, price_variance = _price(np.log(worth))
+    # The first stage is no step where every deal begins in it.
+    taken = [place + 1 - (len(stages) - funnel.length) for place in range(len(stages))]
     return tuple(
-        _learned(stage, place, funnel, stages, (mean, variance), (price, price_variance), minor_per_major)
-        for place, stage in enumerate(stages)
+        _learned(
+            stage,
+            int((deals.reached >= steps).sum()),
+            (float(mean[steps:].sum()), float(variance[steps:].sum())),
+            (price, price_variance),
+            minor_per_major,
+        )
+        for stage, steps in zip(stages, taken, strict=True)
     )
 
 
@@ -105,24 +114,15 @@ def _price(logs: Floats) -> tuple[float, float]:
 
 
 def _learned(
-    stage: str,
-    place: int,
-    funnel: Funnel,
-    stages: tuple[str, ...],
-    chances: tuple[Floats, Floats],
-    price: tuple[float, float],
-    minor_per_major: int,
+    stage: str, deals: int, to_win: tuple[float, float], price: tuple[float, float], minor_per_major: int
 ) -> LearnedStage:
-    # The first stage is no step where every deal begins in it.
-    taken = place + 1 - (len(stages) - funnel.length)
-    to_win, unsure = float(chances[0][taken:].sum()), float(chances[1][taken:].sum()) + price[1]
-    middle, spread = price[0] + to_win, float(np.sqrt(unsure))
+    middle, spread = price[0] + to_win[0], float(np.sqrt(to_win[1] + price[1]))
     low, value, high = (minor_per_major * float(np.exp(middle + z * spread)) for z in (-Z90, 0.0, Z90))
     return LearnedStage(
         stage=stage,
         value=round(value),
         low=round(low),
         high=round(high),
-        chance=float(np.exp(to_win)),
-        deals=int((funnel.reached >= taken).sum()),
+        chance=float(np.exp(to_win[0])),
+        deals=deals,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr
 
 from adctl.domain.policies.bayes.cure import Step, cure_posterior
-from adctl.domain.policies.bayes.funnel import Funnel
+from adctl.domain.policies.bayes.funnel import Deals, Funnel
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
@@ -66,8 +66,11 @@ class Delays:
 
 def log_bin(days: Floats) -> Ints:
     """The bin of each number of days; what is shorter or longer than all bins falls in the first or the last."""
-    place = (np.log(np.maximum(days, 0.1)) - _FIRST) / _WIDTH
-    return np.asarray(np.minimum(place, BINS - 1), dtype=np.int64)
+    place = np.maximum(days, 0.1)
+    np.log(place, out=place)
+    place -= _FIRST
+    place /= _WIDTH
+    return np.minimum(place, BINS - 1, out=place).astype(np.int64)
 
 
 def default_delays(steps: int, campaigns: int) -> Delays:
@@ -91,10 +94,10 @@ def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions
     start = default_delays(funnel.length, campaigns)
     if not funnel.timed or not len(funnel.ad):
         return start
-    chosen = slice(None, None, max(len(funnel.ad) // _SAMPLE, 1))
-    counts = _counts(funnel, chosen)
+    deals = funnel.some(slice(None, None, max(len(funnel.ad) // _SAMPLE, 1)))
+    counts = _counts(deals, funnel.length)
     pooled = _averaged(_pooled(start, counts), counts)
-    shift = _shifts(pooled, funnel, chosen, campaign[funnel.ad[chosen]], campaigns, least_transitions)
+    shift = _shifts(pooled, deals, campaign[deals.ad], campaigns, least_transitions)
     return Delays(
         progress=pooled.progress,
         log_median=pooled.log_median,
@@ -104,7 +107,7 @@ def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions
         marked=pooled.marked,
         shift=shift,
         doubt=pooled.doubt,
-        never_marked=_never_marked(funnel, chosen),
+        never_marked=_never_marked(deals),
     )
 
 
@@ -117,18 +120,16 @@ class _Counts:
     waiting: Floats
 
 
-def _counts(funnel: Funnel, chosen: slice) -> _Counts:
-    reached = funnel.reached[chosen]
-    shape = (funnel.length, BINS)
+def _counts(deals: Deals, steps: int) -> _Counts:
+    shape = (steps, BINS)
     progressed = np.zeros(shape)
-    for step in range(funnel.length):
-        days = funnel.begun[step][chosen] - funnel.begun[step + 1][chosen]
-        progressed[step] = np.bincount(log_bin(days[reached > step]), minlength=BINS)
-    lost, waiting = funnel.lost[chosen], funnel.open[chosen]
+    for step in range(steps):
+        days = deals.begun(step) - deals.begun(step + 1)
+        progressed[step] = np.bincount(log_bin(days[deals.reached > step]), minlength=BINS)
     return _Counts(
         progressed=progressed,
-        lost=_table(reached[lost], funnel.lost_after[chosen][lost], shape),
-        waiting=_table(reached[waiting], funnel.waited[chosen][waiting], shape),
+        lost=_table(deals.reached[deals.lost], deals.lost_after(), shape),
+        waiting=_table(deals.reached[deals.open], deals.waited(deals.open), shape),
     )
 
 
@@ -245,9 +246,7 @@ def _lognormal(seen: Floats, will: Floats, mean: Floats, square: Floats, prior: 
     return centre, np.sqrt(np.maximum(variance, 0.05**2))
 
 
-def _shifts(
-    delays: Delays, funnel: Funnel, chosen: slice, campaign: Ints, campaigns: int, least_transitions: int
-) -> Floats:
+def _shifts(delays: Delays, deals: Deals, campaign: Ints, campaigns: int, least_transitions: int) -> Floats:
     """Posterior mean of each campaign's shift, from the times of what has happened, given that it has by now.
 
     Conditional on having happened within the days there were, a time says nothing of how likely it was to happen:
@@ -256,12 +255,13 @@ def _shifts(
     """
     fits = np.zeros((campaigns, len(_SHIFTS)))
     number = np.zeros(campaigns)
-    reached, lost = funnel.reached[chosen], funnel.lost[chosen]
-    for step in range(funnel.length):
-        since = funnel.begun[step][chosen]
+    lost_after = np.full(len(deals.ad), np.nan)
+    lost_after[deals.lost] = deals.lost_after()
+    for step in range(len(delays.progress)):
+        since = deals.begun(step)
         for done, days, centre, spread in (
-            (reached > step, since - funnel.begun[step + 1][chosen], delays.log_median, delays.spread),
-            (lost & (reached == step), funnel.lost_after[chosen], delays.lost_log_median, delays.lost_spread),
+            (deals.reached > step, since - deals.begun(step + 1), delays.log_median, delays.spread),
+            (deals.lost & (deals.reached == step), lost_after, delays.lost_log_median, delays.lost_spread),
         ):
             _add_fits(fits, number, campaign[done], days[done], since[done], centre[step], spread[step])
     fits[number < least_transitions] = 0.0
@@ -301,8 +301,8 @@ def _shrunk(fits: Floats) -> Floats:
     return np.asarray((share[:, None] * np.array(means)).sum(axis=0) / share.sum(), dtype=np.float64)
 
 
-def _never_marked(funnel: Funnel, chosen: slice) -> bool:
-    stale = (funnel.waited[chosen] > _STALE_DAYS) & ~(funnel.reached[chosen] == funnel.length)
-    deals = int(stale.sum())
-    marked = int((stale & funnel.lost[chosen]).sum())
-    return deals >= _STALE_DEALS and marked < _NEVER_MARKED * deals
+def _never_marked(deals: Deals) -> bool:
+    stale = (deals.waited() > _STALE_DAYS) & ~deals.won
+    number = int(stale.sum())
+    marked = int((stale & deals.lost).sum())
+    return number >= _STALE_DEALS and marked < _NEVER_MARKED * number

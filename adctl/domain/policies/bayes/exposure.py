@@ -16,6 +16,8 @@ _WEAR_GRID = np.array([0.0, 0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 1.9, 2.8
 # How ads differ in their wear, as a part of the account's; and a loss (in logs) too small to look for differences.
 _WEAR_AD_SD = 0.5
 _NO_WEAR = 0.02
+# A loss (in logs) that is less than the rounding of every posterior.
+_NOTHING = 1e-10
 # What an ad that is flagged for fatigue may have lost (in logs) over its spend, whatever the account's ads do.
 _TIRED_SD = 0.3
 # How ads differ in the log of their room.
@@ -98,29 +100,38 @@ class Exposure:
 
 def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Exposure:
     """`mature` is, by days ago, the part of the spend that is mature."""
-    found, ripe, fresh = np.zeros(rows.ads), np.zeros(rows.ads), _fresh(rows, response)
+    found, ripe, effective = np.zeros(rows.ads), np.zeros(rows.ads), _effective(rows, response, wear, half_life)
     for block in rows.blocks():
-        found[block.ads] = block.total(effective(block, fresh(block.spend), wear, half_life))
+        found[block.ads] = block.total(effective(block))
         ripe[block.ads] = block.total(block.spend * mature[block.days_ago])
     return Exposure(total=found, mature_spend=ripe / rows.minor_per_major)
 
 
 def mature_exposure(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Floats:
     """The part of each ad's effective exposure that is mature, shape n."""
-    found, fresh = np.zeros(rows.ads), _fresh(rows, response)
+    found, effective = np.zeros(rows.ads), _effective(rows, response, wear, half_life)
     for block in rows.blocks():
-        exposure = effective(block, fresh(block.spend), wear, half_life)
-        found[block.ads] = block.total(exposure * mature[block.days_ago])
+        found[block.ads] = block.total(effective(block) * mature[block.days_ago])
     return found
 
 
-def effective(block: Block, fresh: Floats, wear: Wear, half_life: float) -> Floats:
-    """Effective exposure of each row, `fresh` before wear, discounted by its age when there is a half-life."""
-    rate = wear.rate[block.ads]
-    if rate.any():
-        worn = block.before() * block.each(rate / -block.minor_per_major)
-        fresh = np.exp(worn, out=worn) * fresh
-    return fresh * forgetting(block.days_ago, half_life) if half_life > 0 else fresh
+def _effective(rows: Rows, response: Response, wear: Wear, half_life: float) -> Callable[[Block], Floats]:
+    """What gives the effective exposure of each row of a block, discounted by its age when there is a half-life."""
+    fresh, left = _fresh(rows, response), _left(rows, wear)
+
+    def effective(block: Block) -> Floats:
+        found = fresh(block.spend) if left is None else fresh(block.spend) * left(block)
+        return found * forgetting(block.days_ago, half_life) if half_life > 0 else found
+
+    return effective
+
+
+def _left(rows: Rows, wear: Wear) -> Callable[[Block], Floats] | None:
+    """What gives the part that wear leaves of each row of a block; None where no row loses anything to speak of."""
+    most = rows.most * int(np.diff(rows.starts).max(initial=0)) / rows.minor_per_major
+    if float(wear.rate.max(initial=0.0)) * most < _NOTHING:
+        return None
+    return lambda block: np.exp(block.before() * block.each(wear.rate[block.ads] / -rows.minor_per_major))
 
 
 def _fresh(rows: Rows, response: Response) -> Callable[[Ints], Floats]:
@@ -195,10 +206,13 @@ class _Days:
 
 def _sample(rows: Rows, sums: Sums) -> _Days:
     """The rows of evenly chosen ads that spent on more than one day."""
-    able = np.flatnonzero(sums.days > 1)
-    chosen = able[:: max(len(able) // _SAMPLE, 1)]
-    block = rows.of(chosen)
+    able = np.flatnonzero(sums.before > 0)
+    block = rows.of(able[:: max(len(able) // _SAMPLE, 1)])
     fed = block.spend > 0
+    often = block.total(fed.astype(np.int64)) > 1
+    if not often.all():
+        block = rows.of(block.ads[often])
+        fed = block.spend > 0
     counts = block.clicks if sums.clicks.any() else block.leads
     number = block.total(fed.astype(np.int64))
     starts, count, spend = np.cumsum(number) - number, counts[fed].astype(np.float64), block.spend[fed]

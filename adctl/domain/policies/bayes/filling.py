@@ -68,8 +68,9 @@ def _near(total: float, height: Floats, room: Floats, lower: Floats, upper: Floa
     most, every = float(upper.sum()), len(height) // _SAMPLE
     if every < 2 or not float(lower.sum()) < total < most:
         return None
-    some = [column[::every] for column in (height, room, lower, upper)]
-    level = fill(total * float(some[-1].sum()) / most, *some, -np.inf)[1]
+    some = slice(None, None, every)
+    part = float(upper[some].sum()) / most
+    level = fill(total * part, height[some], room[some], lower[some], upper[some], -np.inf)[1]
     reach = _REACH
     while reach < _FARTHEST:
         spent = [float(_clipped(end, height, room, lower, upper).sum()) for end in (level - reach, level + reach)]

@@ -25,7 +25,7 @@ from adctl.domain.policies.bayes.pieces import by_pieces, some
 from adctl.domain.policies.bayes.posterior import Posterior, posterior
 from adctl.domain.policies.bayes.rows import Rows, Sums, rows_of, sums_of
 from adctl.domain.policies.bayes.stages import StageModel, Stages, Tallies, fit_stages, stage_posterior, tally
-from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.bayes.totals import add_totals
 from adctl.domain.policies.bayes.values import ValueModel, Values, Won, fit_values, value_posterior, won_of
 from adctl.domain.policies.protocol import AdHistory, Floats
 
@@ -125,12 +125,21 @@ def _told(
 def _leads(rows: Rows, sums: Sums, funnel: Funnel, half_life: float) -> Floats:
     """Credited deals; the platform's own leads only where no deal is credited to any ad."""
     if len(funnel.ad):
-        return totals(funnel.ad, forgetting(funnel.begun[0], half_life), funnel.ads)
+        return _came(funnel, half_life)
     if half_life == 0:
         return sums.leads
     found = np.zeros(rows.ads)
     for block in rows.blocks():
         found[block.ads] = block.total(block.leads * forgetting(block.days_ago, half_life))
+    return found
+
+
+def _came(funnel: Funnel, half_life: float) -> Floats:
+    if half_life == 0:
+        return np.bincount(funnel.ad, minlength=funnel.ads).astype(np.float64)
+    found = np.zeros(funnel.ads)
+    for deals in funnel.blocks():
+        add_totals(found[None], 0, deals.ad, forgetting(deals.begun(0), half_life))
     return found
 
 

@@ -10,7 +10,7 @@ from scipy.special import betaln, ndtr
 from adctl.domain.policies.bayes.delays import BINS, MIDDLES, Delays, log_bin
 from adctl.domain.policies.bayes.funnel import Funnel
 from adctl.domain.policies.bayes.special import log_gamma_moments
-from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.bayes.totals import add_totals
 from adctl.domain.policies.protocol import Floats, Ints
 
 _LOG_SIZES = np.log(25.0) + 0.7 * np.linspace(-2.5, 2.5, 11)
@@ -29,6 +29,10 @@ _LEAST_QUALITY = 0.005
 _CLICK_SD = 0.3
 # Chances closer to each other than this are the same: the deal's age says nothing either way.
 _SAME = 1e-12
+# From so many campaigns on their shifts are told apart by no more than these decimals when deals are counted: far finer
+# than they are known, and they share tables that stay in the cache.
+_CAMPAIGNS = 500
+_SHIFT_DECIMALS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,32 +99,38 @@ def fractions(chance: Floats, later: Floats, unmarked: Floats) -> tuple[Floats, 
 def tally(funnel: Funnel, delays: Delays, campaign: Ints) -> Tallies:
     """Counts the deals of each ad at each step; `campaign` is each ad's."""
     n, steps = funnel.ads, funnel.length
-    furthest = np.bincount(funnel.reached * n + funnel.ad, minlength=n * (steps + 1)).reshape(steps + 1, n)
-    came = np.cumsum(furthest[::-1], axis=0)[::-1].T
-    still_open = np.flatnonzero(funnel.open)
-    ad, step = funnel.ad[still_open], funnel.reached[still_open]
-    tables = _tables(delays)
-    cell = (campaign[ad] * steps + step) * BINS + log_bin(funnel.waited[still_open])
-    place = step * n + ad
-
-    def total(table: Floats) -> Floats:
-        return totals(place, table[cell], n * steps).reshape(steps, n).T
-
-    entered, progressed = came[:, :-1], came[:, 1:]
-    waiting = np.bincount(place, minlength=n * steps).reshape(steps, n).T
-    successes = progressed + total(tables.success)
-    failures = (entered - progressed - waiting) + total(tables.failure)
+    came, waiting = np.zeros((steps + 1, n), dtype=np.int64), np.zeros((steps, n), dtype=np.int64)
+    told, days_left = np.zeros((3, steps, n)), np.zeros((1, n))
+    shifts, kind = _kinds(delays, campaign)
+    tables = _tables(delays, shifts)
+    for deals in funnel.blocks():
+        add_totals(came, deals.reached, deals.ad)
+        still_open = np.flatnonzero(deals.open)
+        ad, step = deals.ad[still_open], deals.reached[still_open]
+        add_totals(waiting, step, ad)
+        cell = (kind[ad] * steps + step) * BINS + log_bin(deals.waited(still_open))
+        for column, table in zip(told, tables, strict=False):
+            add_totals(column, step, ad, table[cell])
+        add_totals(days_left, 0, ad, tables[-1][cell])
+    # Who came to a step is who is there or came farther.
+    for farther in range(steps, 0, -1):
+        came[farther - 1] += came[farther]
+    entered, progressed = came[:-1], came[1:]
+    successes, failures, still = told
     if delays.never_marked:
-        successes = progressed.astype(np.float64)
-        failures = np.maximum(_exposed(funnel, delays, campaign) - progressed, 0.0)
+        successes[:], failures[:] = 0.0, _exposed(funnel, delays, shifts, kind)
+        failures -= progressed
+    else:
+        failures += entered - progressed - waiting
+    successes += progressed
     return Tallies(
-        entered=entered,
-        progressed=progressed,
-        waiting=waiting,
-        successes=np.maximum(successes, 0.0),
-        failures=np.maximum(failures, 0.0),
-        still=total(tables.still),
-        days_left=totals(ad, tables.days[cell], n),
+        entered=entered.T,
+        progressed=progressed.T,
+        waiting=waiting.T,
+        successes=np.maximum(successes, 0.0, out=successes).T,
+        failures=np.maximum(failures, 0.0, out=failures).T,
+        still=still.T,
+        days_left=days_left[0],
     )
 
 
@@ -228,29 +238,24 @@ def _lifted(chance: Floats, log_odds: Floats) -> Floats:
     return np.asarray(odds / (1 + odds), dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tables:
-    """By campaign, step and log-bin of waiting, flat."""
-
-    success: Floats
-    failure: Floats
-    still: Floats
-    days: Floats
+def _kinds(delays: Delays, campaign: Ints) -> tuple[Floats, Ints]:
+    """The campaigns' shifts, each once, and which of them is each ad's."""
+    shift = delays.shift if len(delays.shift) < _CAMPAIGNS else np.round(delays.shift, _SHIFT_DECIMALS)
+    shifts, kind = np.unique(shift, return_inverse=True)
+    return shifts, kind[campaign]
 
 
-def _tables(delays: Delays) -> _Tables:
-    """What an open deal counts for, its chance to pass the step yet, and that times the days it will take."""
-    shift = delays.shift[:, None, None]
+def _tables(delays: Delays, shifts: Floats) -> Floats:
+    """The success and the failure that an open deal counts for, its chance to pass the step yet, and that times the
+    days it will take, each by shift, step and log-bin of waiting; shape (4, cells)."""
+    shift = shifts[:, None, None]
     z = (MIDDLES - delays.log_median[:, None] - shift) / delays.spread[:, None]
     lost = ndtr((MIDDLES - delays.lost_log_median[:, None] - shift) / delays.lost_spread[:, None])
     later, unmarked = ndtr(-z), 1 - delays.marked[:, None] * lost
     chance = delays.progress[:, None]
     success, failure = fractions(chance, later, unmarked)
     still = chance * later / np.maximum(chance * later + (1 - chance) * unmarked, 1e-300)
-    days = still * _days_left(delays, z, later, shift)
-    return _Tables(
-        success=success.reshape(-1), failure=failure.reshape(-1), still=still.reshape(-1), days=days.reshape(-1)
-    )
+    return np.stack([success, failure, still, still * _days_left(delays, z, later, shift)]).reshape(4, -1)
 
 
 def _days_left(delays: Delays, z: Floats, later: Floats, shift: Floats) -> Floats:
@@ -262,16 +267,17 @@ def _days_left(delays: Delays, z: Floats, later: Floats, shift: Floats) -> Float
     return np.asarray(np.clip(rest, 0.0, 1000.0) + after, dtype=np.float64)
 
 
-def _exposed(funnel: Funnel, delays: Delays, campaign: Ints) -> Floats:
-    """For a CRM that never marks losses: over all that came to a step, the chance to have passed it by now."""
-    exposed = np.empty((funnel.ads, funnel.length), order="F")
-    shift = delays.shift[:, None]
-    for step in range(funnel.length):
-        came = funnel.reached >= step
-        ad = funnel.ad[came]
-        passed = ndtr((MIDDLES - delays.log_median[step] - shift) / delays.spread[step])
-        cell = campaign[ad] * BINS + log_bin(funnel.begun[step][came])
-        exposed[:, step] = totals(ad, passed.reshape(-1)[cell], funnel.ads)
+def _exposed(funnel: Funnel, delays: Delays, shifts: Floats, kind: Ints) -> Floats:
+    """For a CRM that never marks losses: over all that came to a step, the chance to have passed it by now (T, n)."""
+    exposed = np.zeros((funnel.length, funnel.ads))
+    z = (MIDDLES - delays.log_median[:, None] - shifts[:, None, None]) / delays.spread[:, None]
+    passed = ndtr(z).reshape(-1)
+    for deals in funnel.blocks():
+        for step in range(funnel.length):
+            came = deals.reached >= step
+            ad = deals.ad[came]
+            cell = (kind[ad] * funnel.length + step) * BINS + log_bin(deals.begun(step)[came])
+            add_totals(exposed[step : step + 1], 0, ad, passed[cell])
     return exposed
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adctl.domain.policies.bayes.funnel import Funnel
-from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.bayes.totals import add_totals
 from adctl.domain.policies.protocol import Floats
 
 # How ads differ in the mean log value of their deals.
@@ -48,13 +48,13 @@ class Won:
 
 
 def won_of(funnel: Funnel) -> Won:
-    known = (funnel.reached == funnel.length) & (funnel.worth > 0)
-    ad, logs = funnel.ad[known], np.log(funnel.worth[known])
-    return Won(
-        count=np.bincount(ad, minlength=funnel.ads).astype(np.float64),
-        total=totals(ad, logs, funnel.ads),
-        square=totals(ad, logs**2, funnel.ads),
-    )
+    found = np.zeros((3, 1, funnel.ads))
+    for ad, worth in funnel.won():
+        known = worth > 0
+        ad, logs = ad[known], np.log(worth[known])
+        for column, weights in zip(found, (None, logs, logs**2), strict=True):
+            add_totals(column, 0, ad, weights)
+    return Won(count=found[0, 0], total=found[1, 0], square=found[2, 0])
 
 
 def fit_values(won: Won, prior_mean: float) -> ValueModel:

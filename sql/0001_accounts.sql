@@ -54,6 +54,9 @@ create table accounts (
   created_at timestamptz not null default clock_timestamp()
 );
 
+-- Limits are an account's: two over one ad account would each use up the whole of them.
+create unique index one_account_an_ad_account on accounts (meta_ad_account) where meta_ad_account <> '';
+
 create table job_runs (
   account text not null references accounts,
   run_id uuid not null,

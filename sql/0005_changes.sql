@@ -741,6 +741,10 @@ begin
     return v_verdict;
   end if;
   perform set_config('adctl.actor', 'authorise', true);
+  -- On the disk before the first byte, also where the server is set not to wait for it.
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
   insert into change_attempts (account, change_id, attempt, entity_kind, entity_id, campaign_id, ad_set_id, field,
     expected_budget, target_budget, target_status, authorised_at, authorised_by)
   values (p_account, p_change_id, v_change.attempts + 1, v_change.entity_kind, v_change.entity_id, v_change.campaign_id,

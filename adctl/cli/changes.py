@@ -110,9 +110,7 @@ def approve(
         from adctl.commands.changes import approve as run
 
         _refuse_unclear(ids, everything=everything)
-        return run(
-            job.engine, job.profile, ids or [], everything=everything, by=by or login_name(), dry_run=job.dry_run
-        )
+        return run(job.engine, job.profile, ids or [], everything=everything, by=_who(by), dry_run=job.dry_run)
 
     perform_job(
         Invocation(command="changes approve", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -144,8 +142,8 @@ def cancel(
             job.profile,
             ids or [],
             everything=everything,
-            by=by or login_name(),
-            reason=reason,
+            by=_who(by),
+            reason=_why(reason),
             dry_run=job.dry_run,
         )
 
@@ -188,8 +186,8 @@ def resolve(
                 platform,
                 change,
                 State(to),
-                by=by or login_name(),
-                reason=reason,
+                by=_who(by),
+                reason=_why(reason),
                 dry_run=job.dry_run,
             )
 
@@ -246,6 +244,18 @@ def login_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+
+
+def _who(by: str | None) -> str:
+    if by is not None and not by.strip():
+        raise UsageError("--by names nobody", fix="name who says so, or leave it out")
+    return by or login_name()
+
+
+def _why(reason: str) -> str:
+    if not reason.strip():
+        raise UsageError("--reason says nothing", fix="say why; it stays in the audit")
+    return reason
 
 
 def _refuse_unclear(ids: list[str] | None, *, everything: bool) -> None:

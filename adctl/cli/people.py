@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli.options import Account, Config, Json, examples
-from adctl.cli.running import Invocation, Job, perform, perform_alone, perform_reading
+from adctl.cli.running import Invocation, Job, database, perform, perform_alone, perform_reading, refuse_pending
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from adctl.domain.report import Report
     from adctl.settings import Settings
 
@@ -53,12 +56,12 @@ def halt(
 ) -> None:
     """Stop every sending at once, on every host; reading, deciding and queueing go on."""
 
-    def work(job: Job) -> Report:
+    def work(engine: Engine, job: Job | None) -> Report:
         from adctl.commands.halt import run
 
-        return run(job.engine, None if everyone else job.profile, reason=reason)
+        return run(engine, job.profile if job else None, reason=reason)
 
-    perform_reading(Invocation(command="halt", as_json=as_json, config=config), account, work)
+    _switch(Invocation(command="halt", as_json=as_json, config=config), account, work, everyone=everyone)
 
 
 def resume(
@@ -69,13 +72,28 @@ def resume(
 ) -> None:
     """Allow the sending again after a halt."""
 
-    def work(job: Job) -> Report:
+    def work(engine: Engine, job: Job | None) -> Report:
         from adctl.cli.wiring import armed_for
         from adctl.commands.resume import run
 
-        return run(job.engine, None if everyone else job.profile, armed_for=armed_for(job.account))
+        return run(engine, job.profile if job else None, armed_for=armed_for(job.account) if job else None)
 
-    perform_reading(Invocation(command="resume", as_json=as_json, config=config), account, work)
+    _switch(Invocation(command="resume", as_json=as_json, config=config), account, work, everyone=everyone)
+
+
+def _switch(
+    invocation: Invocation, account: str | None, work: Callable[[Engine, Job | None], Report], *, everyone: bool
+) -> None:
+    """Works on one account, or (None) on every one: then nobody needs to say which."""
+
+    def on_all(settings: Settings) -> Report:
+        with database(settings) as engine:
+            refuse_pending(engine)
+            return work(engine, None)
+
+    if everyone:
+        perform(invocation, on_all)
+    perform_reading(invocation, account, lambda job: work(job.engine, job))
 
 
 def doctor(account: Account = None, as_json: Json = False, config: Config = None) -> None:

@@ -134,6 +134,7 @@ ANSWERS: dict[str, tuple[Told, Proves]] = {
     },
     "104 reset": (graph_error(104), UNKNOWN),
     "368 policy": (graph_error(368), POLICY),
+    **{f"{code} wrong": (graph_error(code), REFUSED) for code in (3, 2500, 3018)},
     "506 duplicate": (graph_error(506), REFUSED),
     "803 gone": (graph_error(803), REFUSED),
     "960 batch timeout": (graph_error(960), UNKNOWN),

@@ -279,6 +279,8 @@ def test_the_commands_say_the_same_on_the_command_line(loop: Loop) -> None:
     ended = line("changes", "cancel", change[:8], "--reason", "over")
     assert (ended.code, state_of(loop, change)) == (0, "cancelled")
     assert line("changes", "cancel", "--reason", "over").code == 2
+    assert line("changes", "cancel", change[:8], "--reason", " ").code == 2
+    assert line("changes", "approve", change[:8], "--by", " ").code == 2
     assert line("audit", "verify").code == 0
     assert line("reconcile", "--dry-run").code == 0
 

@@ -255,8 +255,18 @@ def test_an_ad_set_in_its_learning_phase_is_left_alone_unless_configured(
     assert (changes(decided) == {}) is is_held
 
 
-def test_what_has_changed_since_the_decision_is_decided_again(decided: Loop) -> None:
-    decided.run_sql("update ad_sets set daily_budget = daily_budget + 100")
+@pytest.mark.parametrize(
+    "since",
+    [
+        "daily_budget = daily_budget + 100",
+        # Its campaign owns the budget now.
+        "daily_budget = null",
+        "daily_budget = null, lifetime_budget = 100000",
+        "status = 'ARCHIVED', effective_status = 'ARCHIVED'",
+    ],
+)
+def test_what_has_changed_since_the_decision_is_decided_again(decided: Loop, since: str) -> None:
+    decided.run_sql(f"update ad_sets set {since}")
     report = decided.enqueue()
     assert "stale" in held(report).values()
     assert not {row["entity_kind"] for row in changes(decided).values()} & {"ad_set"}

@@ -92,3 +92,15 @@ def test_the_switch_is_thrown_from_the_command_line(loop: Loop) -> None:
     assert (thrown.code, waiting.code, released.code) == (0, 75, 0)
     assert "run adctl resume" in waiting.err
     assert "halted: tests" in shown.out
+
+
+def test_all_are_halted_and_resumed_without_naming_one_of_several_accounts(loop: Loop) -> None:
+    loop.configure("[accounts.main]", '[accounts.second]\ncurrency = "USD"\ntimezone = "UTC"\n\n[accounts.main]')
+    _queued(loop)
+    adctl = loop.command_line()
+
+    assert adctl("halt").code == 2
+    assert adctl("halt", "--all", "--reason", "tests").code == 0
+    assert adctl("execute", "--account", "main").code == 75
+    assert adctl("resume", "--all").code == 0
+    assert loop.value("select count(*) from controls where halted") == 0

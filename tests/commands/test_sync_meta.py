@@ -495,3 +495,18 @@ def test_a_day_that_is_too_much_by_the_row_is_read_by_campaigns(loop: Loop) -> N
     assert loop.value("select sum(spend) from insights where day >= :day", day=last) == sum(
         sum(loop.sandbox.world.spend_minor(day)) for day in (last, START)
     )
+
+
+def test_an_ad_account_has_one_account_for_two_would_each_use_up_its_limits(loop: Loop) -> None:
+    loop.sync_meta()
+    loop.configure("[accounts.main", "[accounts.twin")
+    found = loop.command_line()("sync-meta")
+    assert (found.code, "is the ad account of 'main'" in found.err) == (78, True)
+    assert {row["account"] for row in loop.rows("controls")} == {"*", "main"}
+    with pytest.raises(DBAPIError, match="one_account_an_ad_account"):
+        loop.run_sql(
+            """
+            insert into accounts (account, meta_ad_account, currency, timezone)
+            select 'twin', meta_ad_account, currency, timezone from accounts
+            """
+        )

@@ -66,11 +66,27 @@ def check_pinned(connection: Connection, profile: AccountProfile) -> bool:
     return True
 
 
+_TWIN = text(
+    """
+    select a.account from accounts a
+    where a.meta_ad_account = :meta_ad_account and a.meta_ad_account <> '' and a.account <> :account
+    """
+)
+
+
 def ensure(connection: Connection, profile: AccountProfile) -> None:
-    """Creates the account with its controls on first use. Raises ConfigurationError as check_pinned does."""
+    """Creates the account with its controls on first use. Raises ConfigurationError as check_pinned does, and where
+    another account has its ad account.
+    """
     if check_pinned(connection, profile):
         return
     key = {"account": profile.account}
+    twin = connection.scalar(_TWIN, {**key, "meta_ad_account": profile.meta_ad_account})
+    if twin is not None:
+        raise ConfigurationError(
+            f"account {profile.account!r}: {profile.meta_ad_account} is the ad account of {twin!r} in this database",
+            fix="an ad account has one account in adctl, or each would use up its limits",
+        )
     connection.execute(
         text(
             """

@@ -22,7 +22,7 @@ from adctl.adapters.store import (
     runs,
 )
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.entities import Ad, AdSet, Campaign, Field, is_running
+from adctl.domain.entities import Ad, AdSet, Campaign, Field, has_ended, is_running
 from adctl.domain.guards.context import Freshness, GuardContext, Raise, ValueInForce
 from adctl.domain.guards.limits import Limits
 from adctl.domain.guards.plausible import crm_doubt, doubt
@@ -45,8 +45,8 @@ def load(
     running = [ad for ad in ads if is_running(ad, ad_sets.get(ad.ad_set_id), campaigns.get(ad.campaign_id))]
     sent = attempts.since(connection, profile.account, now - max(limits.velocity_window, _DAY))
     in_force: dict[tuple[str, Field], int | str] = {(ad.ad_id, Field.STATUS): ad.status for ad in ads}
-    in_force |= {(c.campaign_id, Field.DAILY_BUDGET): c.daily_budget for c in campaigns.values() if c.daily_budget}
-    in_force |= {(a.ad_set_id, Field.DAILY_BUDGET): a.daily_budget for a in ad_sets.values() if a.daily_budget}
+    in_force |= {(c.campaign_id, Field.DAILY_BUDGET): _budget(c) for c in campaigns.values()}
+    in_force |= {(a.ad_set_id, Field.DAILY_BUDGET): _budget(a) for a in ad_sets.values()}
     return GuardContext(
         limits=limits,
         now=now,
@@ -77,6 +77,11 @@ def load(
         in_flight=frozenset((c.entity_id, c.field) for c in changes.in_flight(connection, profile.account)),
         learning=_learning(tuple(ad_sets.values()), campaigns) if spare_learning else frozenset(),
     )
+
+
+def _budget(owner: Campaign | AdSet) -> int | str:
+    """The daily budget in force, or the word for why there is none."""
+    return owner.effective_status if has_ended(owner.effective_status) else owner.daily_budget or "none"
 
 
 def _freshness(connection: Connection, profile: AccountProfile, limits: Limits, today: date) -> Freshness:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import transaction
+from adctl.adapters.store import changes
 from adctl.domain.changes import Change, NewChange, SendVerdict, State
 from adctl.domain.entities import EntityKind
 from adctl.domain.ids import Account
@@ -454,3 +455,16 @@ def test_the_floor_and_ceiling_of_a_single_ad_set_count_beside_the_accounts(driv
     ):
         verdict = driver.ask(budget(target, of=entity))
         assert (verdict.guard, verdict.allowed) == (guard, allowed), (entity, target)
+
+
+@pytest.mark.parametrize(("usual", "then"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])
+def test_what_is_sent_is_on_the_disk_before_whatever_the_server_usually_waits_for(
+    driver: Driver, usual: str, then: str
+) -> None:
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    with driver.session.begin():
+        driver.session.execute(text(f"set synchronous_commit = {usual}"))
+        assert passes(changes.authorise(driver.session, change, driver.worker, read_at=NOON, observed=1000))
+        assert driver.session.scalar(text("show synchronous_commit")) == then

@@ -90,10 +90,12 @@ def run(
         contents = embeddings.embedded(connection, profile.account, embedder.model_id)
         if not contents:
             return _report(profile, embedder, asked, (), _nothing_indexed(connection, profile), winners_only)
-        index = _index(connection, profile, embedder, contents, index_directory)
         winning = None
         if winners_only:
             winning = embeddings.shown(connection, profile.account, embedder.model_id, winning=True)
+            index = _index_of(connection, profile, embedder, winning)
+        else:
+            index = _index(connection, profile, embedder, contents, index_directory)
         found = _find(connection, index, asked, k, winning)
         members = [found.content(at) for group in found.groups for at in (group.leader, *group.copies)]
         shown = embeddings.contents(connection, profile.account, members)
@@ -139,18 +141,27 @@ def _index(
     return build_index(stamp, ids, vectors)
 
 
+def _index_of(
+    connection: Connection, profile: AccountProfile, embedder: CreativeEmbedder, winning: Mapping[int, bytes]
+) -> WinnerIndex:
+    """Winners are few: they are read from PostgreSQL, whatever the file is like."""
+    stamp = index_stamp(profile.account, embedder.model_id, embedder.dims, b"".join(sorted(winning.values())))
+    ids = list(winning)
+    vectors = embeddings.vectors_of(connection, profile.account, embedder.model_id, embedder.dims, ids)
+    return build_index(stamp, ids, vectors)
+
+
 def _find(
     connection: Connection, index: WinnerIndex, asked: _Asked, k: int, winning: Mapping[int, bytes] | None
 ) -> _Found:
-    """Fetches more until k groups are together, or all that is above chance has been seen; among `winning` if given.
+    """Fetches more until k groups are together, or all that is above chance has been seen.
 
     Limit: a copy that is much further from the query than the one shown may not be among those fetched.
     """
-    stamp, among = index.stamp, None if winning is None else list(winning)
-    most = stamp.count if among is None else len(among)
+    stamp = index.stamp
     fetched = _FETCHED_PER_MATCH * k + _FETCHED_AT_LEAST
     while True:
-        (nearest,) = index.search(asked.vector, fetched, among)
+        (nearest,) = index.search(asked.vector, fetched)
         ids = [n.embedding_id for n in nearest]
         contents = embeddings.shown(connection, stamp.account, stamp.model_id, ids) if winning is None else winning
         vectors = embeddings.vectors_of(connection, stamp.account, stamp.model_id, stamp.dims, ids)
@@ -159,8 +170,9 @@ def _find(
         may = [
             n.embedding_id in contents and n.embedding_id != asked.itself and n.cosine >= NOISE_COSINE for n in nearest
         ]
-        groups = group_copies(vectors[may])
-        if len(groups) > k or fetched >= most or nearest[-1].cosine < NOISE_COSINE:
+        # One more than is shown: then no copy of what is shown is far behind.
+        groups = group_copies(vectors[may], k + 1)
+        if len(groups) > k or fetched >= stamp.count or nearest[-1].cosine < NOISE_COSINE:
             return _Found(neighbours=list(compress(nearest, may)), contents=contents, groups=groups[:k])
         fetched *= 4
 

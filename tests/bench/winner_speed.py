@@ -1,8 +1,9 @@
 """Times the winner index at the size of a large account, beside hnswlib, usearch and pgvector in the same run.
 
-Run from the checkout with the extra `bench`: `python -m tests.bench.winner_speed [--creatives 100000]`. It starts an
-embedded PostgreSQL of its own in a temporary folder. Times are CPU seconds of this process on one thread, except for
-PostgreSQL's own work, which is wall time; recall is the share of the exact ten nearest that were found.
+Run from the checkout with the extra `bench`: `python -m tests.bench.winner_speed [--creatives 100000]`; `--rivals`
+names those to run, since a graph of 100,000 takes minutes to build. It starts an embedded PostgreSQL of its own in a
+temporary folder. Times are CPU seconds of this process on one thread, except for PostgreSQL's own work, which is wall
+time; recall is the share of the exact ten nearest that were found.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from adctl.adapters.embedded_postgres import EmbeddedServer
 from adctl.adapters.store import accounts, embeddings
 from adctl.adapters.winner_index import WinnerIndex, build_index, index_path, read_index, write_index
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.embedding.copies import group_copies
 from adctl.domain.embedding.embedder import Vectors, unit_rows
 from adctl.domain.embedding.index_stamp import Neighbour, embedding_id, index_stamp
 from adctl.domain.ids import Account, digest
@@ -38,6 +40,7 @@ _QUERIES = 50
 _NEAREST = 10
 # What `winners similar` fetches for ten.
 _FETCHED = 416
+_RIVALS = ("pgvector", "usearch", "hnswlib")
 _NOW = datetime(2026, 3, 2, tzinfo=UTC)
 _PROFILE = AccountProfile(
     account=Account("bench"), meta_ad_account="act_1", hubspot_portal="", currency="USD", timezone="UTC"
@@ -77,7 +80,7 @@ def adctls_own(engine: Engine, vectors: Vectors, queries: Vectors, right: list[l
         embeddings.add(connection, _PROFILE.account, "bench", hashes, vectors, _NOW)
     path = index_path(folder, _PROFILE.account)
     wall = timed("adctl: rebuild the file from PostgreSQL, wall", time.perf_counter)
-    with wall, timed("adctl: of that CPU of this process"), transaction(engine) as connection:
+    with timed("adctl: of that CPU of this process"), wall, transaction(engine) as connection:
         contents = embeddings.embedded(connection, _PROFILE.account, "bench")
         stamp = index_stamp(_PROFILE.account, "bench", _DIMS, contents)
         ids, read = embeddings.vectors(connection, _PROFILE.account, "bench", _DIMS)
@@ -90,16 +93,20 @@ def adctls_own(engine: Engine, vectors: Vectors, queries: Vectors, right: list[l
         found = [index.search(query[None, :], _FETCHED)[0] for query in queries]
     with timed("adctl: the exact order of what it found", per=len(queries)), transaction(engine) as connection:
         exact = [ordered(connection, near, query) for near, query in zip(found, queries, strict=True)]
+    with timed("adctl: its near-copies grouped", per=len(queries)):
+        for _, of_one in exact:
+            group_copies(of_one, _NEAREST + 1)
     say(f"adctl: file of {path.stat().st_size / 1e6:.0f} MB")
-    own = [[place[number] for number in one] for one in exact]
+    own = [[place[number] for number in ids[:_NEAREST]] for ids, _ in exact]
     say(f"adctl: recall {recall(own, right):.3f}")
 
 
-def ordered(connection: Connection, near: Sequence[Neighbour], query: Vectors) -> list[int]:
-    """The embedding ids of the nearest, by the stored vectors, as `winners similar` takes them."""
+def ordered(connection: Connection, near: Sequence[Neighbour], query: Vectors) -> tuple[list[int], Vectors]:
+    """Ids and vectors of what was found, the nearest first by the stored vectors, as `winners similar` takes them."""
     ids = [neighbour.embedding_id for neighbour in near]
-    cosines = embeddings.vectors_of(connection, _PROFILE.account, "bench", _DIMS, ids) @ query
-    return [ids[at] for at in np.argsort(-cosines)[:_NEAREST].tolist()]
+    vectors = embeddings.vectors_of(connection, _PROFILE.account, "bench", _DIMS, ids)
+    order = np.argsort(-(vectors @ query))
+    return [ids[at] for at in order.tolist()], vectors[order]
 
 
 def of_hnswlib(vectors: Vectors, queries: Vectors, right: list[list[int]]) -> None:
@@ -149,20 +156,25 @@ def of_pgvector(engine: Engine, vectors: Vectors, queries: Vectors, right: list[
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--creatives", type=int, default=100_000)
-    count = parser.parse_args().creatives
+    parser.add_argument("--rivals", nargs="*", choices=_RIVALS, default=_RIVALS)
+    asked = parser.parse_args()
+    count: int = asked.creatives
     faiss.omp_set_num_threads(1)
     vectors = creatives(count)
-    queries = creatives(count)[:: max(count // _QUERIES, 1)][:_QUERIES]
+    queries = vectors[:: max(count // _QUERIES, 1)][:_QUERIES]
     say(f"{count} creatives, {_DIMS} dims, {len(queries)} queries for the {_NEAREST} nearest")
+    right = np.argsort(-(queries @ vectors.T))[:, :_NEAREST].tolist()
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name) / "server").attach() as running:
         engine = open_engine(running.libpq_url("postgres"))
         migrations.migrate(engine, migrations.available())
-        right = np.argsort(-(queries @ vectors.T))[:, :_NEAREST].tolist()
         adctls_own(engine, vectors, queries, right, Path(name))
-        of_pgvector(engine, vectors, queries, right)
+        if "pgvector" in asked.rivals:
+            of_pgvector(engine, vectors, queries, right)
         engine.dispose()
-    of_hnswlib(vectors, queries, right)
-    of_usearch(vectors, queries, right)
+    if "usearch" in asked.rivals:
+        of_usearch(vectors, queries, right)
+    if "hnswlib" in asked.rivals:
+        of_hnswlib(vectors, queries, right)
 
 
 if __name__ == "__main__":

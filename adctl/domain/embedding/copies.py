@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adctl.domain.embedding.embedder import Vectors
 
@@ -46,29 +44,28 @@ def relation(cosine: float) -> Relation:
     return Relation.SIMILAR if cosine >= NOISE_COSINE else Relation.NOISE
 
 
-def group_copies(vectors: Vectors) -> list[CopyGroup]:
-    """Groups unit rows that come in order of preference: each row joins its nearest earlier leader or leads itself.
+def group_copies(vectors: Vectors, most: int) -> list[CopyGroup]:
+    """The first `most` groups of unit rows that come in order of preference, in that order.
 
-    Meant for a list of matches; the cost is rows times groups.
+    Each row joins the nearest leader before it, or leads a group of its own while there are fewer than `most`.
     """
+    nearest = np.full(len(vectors), -1)
+    cosines = np.full(len(vectors), -1.0)
     leaders: list[int] = []
-    copies: dict[int, list[int]] = {}
-    variants: dict[int, int | None] = {}
+    variants: list[int | None] = []
     for row in range(len(vectors)):
-        nearest, cosine = _nearest(vectors, leaders, row)
-        if cosine >= COPY_COSINE:
-            copies[nearest].append(row)
+        if len(leaders) == most:
+            break
+        if cosines[row] >= COPY_COSINE:
             continue
         leaders.append(row)
-        copies[row] = []
-        variants[row] = nearest if cosine >= VARIANT_COSINE else None
-    return [CopyGroup(leader=row, copies=tuple(copies[row]), variant_of=variants[row]) for row in leaders]
-
-
-def _nearest(vectors: Vectors, leaders: Sequence[int], row: int) -> tuple[int, float]:
-    """The first of the most similar leaders; rounded, since a copy's own cosine may be .99999994 of itself."""
-    if not leaders:
-        return -1, -1.0
-    cosines: NDArray[np.float64] = np.round((vectors[list(leaders)] @ vectors[row]).astype(np.float64), 6)
-    best = int(np.argmax(cosines))
-    return leaders[best], float(cosines[best])
+        variants.append(int(nearest[row]) if cosines[row] >= VARIANT_COSINE else None)
+        # Rounded, since a copy's own cosine may be .99999994 of itself; of equals the first leader stands.
+        found = np.round((vectors[row + 1 :] @ vectors[row]).astype(np.float64), 6)
+        nearer = row + 1 + np.flatnonzero(found > cosines[row + 1 :])
+        nearest[nearer], cosines[nearer] = row, found[nearer - row - 1]
+    joined = np.where(cosines >= COPY_COSINE, nearest, -1)
+    return [
+        CopyGroup(leader=row, copies=tuple(np.flatnonzero(joined == row).tolist()), variant_of=variant)
+        for row, variant in zip(leaders, variants, strict=True)
+    ]

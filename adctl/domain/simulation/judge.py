@@ -29,10 +29,11 @@ class Score:
     """One run, condensed. Money is minor units; `daily_value` (days,) is the expected value bought on each day.
 
     `share` is the value as a part of the oracle's on the same world and seed. `loser_spend` is the part of the money
-    that went to ads whose true ROAS, at that day's budget, was below 0.5; `oracle_loser_spend` the oracle's, which
-    nobody can do without while all money must be spent. `good_killed` counts the ads stopped while theirs was 1.5 or
-    more at an even part of the budget, of `good` that start so. `days_to_stop` has an entry per loser: the days until
-    it lost 90 % of its first budget, infinite if it never did.
+    that went to ads whose true ROAS, at that day's budget, was below 0.5. `good_killed` counts the ads stopped while
+    theirs was 1.5 or more at an even part of the budget, of `good` that start so. `days_to_stop` has an entry per
+    loser: the days until it lost 90 % of its first budget, infinite if it never did. `oracle_loser_spend` and
+    `oracle_days_to_stop` are those of an oracle that stops no ad in the ignorance zone: while all money must be spent,
+    nobody can do with less.
     """
 
     world: str
@@ -46,10 +47,12 @@ class Score:
     good: int
     good_killed: int
     days_to_stop: tuple[float, ...]
+    oracle_days_to_stop: tuple[float, ...]
     looks: tuple[Look, ...]
 
 
-def score(run: Run, oracle: Run, *, daily_budget: int) -> Score:
+def score(run: Run, oracle: Run, bound: Run, *, daily_budget: int) -> Score:
+    """`bound` is the oracle under the ignorance zone."""
     return Score(
         world=run.world,
         seed=run.seed,
@@ -58,10 +61,11 @@ def score(run: Run, oracle: Run, *, daily_budget: int) -> Score:
         spent=run.total_spend / (daily_budget * len(run.spend)),
         daily_value=run.value.sum(axis=1),
         loser_spend=_on_losers(run),
-        oracle_loser_spend=_on_losers(oracle),
+        oracle_loser_spend=_on_losers(bound),
         good=int((run.usual_roas >= GOOD_ROAS).sum()),
         good_killed=int((run.stopped_roas >= GOOD_ROAS).sum()),
         days_to_stop=_days_to_stop(run),
+        oracle_days_to_stop=_days_to_stop(bound),
         looks=run.looks,
     )
 
@@ -97,7 +101,7 @@ class Coverage:
 class Standing:
     """One policy in one world over all seeds. `versus` holds paired differences of `share` to other policies.
 
-    Rates are over all ads of all seeds; None where there was nothing to count. `days_to_stop` is a median.
+    Rates are over all ads of all seeds; None where there was nothing to count. Days to stop are medians.
     """
 
     world: str
@@ -110,6 +114,7 @@ class Standing:
     loser_spend: float
     oracle_loser_spend: float
     days_to_stop: float | None
+    oracle_days_to_stop: float | None
     coverage: Mapping[int, Coverage]
 
 
@@ -132,8 +137,6 @@ def _standing(world: Mapping[str, Sequence[Score]], policy: str) -> Standing:
     own = world[policy]
     shares = {name: np.array([one.share for one in theirs]) for name, theirs in world.items()}
     good = sum(one.good for one in own)
-    waits = [days for one in own for days in one.days_to_stop]
-    median = float(np.median(waits)) if waits else np.inf
     return Standing(
         world=own[0].world,
         policy=policy,
@@ -144,9 +147,16 @@ def _standing(world: Mapping[str, Sequence[Score]], policy: str) -> Standing:
         good_killed=sum(one.good_killed for one in own) / good if good else None,
         loser_spend=float(np.mean([one.loser_spend for one in own])),
         oracle_loser_spend=float(np.mean([one.oracle_loser_spend for one in own])),
-        days_to_stop=median if np.isfinite(median) else None,
+        days_to_stop=_median([days for one in own for days in one.days_to_stop]),
+        oracle_days_to_stop=_median([days for one in own for days in one.oracle_days_to_stop]),
         coverage={day: _coverage(own, day) for day in COVERAGE_DAYS},
     )
+
+
+def _median(days: Sequence[float]) -> float | None:
+    """None where there is none, or where most never end."""
+    middle = float(np.median(days)) if days else np.inf
+    return middle if np.isfinite(middle) else None
 
 
 def _coverage(scores: Sequence[Score], day: int) -> Coverage:

@@ -12,7 +12,7 @@ from adctl.domain.simulation.fates import Fates
 
 FIRST_DAY = date(2026, 1, 1)
 _STAGES = ("lead", "qualified", "proposal", "won")
-_MINOR_PER_MAJOR = 100
+MINOR_PER_MAJOR = 100
 
 
 class Market:
@@ -85,7 +85,7 @@ class Market:
             account=self._account,
             day=FIRST_DAY + timedelta(days=self.day - 1),
             currency="USD",
-            minor_per_major=_MINOR_PER_MAJOR,
+            minor_per_major=MINOR_PER_MAJOR,
             ad_ids=self._ad_ids[: len(known)],
             campaign=self.truth.campaign[known],
             active=active[known],

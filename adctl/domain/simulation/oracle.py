@@ -13,14 +13,16 @@ _HALVINGS = 60
 _HOPELESS = 0.5
 
 
-def oracle_wish(market: Market, executor: Executor, budget: Ints, running: Flags) -> Wish:
-    """Maximises the expected value of the next day within the ramp; stops what will never earn its floor."""
+def oracle_wish(market: Market, executor: Executor, budget: Ints, running: Flags, protected: Flags) -> Wish:
+    """Maximises the expected value of the next day within the ramp; stops what will never earn its floor, once it is
+    no longer `protected`."""
     truth = market.truth
     first = truth.fresh_roas * truth.freshness(market.spent)
     upper = np.maximum(budget * (1.0 + float(executor.ramp)), executor.floor)
     level = _level(first[running], truth.room[running], upper[running], float(executor.total))
     wanted = np.where(running, np.minimum(_fill(first, truth.room, level), upper), 0.0)
-    return Wish(budget=wanted, kill=running & (first < _HOPELESS * level) & (first < first[running].max()))
+    hopeless = (first < _HOPELESS * level) & (first < first[running].max())
+    return Wish(budget=wanted, kill=running & ~protected & hopeless)
 
 
 def _fill(first: Floats, room: Floats, level: float) -> Floats:

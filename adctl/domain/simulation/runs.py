@@ -46,6 +46,20 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """The ignorance zone: no ad is stopped before it is so many days old and has spent so many minor units."""
+
+    min_age: float = 0.0
+    min_spend: float = 0.0
+
+    def protects(self, market: Market) -> Flags:
+        """Which of all ads lie in it, shape n."""
+        return np.asarray(
+            (market.day - market.truth.start < self.min_age) | (market.spent < self.min_spend), dtype=np.bool_
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """Columns of shape (days, n): `spend` and expected `value` in minor units, `roas` at the money that was spent.
 
@@ -90,11 +104,11 @@ def run_policy(fates: Fates, policy: Policy, *, name: str, seed: int) -> Run:
     return stage.run(policy=name, seed=seed)
 
 
-def run_oracle(fates: Fates, *, seed: int) -> Run:
-    """What can be had at most by one who knows the truth and obeys the same executor."""
+def run_oracle(fates: Fates, *, seed: int, zone: Zone = Zone()) -> Run:
+    """What can be had at most by one who knows the truth and obeys the same executor, and the `zone`."""
     stage = _Stage(fates, account="oracle")
     while not stage.over:
-        stage.turn(oracle_wish(stage.market, stage.executor, stage.budget, stage.running))
+        stage.turn(oracle_wish(stage.market, stage.executor, stage.budget, stage.running, zone.protects(stage.market)))
     return stage.run(policy="oracle", seed=seed)
 
 

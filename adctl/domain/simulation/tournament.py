@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.protocol import Floats
 from adctl.domain.simulation.contenders import contender
 from adctl.domain.simulation.judge import Score, score
-from adctl.domain.simulation.runs import prepare, run_oracle, run_policy
+from adctl.domain.simulation.market import MINOR_PER_MAJOR
+from adctl.domain.simulation.runs import Zone, prepare, run_oracle, run_policy
 from adctl.domain.simulation.worlds import world_named
+
+_BAYES = BayesParameters()
+_ZONE = Zone(min_age=_BAYES.min_age, min_spend=_BAYES.min_spend * MINOR_PER_MAJOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +41,11 @@ def run_heat(heat: Heat) -> HeatResult:
     world = world_named(heat.world)
     fates = prepare(world, seed=heat.seed, days=heat.days)
     oracle = run_oracle(fates, seed=heat.seed)
+    bound = run_oracle(fates, seed=heat.seed, zone=_ZONE)
     runs = [run_policy(fates, contender(spec), name=spec, seed=heat.seed) for spec in heat.policies]
     return HeatResult(
         heat=heat,
-        scores=tuple(score(run, oracle, daily_budget=world.daily_budget) for run in runs),
+        scores=tuple(score(run, oracle, bound, daily_budget=world.daily_budget) for run in runs),
         oracle_value=oracle.value.sum(axis=1),
     )
 

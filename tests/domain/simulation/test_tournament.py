@@ -12,7 +12,7 @@ from adctl.domain.policies.protocol import AdHistory, PolicyResult, Verdict
 from adctl.domain.simulation.baselines import EqualSplit
 from adctl.domain.simulation.contenders import contender
 from adctl.domain.simulation.judge import standings
-from adctl.domain.simulation.runs import prepare, run_oracle, run_policy
+from adctl.domain.simulation.runs import Zone, prepare, run_oracle, run_policy
 from adctl.domain.simulation.tournament import heats, run_heat
 from adctl.domain.simulation.worlds import WORLDS, world_named
 from adctl.errors import ConfigurationError
@@ -56,6 +56,18 @@ def test_the_oracle_knows_where_value_is() -> None:
     fates = prepare(world_named("base"), seed=2, days=40)
     equal = run_policy(fates, contender("equal"), name="equal", seed=2)
     assert run_oracle(fates, seed=2).total_value > 1.3 * equal.total_value
+
+
+def test_the_oracle_stops_nothing_in_the_ignorance_zone() -> None:
+    fates = prepare(world_named("small"), seed=2, days=30)
+    free, bound = run_oracle(fates, seed=2), run_oracle(fates, seed=2, zone=Zone(min_age=2.0, min_spend=2_000.0))
+
+    stopped = np.flatnonzero(bound.stopped >= 0)
+    assert len(stopped)
+    assert (bound.stopped - bound.start)[stopped].min() >= 2
+    assert bound.spend.sum(axis=0)[stopped].min() >= 2_000
+    assert (free.stopped - free.start)[free.stopped >= 0].min() < 2
+    assert bound.total_value < free.total_value
 
 
 class Cutter:

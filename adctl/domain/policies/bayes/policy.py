@@ -97,7 +97,8 @@ class BayesPolicy(BayesParameters):
         view, shares = weighed.view, weighed.shares
         moved = rightly_moved(weighed.above, history.budget, shares)
         # Who is cut is paused: all of its money moves.
-        moved = np.where(judgement.verdict == _CUT, rounded(ndtr(-weighed.above)), moved)
+        cut = judgement.verdict == _CUT
+        moved[cut] = rounded(ndtr(-weighed.above[cut]))
         columns = {
             **evidence_columns(history, view, judgement, shares, weighed.standing.next_sd),
             "p_moves_right": moved,

@@ -47,16 +47,27 @@ class Posterior:
 
     def below(self, roas: float | Floats) -> Floats:
         """P(ROAS < roas)."""
-        return rounded(ndtr((np.log(roas) - self.mean) / self.sd))
+        return rounded(ndtr(self._deviates(np.log(roas))))
+
+    def short(self, roas: float | Floats, log_roas: float | Floats, expected: Floats) -> tuple[Floats, Floats]:
+        """P(ROAS < roas) and E max(roas − ROAS, 0), whose log and `expected` are known."""
+        z = self._deviates(log_roas)
+        below = ndtr(z)
+        short = roas * below
+        short -= expected * ndtr(z - self.sd)
+        return rounded(below), np.maximum(short, 0.0, out=short)
 
     def shortfall(self, roas: float | Floats) -> Floats:
         """E max(roas − ROAS, 0)."""
-        z = (np.log(roas) - self.mean) / self.sd
-        return np.asarray(np.maximum(roas * ndtr(z) - self.expected * ndtr(z - self.sd), 0.0), dtype=np.float64)
+        return self.short(roas, np.log(roas), self.expected)[1]
 
     def surplus(self, roas: float) -> Floats:
         """E max(ROAS − roas, 0)."""
-        return np.maximum(self.shortfall(roas) + self.expected - roas, 0.0)
+        expected = self.expected
+        return np.maximum(self.short(roas, np.log(roas), expected)[1] + expected - roas, 0.0)
+
+    def _deviates(self, log_roas: float | Floats) -> Floats:
+        return np.asarray((log_roas - self.mean) / self.sd, dtype=np.float64)
 
     @property
     def expected(self) -> Floats:

@@ -50,9 +50,8 @@ def judge(
     bounds = bounds_of(view, standing, parameters, after > before, after <= minimum)
     verdict = bounds.verdicts(view.mean)
     scaled, above = verdict == _SCALE, (verdict == _KILL) | (verdict == _CUT)
-    below_kill, below_scale = view.below(kill), view.below(scale)
-    expected = view.expected
-    short = view.shortfall(kill)
+    expected, below_scale = view.expected, view.below(scale)
+    below_kill, short = view.short(kill, np.log(parameters.kill_roas) + view.saturation, expected)
     amiss = np.where(above, np.maximum(short + expected - kill, 0.0), short)
     amiss[scaled] = view.some(scaled).shortfall(scale)
     wrong = np.where(above, 1.0 - below_kill, np.where(scaled, below_scale, below_kill))

@@ -22,7 +22,7 @@ from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, poli
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
-from adctl.errors import ConfigurationError, InputRejectedError
+from adctl.errors import ConfigurationError, InputRejectedError, UsageError
 
 # A day that was decided already shows no more of its decisions than these.
 _MOST_SHOWN = 10_000
@@ -41,7 +41,7 @@ def run(
     dry_run: bool = False,
 ) -> Report:
     """Decides for the account day `as_of` (today when not given). A day's first decisions stand, so a rerun is a no-op;
-    `redo` replaces those that were not queued yet.
+    `redo` replaces those that were not queued yet. Raises UsageError for a day that has not begun.
 
     The champion of the registry decides; `configured` becomes the first champion of an account that has none. The
     challengers decide on the same history, in shadow.
@@ -49,7 +49,10 @@ def run(
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
-        day = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
+        today = now.astimezone(ZoneInfo(profile.timezone)).date()
+        day = as_of or today
+        if day > today:
+            raise UsageError(f"{day} has not begun: what is decided of it would stand", fix=f"--as-of {today} at most")
         if not dry_run:
             accounts.ensure(connection, profile)
             models.seed(connection, profile.account, configured, at=now, run_id=run_id)

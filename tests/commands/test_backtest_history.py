@@ -154,6 +154,16 @@ def test_a_restated_insight_and_a_late_deal_count_from_the_day_they_were_known(s
     assert (after.history.deal_days_ago == 9).sum() == (past.history.deal_days_ago == 9).sum() + 1
 
 
+def test_a_day_that_was_decided_after_it_had_ended_is_replayed_as_of_its_end(synced: Loop) -> None:
+    synced.advance(days=3)
+    synced.sync()
+    synced.decide(as_of=START)
+    synced.decide()
+    with transaction(synced.engine, read_only=True) as connection:
+        moments = verdicts.decided_at(connection, ACCOUNT)
+    assert list(moments) == [START + timedelta(days=3)]
+
+
 def test_the_past_cannot_be_written_and_leaves_nothing_behind(synced: Loop) -> None:
     before = synced.digest()
     with transaction(synced.engine, read_only=True) as connection:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from adctl.domain.report import Report
+from adctl.errors import UsageError
 from tests.builders import BLENDED, LEDGER, START, Loop, fact, table
 
 
@@ -216,3 +217,10 @@ def test_the_ads_of_a_file_are_decided_without_budgets(loop: Loop, shared_data: 
     assert len(table(report, "ads").rows) == 1_143
     assert decisions(loop, "daily_budget") == {}
     assert any("more without a budget of their own" in note for note in report.notes)
+
+
+def test_a_day_that_has_not_begun_is_refused(synced: Loop) -> None:
+    """Its own run would find it decided, on what was known the day before."""
+    with pytest.raises(UsageError, match="2026-03-03 has not begun"):
+        synced.decide(as_of=START + timedelta(days=1))
+    assert synced.rows("decisions") == []

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from adctl.adapters.db import transaction
+from adctl.adapters.store import verdicts
 from adctl.commands import calibration, models
 from adctl.commands.models_evaluate import Window, evaluate, promote
 from adctl.domain.policies.catalogue import make_policy
 from adctl.domain.report import Report
 from adctl.errors import ConfigurationError, UsageError
-from tests.builders import LEDGER, Loop
+from tests.builders import ACCOUNT, LEDGER, START, Loop
 
 SHORT = Window(horizon=1, maturity=1)
 
@@ -101,6 +102,24 @@ def test_a_challenger_that_the_outcomes_speak_for_is_promoted_and_one_they_do_no
     (event,) = [row for row in synced.rows("model_events") if row["event"] == "promoted"]
     assert (event["champion_before"], event["evidence"]["forced"], event["evidence"]["days"]) == (before, False, 2)
     assert event["evidence"]["low"] == pytest.approx(low)
+
+
+def test_what_was_decided_of_a_day_after_it_had_ended_is_not_scored(synced: Loop) -> None:
+    """A challenger that decides the past anew knows what came of it."""
+    live(synced, 3)
+    add(synced, "next", "rules")
+    synced.decide(as_of=START, redo=True)
+    assert [row for row in synced.rows("decisions") if row["shadow"] and row["day"] == START]
+
+    (row,) = evaluate(synced.engine, synced.job().profile, SHORT).tables[0].rows
+
+    assert row["days"] == 0
+    with transaction(synced.engine, read_only=True) as connection:
+        assert verdicts.said(connection, ACCOUNT, START, START).keys() <= {
+            (one["policy"], one["version"], one["parameter_hash"])
+            for one in synced.rows("decisions")
+            if not one["shadow"]
+        }
 
 
 def test_force_promotes_with_a_reason_only_and_a_retired_model_never(synced: Loop) -> None:

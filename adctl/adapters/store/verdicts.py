@@ -15,6 +15,7 @@ from adctl.domain.said import Said, said_from_rows
 
 ModelKey = tuple[str, str, str]
 
+# What was decided of a day only after it had ended may have known what came of it, and proves nothing.
 _SAID = text(
     """
     select policy, version, parameter_hash, day, entity_id, verdict in ('kill', 'cut') as kill,
@@ -22,15 +23,16 @@ _SAID = text(
       coalesce(cast(evidence ->> 'budget' as bigint), 0) as wanted,
       cast(evidence ->> 'p_wrong' as float8) as p_wrong, cast(evidence ->> 'wrong_roas' as float8) as wrong_roas,
       coalesce(cast(evidence ->> 'wrong_above' as boolean), false) as wrong_above
-    from decisions
+    from decisions d join accounts a using (account)
     where account = :account and day between :first and :last and entity_kind = 'ad' and field = 'status'
+      and d.decided_at < (d.day + 1)::timestamp at time zone a.timezone
     order by policy, version, parameter_hash, day, entity_id
     """
 )
 
 
 def said(connection: Connection, account: Account, first: date, last: date) -> Mapping[ModelKey, Mapping[date, Said]]:
-    """By policy, version and parameter hash, then by day, both ends included."""
+    """By policy, version and parameter hash, then by day, both ends included; only what was decided in time."""
     rows = connection.execute(_SAID, {"account": account, "first": first, "last": last})
     found: dict[ModelKey, dict[date, Said]] = {}
     for (key, day), group in groupby(rows, key=lambda row: (tuple(row[:3]), row.day)):
@@ -53,12 +55,14 @@ def _or_nan(value: float | None) -> float:
 
 
 def decided_at(connection: Connection, account: Account) -> dict[date, datetime]:
-    """When the champion decided each day, last when it was decided again."""
+    """When the champion decided each day, last when it was decided again; no day that had ended by then."""
     rows = connection.execute(
         text(
             """
-            select day, max(decided_at) as at from decisions
-            where account = :account and not shadow group by day order by day
+            select day, max(decided_at) as at from decisions d join accounts a using (account)
+            where account = :account and not shadow
+              and d.decided_at < (d.day + 1)::timestamp at time zone a.timezone
+            group by day order by day
             """
         ),
         {"account": account},

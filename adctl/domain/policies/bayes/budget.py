@@ -18,6 +18,8 @@ from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
 _HOURS_PER_DAY = 24.0
 # Beyond this many ads draws give way to their mean, which is then the same to a part in thousands.
 _MANY = 8_192
+# A share below this many times the least is the least: the rest would teach nothing and be a change of pennies a day.
+_WORTH_MORE = 1.5
 # Averages are rounded to this many decimals of a minor unit before whole units are made of them.
 _DECIMALS = 4
 
@@ -55,6 +57,7 @@ def share_out(
     # Money falls in a day and rises over weeks. So an ad keeps what the draws give it on average, be it a small chance
     # of much; only what the ramp keeps from the others goes by what is expected alone.
     kept = np.minimum(_average(task, parameters.draws, deviates), upper)
+    kept = np.where(kept < _WORTH_MORE * lower, lower, kept)
     # The log of the expected return: here the mean counts, not the median.
     expected = task.height + view.own_sd[fed] ** 2 / 2
     wanted, level = fill(task.total, expected, task.room, kept, upper.astype(np.float64), task.least)

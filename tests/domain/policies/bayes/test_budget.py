@@ -15,12 +15,12 @@ ROOM = 20.0
 SURE = 10
 
 
-def shares(returns: Floats, sd: Floats, *, temperature: float, days: int = 1) -> Ints:
+def shares(returns: Floats, sd: Floats, *, temperature: float, days: int = 1, minimum: float = 0.01) -> Ints:
     """Ads of 100 minor units each, of those median returns."""
     view = Posterior(mean=np.log(returns), saturation=np.zeros(len(returns)), sd=sd, own_sd=sd)
     history = told(*(Story(ad_id=f"ad{place:02}", days=days, budget=100) for place in range(len(returns))))
     parameters = BayesParameters(
-        platform_minimum=0.01, temperature_young=temperature, temperature_old=temperature, draws=400
+        platform_minimum=minimum, temperature_young=temperature, temperature_old=temperature, draws=400
     )
     room = np.full(len(returns), ROOM)
     nobody = np.zeros(len(returns), dtype=np.bool_)
@@ -37,6 +37,18 @@ def test_an_ad_with_a_small_chance_of_much_money_keeps_part_of_what_it_has() -> 
 
     assert 40 <= kept <= 120
     assert untried == 1
+
+
+def test_a_share_little_above_the_minimum_is_the_minimum() -> None:
+    returns = np.array([*[2.0] * SURE, 0.5])
+    doubtful = np.array([*[0.01] * SURE, 0.7])
+
+    # The draws give it about 10 above the least that it may have.
+    *_, doubled = shares(returns, doubtful, temperature=1.0, minimum=0.1)
+    *_, hardly_more = shares(returns, doubtful, temperature=1.0, minimum=0.3)
+
+    assert doubled > 15
+    assert hardly_more == 30
 
 
 def test_of_two_ads_of_one_median_return_the_less_certain_is_expected_to_return_more() -> None:

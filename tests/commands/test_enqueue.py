@@ -219,6 +219,14 @@ def test_nothing_is_raised_or_killed_on_a_crm_that_moved_as_no_day_does(
     assert "freshness" not in held(synced.enqueue(dry_run=True)).values()
 
 
+def test_ads_that_only_a_file_has_named_are_held_until_meta_was_asked(synced: Loop) -> None:
+    synced.run_sql("update ads set status = 'UNKNOWN', effective_status = 'UNKNOWN'")
+    synced.decide()
+    report = synced.enqueue()
+    assert "stale" in held(report).values()
+    assert {row["field"] for row in changes(synced).values()} == {"daily_budget"}
+
+
 def test_a_run_pauses_at_most_a_fifth_of_the_active_ads(decided: Loop) -> None:
     report = decided.enqueue()
     active = sum(ad.status == "ACTIVE" for ad in decided.sandbox.world.tree.ads)

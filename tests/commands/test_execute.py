@@ -15,7 +15,7 @@ import pytest
 
 from adctl.adapters.store import changes
 from adctl.domain.changes import Change
-from adctl.errors import BusyError, DeniedError, UnavailableError
+from adctl.errors import BusyError, ConfigurationError, DeniedError, UnavailableError
 from adctl.sandbox.ad_objects import Ad, AdSet, Campaign
 from tests.builders import ACCOUNT, LEDGER, SMALL, Loop, fact, table
 
@@ -444,6 +444,21 @@ def test_without_an_answer_to_the_read_nothing_is_sent_and_the_change_waits(loop
 
 
 # --- guards at the moment of sending ---------------------------------------------------------------------------------
+
+
+def test_an_object_that_meta_refuses_to_show_does_not_keep_others_from_being_sent(loop: Loop) -> None:
+    first, second = ad_sets(loop)[:2]
+    loop.queue(first, raised(first))
+    loop.advance(seconds=1)
+    loop.queue(second, raised(second))
+    loop.sandbox.meta.faults.arm("graph_error", method="GET", path=f"{first.id}$", code=100, times=None)
+    with pytest.raises(ConfigurationError, match="error 100"):
+        loop.execute()
+    assert fact(loop.execute(), "confirmed") == 1
+    assert {row["entity_id"]: row["state"] for row in loop.rows("pending_ad_changes")} == {
+        first.id: "pending",
+        second.id: "completed",
+    }
 
 
 def test_nothing_is_sent_while_sending_is_halted(loop: Loop) -> None:

@@ -179,3 +179,21 @@ def test_an_undo_waits_for_approval_where_every_change_does(read: Loop) -> None:
     assert line("undo").code == 2
     assert line("changes", "approve", "--all", "--by", "ann").code == 0
     assert line("undo", change[:8], "--json").document["summary"] == "No changes."
+
+
+def test_what_was_decided_before_an_undo_does_not_replace_it_and_what_is_decided_after_it_does(synced: Loop) -> None:
+    _, _, change = raised(synced)
+    synced.decide()
+    # What this ad set is to be by the decision, whatever that is, is older than the undo.
+    synced.run_sql("update decisions set target_budget = current_budget + 100, confidence = 1")
+    synced.advance(hours=1)
+    assert fact(undo(synced, change), "queued") == 1
+    state = "select state from pending_ad_changes where compensates is not null"
+
+    synced.enqueue()
+    assert synced.value(state) == "pending"
+
+    synced.advance(minutes=1)
+    synced.decide(redo=True)
+    synced.enqueue()
+    assert synced.value(state) == "cancelled"

@@ -21,7 +21,7 @@ _SUPERSEDE = text(
     from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:decisions as uuid[]),
       cast(:days as date[])) as n (kind, id, field, decision_id, day)
     where c.account = :account and c.entity_kind = n.kind and c.entity_id = n.id and c.field = n.field
-      and c.decision_id is distinct from n.decision_id and coalesce(c.decision_day <= n.day, true)
+      and c.decision_id is distinct from n.decision_id and (c.decision_day <= n.day or n.day is null)
       and c.state in ('proposed', 'pending')
     """
 )
@@ -54,7 +54,8 @@ _OLDER_THAN_THE_DAYS = text(
     where c.account = :account and c.state in ('proposed', 'pending')
       and d.account = c.account and d.day = :day and d.entity_id = c.entity_id and d.entity_kind = c.entity_kind
       and d.field = c.field and not d.shadow
-      and c.decision_id is distinct from d.decision_id and coalesce(c.decision_day <= d.day, true)
+      and c.decision_id is distinct from d.decision_id
+      and case when c.compensates is null then c.decision_day <= d.day else c.created_at < d.decided_at end
       and (cast(:only as uuid[]) is null or d.decision_id = any(:only))
       and not exists (
         select from pending_ad_changes q where q.account = d.account and q.decision_id = d.decision_id)
@@ -65,7 +66,8 @@ _OLDER_THAN_THE_DAYS = text(
 def supersede(connection: Connection, account: Account, day: date, *, only: Sequence[UUID] | None = None) -> int:
     """Cancels unclaimed changes of older decisions about the fields that the champion decided on a day and that were
     not queued yet, whatever it wants (with `only`, those decisions alone): also a decision that keeps a value, or that
-    a guard holds back, says that the older ones no longer stand. Returns how many.
+    a guard holds back, says that the older ones no longer stand. An undo is older than what was
+    decided after it was asked for. Returns how many.
     """
     act_as(connection, "enqueue")
     parameters = {"account": account, "day": day, "only": None if only is None else list(only)}

@@ -16,7 +16,8 @@ from adctl.domain.entities import EntityState
 from adctl.domain.ports import Stops, WriteAnswer, WriteOutcome
 from adctl.errors import AdctlError, BusyError, DeniedError, UnavailableError
 
-# How long after a guard without a time of its own (a missing row, a halt) the next tick may look again.
+# How long after a guard without a time of its own (a missing row, a halt), or a read that Meta refused, the next tick
+# may look again.
 _LOOK_AGAIN = timedelta(minutes=5)
 _SHORTEST_WAIT = 60
 
@@ -70,7 +71,11 @@ class Hand:
         try:
             return read_at, self.session.platform.read(change.kind, change.entity_id)
         except AdctlError as error:
-            self.session.settle(change, State.CLAIMED, State.PENDING, reason=f"could not be read: {error.what}")
+            # What no later answer mends goes behind the others, which it would keep from being sent.
+            passes = isinstance(error, UnavailableError | BusyError)
+            until = None if passes else self.session.now() + _LOOK_AGAIN
+            reason = f"could not be read: {error.what}"
+            self.session.settle(change, State.CLAIMED, State.PENDING, reason=reason, not_before=until)
             raise
 
     def _send(self, change: Change, read_at: datetime) -> None:

@@ -29,11 +29,15 @@ def unchanged(decision: Decision, context: GuardContext, tally: Tally) -> Refuse
 
 
 def stale(decision: Decision, context: GuardContext, tally: Tally) -> Refuse | None:
-    """Refuses a decision of an earlier day, or about a value that has changed since."""
+    """Refuses a decision of an earlier day, about a value that has changed since, or about one that Meta was not asked
+    for."""
     age = (context.today - decision.day).days
     if age > context.limits.decision_days:
         limit = context.limits.decision_days
         return Refuse(guard=Guard.STALE, value=age, limit=limit, reason=f"decided {age} days ago: decide again")
+    if decision.current == "UNKNOWN":
+        reason = "only a file has named it: run adctl sync-meta and decide again"
+        return Refuse(guard=Guard.STALE, value=decision.current, limit="a status", reason=reason)
     found = context.now_in_force.get((decision.entity_id, decision.field), decision.current)
     if found == decision.current:
         return None

@@ -351,6 +351,12 @@ def test_an_ad_whose_ad_set_is_not_known_is_never_paused() -> None:
     assert (answer.guard, answer.value) == (Guard.LAST_AD, 0)
 
 
+def test_an_ad_that_only_a_file_has_named_is_not_paused() -> None:
+    answer = refused(one(replace(KILL, current="UNKNOWN"), a_context()))
+
+    assert (answer.guard, answer.value) == (Guard.STALE, "UNKNOWN")
+
+
 def test_a_budget_that_stays_is_no_raise() -> None:
     assert [is_raise(a_budget(1_000, target)) for target in (999, 1_000, 1_001)] == [False, False, True]
 

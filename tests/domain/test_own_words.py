@@ -49,6 +49,13 @@ def test_rows_have_length_one_and_a_text_of_unknown_words_keeps_the_hashed_part_
     assert embedder().encode([]).shape == (0, 512)
 
 
+def test_own_words_count_for_less_where_some_words_were_not_fitted() -> None:
+    known, half = embedder().encode(["yoga calm mat breath", "yoga calm zzyzx qwrtp"])[:, 384:]
+
+    assert float(known @ known) == pytest.approx(1 / 3)
+    assert float(half @ half) == pytest.approx(1 / 3 / 2**4)
+
+
 def test_the_same_texts_in_another_order_give_the_same_fit() -> None:
     assert fit_digest(fit_own_words(texts()[::-1])) == fit_digest(fitted())
 
@@ -58,7 +65,7 @@ def test_another_fit_is_another_model() -> None:
 
     named = OwnWordsEmbedder(hashed=HashedTextEmbedder(rarity=read_rarity_table(), dims=384), words=other).model_id
     assert named != embedder().model_id
-    assert named.startswith("hashed-text-1:idf-1:384+own-words-1:")
+    assert named.startswith("hashed-text-1:idf-1:384+own-words-2:")
 
 
 def test_too_few_texts_are_refused() -> None:

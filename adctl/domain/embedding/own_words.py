@@ -25,6 +25,8 @@ _MOST_WORDS: Final = 20_000
 _WINDOW: Final = 20
 # Of the cosine; found on headlines, where a half weighs the own words too much and a tenth too little.
 OWN_SHARE: Final = 1 / 3
+# The share falls with this power of how many of a text's words were fitted: a vector of half a text misleads.
+_TRUST: Final = 4
 _BATCH: Final = 1000
 
 
@@ -42,7 +44,7 @@ class OwnWords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWordsEmbedder:
-    """Two thirds hashed text, a third own words; a text without any fitted word has the hashed part alone.
+    """Two thirds hashed text, a third own words where all words were fitted; less of these where some were not.
 
     `model_id` names the fit by its digest: another fit is another model, and what lacks it is embedded again.
     """
@@ -55,19 +57,21 @@ class OwnWordsEmbedder:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dims", self.hashed.dims + DIMS)
-        object.__setattr__(self, "model_id", f"{self.hashed.model_id}+own-words-1:{fit_digest(self.words)}")
+        object.__setattr__(self, "model_id", f"{self.hashed.model_id}+own-words-2:{fit_digest(self.words)}")
         object.__setattr__(self, "_place", {word: at for at, word in enumerate(self.words.vocabulary)})
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """float32 (len(texts), dims); rows of unit length, or zero for a text without a single word."""
-        hashed, own = self.hashed.encode(texts), self._own(texts)
-        has_own = own.any(axis=1, keepdims=True)
-        shares = np.sqrt(np.array([1 - OWN_SHARE, OWN_SHARE], dtype=np.float32))
-        return np.concatenate([hashed * np.where(has_own, shares[0], np.float32(1)), own * shares[1]], axis=1)
+        hashed = self.hashed.encode(texts)
+        rows = [self._both(texts[at : at + _BATCH], hashed[at : at + _BATCH]) for at in range(0, len(texts), _BATCH)]
+        return np.concatenate(rows) if rows else np.empty((0, self.dims), np.float32)
 
-    def _own(self, texts: Sequence[str]) -> Vectors:
-        rows = [_text_vectors(texts[at : at + _BATCH], self._place, self.words) for at in range(0, len(texts), _BATCH)]
-        return np.concatenate(rows) if rows else np.empty((0, DIMS), np.float32)
+    def _both(self, texts: Sequence[str], hashed: Vectors) -> Vectors:
+        said = [words(text) for text in texts]
+        own = _text_vectors(said, self._place, self.words)
+        fitted = np.array([sum(word in self._place for word in text) / max(len(text), 1) for text in said])
+        share = (OWN_SHARE * fitted**_TRUST * own.any(axis=1))[:, None]
+        return np.concatenate([hashed * np.sqrt(1 - share), own * np.sqrt(share)], axis=1).astype(np.float32)
 
 
 def fit_own_words(texts: Sequence[str]) -> OwnWords:
@@ -92,7 +96,7 @@ def fit_own_words(texts: Sequence[str]) -> OwnWords:
     rarity = np.log([(1 + len(said)) / (1 + holding[word]) for word in vocabulary])
     weighted = (factors * rarity[:, None]).astype(np.float32)
     plain = OwnWords(vocabulary=vocabulary, vectors=weighted, common=np.zeros(DIMS, np.float32))
-    means = _text_vectors(distinct, place, plain).astype(np.float64)
+    means = _text_vectors(said, place, plain).astype(np.float64)
     common = np.linalg.eigh(means.T @ means)[1][:, -1]
     return OwnWords(vocabulary=vocabulary, vectors=weighted, common=common.astype(np.float32))
 
@@ -136,9 +140,9 @@ def _factors(matrix: csr_matrix) -> NDArray[np.float64]:
     return np.asarray(left * np.sqrt(np.maximum(values, 0)), dtype=np.float64)
 
 
-def _text_vectors(texts: Sequence[str], place: dict[str, int], fitted: OwnWords) -> Vectors:
-    """Unit rows: the sum of the words' weighted vectors without the common direction; zero without known words."""
-    said = [[place[word] for word in words(text) if word in place] for text in texts]
+def _text_vectors(texts: Sequence[Sequence[str]], place: dict[str, int], fitted: OwnWords) -> Vectors:
+    """Unit rows of texts, each its words: the sum of their weighted vectors less the common direction, or zero."""
+    said = [[place[word] for word in text if word in place] for text in texts]
     flat = np.array([at for text in said for at in text], dtype=np.int64)
     starts = np.cumsum([0, *(len(text) for text in said)])
     picked = csr_matrix((np.ones(len(flat)), flat, starts), shape=(len(texts), len(fitted.vocabulary)))

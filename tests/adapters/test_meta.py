@@ -182,6 +182,21 @@ def ad_set_row(number: int) -> dict[str, object]:
     }
 
 
+def test_an_object_without_a_name_is_one() -> None:
+    nameless = {key: value for key, value in ad_set_row(1).items() if key not in ("name", "campaign_id")}
+    with meta(always(page([nameless, ad_set_row(2) | nameless]))) as (platform, _server):
+        assert [one.name for one in platform.campaigns()] == ["", "Set 2"]
+    with meta(always(page([{**nameless, "campaign_id": "10"}, ad_set_row(2)]))) as (platform, _server):
+        assert [one.name for one in platform.ad_sets()] == ["", "Set 2"]
+
+
+def test_an_image_that_lacks_a_side_has_no_size() -> None:
+    sides = {"whole": (8, 6), "flat": (8, 0), "thin": (0, 6), "none": (0, 0)}
+    rows = [{"hash": name, "width": width, "height": height} for name, (width, height) in sides.items()]
+    with meta(always(page(rows))) as (platform, _server):
+        assert platform.image_sizes(list(sides)) == {"whole": (8, 6)}
+
+
 def test_an_empty_page_with_a_next_one_loses_no_row() -> None:
     with meta(in_turn(page([ad_set_row(1)], "a"), page([], "b"), page([ad_set_row(2)]))) as (platform, server):
         sets = list(platform.ad_sets())

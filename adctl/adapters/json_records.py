@@ -235,6 +235,8 @@ def _opened(value: dict[str, object]) -> Iterator[tuple[str, str, object]]:
     if isinstance(value, _Repeated):
         raise _FaultError("the key is there twice", value.key)
     for key, inner in value.items():
+        if key in _OPENED and isinstance(inner, list):
+            raise _FaultError("a list where an object belongs", key)
         if key not in _OPENED or not isinstance(inner, dict):
             yield "", key, inner
         elif isinstance(inner, _Repeated):

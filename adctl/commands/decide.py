@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection, Engine
@@ -22,7 +21,7 @@ from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, poli
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
-from adctl.errors import ConfigurationError, InputRejectedError, UsageError
+from adctl.errors import ConfigurationError, InputRejectedError
 
 # A day that was decided already shows no more of its decisions than these.
 _MOST_SHOWN = 10_000
@@ -49,10 +48,7 @@ def run(
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
-        today = now.astimezone(ZoneInfo(profile.timezone)).date()
-        day = as_of or today
-        if day > today:
-            raise UsageError(f"{day} has not begun: what is decided of it would stand", fix=f"--as-of {today} at most")
+        day = profile.day(now, as_of)
         if not dry_run:
             accounts.ensure(connection, profile)
             models.seed(connection, profile.account, configured, at=now, run_id=run_id)

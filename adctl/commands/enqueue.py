@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, changes, decisions, exposure, guard_answers, guard_context, queue
+from adctl.domain import money
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Approval, NewChange, Value
 from adctl.domain.decisions import Decision
@@ -55,7 +55,7 @@ def run(
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
-        today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
+        today = profile.day(now, as_of)
         queued = queue.queued_decisions(connection, profile.account)
         planned = None if plan is None else [one.decision_id for one in plan.changes]
         of_day = decisions.changing(connection, profile.account, today, besides=planned or ())
@@ -219,7 +219,7 @@ def _report(
                 kind=Kind.MONEY,
             ),
         ),
-        tables=(_budget_plan(plan), _status_plan(plan), _held_back(judged)),
+        tables=(_budget_plan(plan), _status_plan(plan), _held_back(judged, profile.currency)),
         notes=("adctl changes list --state proposed names what waits for approval.",) if proposed and added else (),
     )
 
@@ -282,7 +282,7 @@ def _status_plan(plan: Sequence[tuple[Decision, Pass]]) -> Table:
     )
 
 
-def _held_back(judged: Sequence[tuple[Decision, Answer]]) -> Table:
+def _held_back(judged: Sequence[tuple[Decision, Answer]], currency: str) -> Table:
     return Table(
         key="held_back",
         title="Held back",
@@ -295,16 +295,19 @@ def _held_back(judged: Sequence[tuple[Decision, Answer]]) -> Table:
             Column(key="until", label="passes at", kind=Kind.TIME),
             Column(key="reason", label="why"),
         ),
-        rows=tuple(_held_row(d, a) for d, a in judged if isinstance(a, Wait | Refuse)),
+        rows=tuple(_held_row(d, a, currency) for d, a in judged if isinstance(a, Wait | Refuse)),
         empty="Nothing is held back.",
         shown=20,
     )
 
 
-def _held_row(decision: Decision, answer: Wait | Refuse) -> Mapping[str, Cell]:
+def _held_row(decision: Decision, answer: Wait | Refuse, currency: str) -> Mapping[str, Cell]:
     return {
         "entity": f"{decision.entity_kind} {decision.entity_id}",
-        "wanted": f"{decision.field} {decision.current} → {decision.target}",
+        "wanted": f"{_said(decision.current, currency)} → {_said(decision.target, currency)}",
+        "field": decision.field.value,
+        "before": decision.current,
+        "target": decision.target,
         "guard": answer.guard.value,
         "value": _figure(answer.value),
         "limit": _figure(answer.limit),
@@ -312,6 +315,10 @@ def _held_row(decision: Decision, answer: Wait | Refuse) -> Mapping[str, Cell]:
         "reason": answer.reason,
         "decision_id": str(decision.decision_id),
     }
+
+
+def _said(value: int | str, currency: str) -> str:
+    return money.show(value, currency) if isinstance(value, int) else value
 
 
 def _figure(value: int | float | str) -> str:

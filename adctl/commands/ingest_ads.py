@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from datetime import date
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
@@ -48,7 +47,7 @@ def run(
     with transaction(engine, read_only=dry_run) as connection:
         now = accounts.now(connection)
         accounts.check_pinned(connection, profile)
-    today = as_of or now.astimezone(ZoneInfo(profile.timezone)).date()
+    today = profile.day(now, as_of)
     with nullcontext(source) if isinstance(source, KeptRows) else rereadable(source, bounds) as file:
         export = read_ads_export(
             file,

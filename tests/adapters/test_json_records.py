@@ -62,6 +62,12 @@ def test_rows_carry_their_line_and_number_and_can_be_walked_again() -> None:
         assert list(table.rows()) == list(table.rows())
 
 
+def test_a_list_is_no_device() -> None:
+    # No file is read for its `device` itself, so nothing later would refuse it.
+    with pytest.raises(InputRejectedError, match="line 2, column 'device': a list where an object belongs"):
+        cells(b'{"device": {"screen": "1x1"}}\n{"device": [1]}')
+
+
 def test_a_device_is_opened_up_and_any_other_object_is_no_value() -> None:
     [row] = cells(b'{"device": {"screen": "1x1"}, "x": {"y": 1}, "z": [1], "t": true, "f": false}')
     assert (row["device_screen"], row["t"], row["f"]) == ("1x1", "true", "false")

@@ -10,7 +10,9 @@ import pytest
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store import decisions
+from adctl.domain import money
 from adctl.domain.report import Cell, Report
+from adctl.errors import UsageError
 from tests.builders import ACCOUNT, LEDGER, START, Loop, fact, table
 
 CAP = 'cap_increase_per_24h = "300.00"'
@@ -156,7 +158,13 @@ def test_without_a_cap_nothing_is_queued(decided: Loop) -> None:
     report = decided.enqueue()
     assert (report.summary, changes(decided)) == ("No changes.", {})
     assert set(held(report).values()) == {"cap"}
-    reason = table(report, "held_back").rows[0]["reason"]
+    first = table(report, "held_back").rows[0]
+    reason = first["reason"]
+    # Minor units are for programs: a person reads money, in one way everywhere.
+    before, target = first["before"], first["target"]
+    assert isinstance(before, int)
+    assert isinstance(target, int)
+    assert first["wanted"] == f"{money.show(before, 'USD')} → {money.show(target, 'USD')}"
     assert reason == "nobody has set how much may be raised in 24 hours"
 
 
@@ -327,3 +335,8 @@ def test_of_a_days_decisions_only_those_that_want_a_change_are_read(decided: Loo
     assert {one.decision_id for one in besides} == wants | {kept}
     for one in found:
         assert dict(one.evidence) == {key: rows[one.decision_id]["evidence"][key] for key in ("spend", "pipeline")}
+
+
+def test_a_day_that_has_not_begun_is_refused(decided: Loop) -> None:
+    with pytest.raises(UsageError, match="has not begun"):
+        decided.enqueue(as_of=START + timedelta(days=1))

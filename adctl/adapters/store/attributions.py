@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
@@ -37,15 +38,25 @@ def of_deal(connection: Connection, account: Account, deal_id: DealId) -> Attrib
         ),
         {"account": account, "deal_id": deal_id},
     ).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else from_columns(*row)
+
+
+def from_columns(
+    deal_id: DealId,
+    ad_id: AdId | None,
+    method: str,
+    confidence: Decimal,
+    evidence: Mapping[str, str],
+    converted_at: datetime | None,
+) -> Attribution:
+    """The attribution that these columns of its row hold."""
     return Attribution(
-        deal_id=row.deal_id,
-        ad_id=row.ad_id,
-        method=Method(row.method),
-        confidence=float(row.confidence),
-        evidence=row.evidence,
-        converted_at=row.converted_at,
+        deal_id=deal_id,
+        ad_id=ad_id,
+        method=Method(method),
+        confidence=float(confidence),
+        evidence=evidence,
+        converted_at=converted_at,
     )
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from adctl.adapters.db import driver
 from adctl.adapters.store import matching
-from adctl.domain.attribution import Attribution, Lead, Method, Touch
+from adctl.adapters.store.attributions import from_columns
+from adctl.domain.attribution import Attribution, Lead, Touch
 from adctl.domain.ids import Account, DealId
 from adctl.domain.matching import Conversion, SeenClick
 from adctl.domain.privacy import MatchKeys
@@ -107,11 +108,6 @@ def _touches(rows: Sequence[Any]) -> dict[str, Touch]:
 
 
 def _stored(row: Any) -> Attribution:
-    return Attribution(
-        deal_id=row.deal_id,
-        ad_id=row.stored_ad_id,
-        method=Method(row.method),
-        confidence=float(row.confidence),
-        evidence=row.evidence,
-        converted_at=row.stored_converted_at,
+    return from_columns(
+        row.deal_id, row.stored_ad_id, row.method, row.confidence, row.evidence, row.stored_converted_at
     )

@@ -26,6 +26,7 @@ from adctl.domain.policies.flips import flip
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import Evidence, Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
+from adctl.domain.shares_report import shares_table
 from adctl.errors import ConfigurationError, UsageError
 
 # Facts that are told as sentences and figures of their own, with how each is read; money is minor units.
@@ -65,6 +66,7 @@ class _Case:
     policy: Policy | None
     undecided: str
     stages: tuple[str, ...]
+    ads: tuple[Decision, ...]
 
 
 def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | None = None) -> Report:
@@ -150,6 +152,7 @@ def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: 
         policy=_policy(connection, account, decision) if decision else None,
         undecided="" if decision else _why_not(connection, profile, entity_id, found, day),
         stages=tuple(stage.stage for stage in crm_stages(connection, account)),
+        ads=decisions.ads_of(connection, decision) if decision and decision.field is Field.DAILY_BUDGET else (),
     )
 
 
@@ -218,7 +221,9 @@ def _told(case: _Case) -> tuple[tuple[Fact, ...], tuple[Table, ...]]:
         for key, label, kind in _POSTERIOR
         if key in evidence
     ]
-    return tuple(facts), (*_ledger_table(evidence, case.stages), *_step_table(evidence, case.stages), _rest(evidence))
+    shares = (shares_table(case.ads),) if decision.field is Field.DAILY_BUDGET else ()
+    ledger_and_funnel = (*_ledger_table(evidence, case.stages), *_step_table(evidence, case.stages))
+    return tuple(facts), (*shares, *ledger_and_funnel, _rest(evidence))
 
 
 def _cell(value: Cell, kind: Kind) -> Cell:

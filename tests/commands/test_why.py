@@ -140,6 +140,17 @@ def test_an_ad_set_below_a_campaigns_budget_names_the_campaign(synced: Loop) -> 
     assert fact(asked(synced, ad_set.campaign.id), "verdict") in {"keep", "scale", "cut"}
 
 
+def test_a_budget_is_the_sum_of_what_was_decided_about_its_ads(bayes: Loop) -> None:
+    bayes.decide()
+    budgets = decided(bayes, field="daily_budget")
+    assert {row["entity_kind"] for row in budgets} == {"ad_set", "campaign"}
+    for row in budgets:
+        *ads, total = table(asked(bayes, row["entity_id"]), "shares").rows
+        assert len(ads) == row["evidence"]["ads"]
+        assert (total["before"], total["after"]) == (row["current_budget"], row["evidence"]["shares_after"])
+        assert all(isinstance(ad["roas"], float) and isinstance(ad["p_wrong"], float) for ad in ads)
+
+
 def test_the_day_chooses_the_decision(synced: Loop) -> None:
     synced.decide()
     synced.advance(days=1)

@@ -194,6 +194,32 @@ def of_entity(
     return None if row is None else (decision_of(row._mapping), row.decided_at)
 
 
+_ADS_OF = text(
+    """
+    select d.* from decisions d
+    where d.account = :account and d.day = :day and not d.shadow and d.entity_kind = 'ad' and d.field = 'status'
+      and (d.policy, d.version, d.parameter_hash) = (:policy, :version, :parameter_hash)
+      and case :kind when 'ad_set' then d.ad_set_id else d.campaign_id end = :entity_id
+      and cast(d.evidence ->> 'current_budget' as bigint) > 0
+    order by d.entity_id
+    """
+)
+
+
+def ads_of(connection: Connection, budget: Decision) -> tuple[Decision, ...]:
+    """What was decided together with a budget about the ads that it pays for."""
+    asked = {
+        "account": budget.account,
+        "day": budget.day,
+        "policy": budget.policy,
+        "version": budget.policy_version,
+        "parameter_hash": budget.parameter_hash,
+        "kind": budget.entity_kind.value,
+        "entity_id": budget.entity_id,
+    }
+    return tuple(decision_of(row._mapping) for row in connection.execute(_ADS_OF, asked))
+
+
 def newest_day(connection: Connection, account: Account) -> date | None:
     """The last day that was decided."""
     value = connection.scalar(

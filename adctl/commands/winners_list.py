@@ -31,7 +31,7 @@ def run(engine: Engine, profile: AccountProfile) -> Report:
         tired = fatigue.of_ads(connection, profile.account, ads, today)
     said = {ads[at]: tired.says(at) for at in tired.flagged.nonzero()[0].tolist()}
     counts = {state: sum(s.state is state for s in listed) for state in _ORDER}
-    told = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count)
+    told = ", ".join(f"{state.value} {count}" for state, count in counts.items() if count)
     empty = "No creative wins yet." if standings else "No creative was judged yet: run adctl index-winners."
     return Report(
         command="winners list",

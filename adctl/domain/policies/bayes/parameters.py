@@ -68,7 +68,7 @@ class BayesParameters:
     campaign_leads: float = 6.0
     shift_transitions: int = 30
     draws: int = 48
-    temperature_young: float = 0.6
+    temperature_young: float = 0.7
     temperature_old: float = 0.1
     temperature_days: float = 10.0
     plan_days: float = 28.0

@@ -59,6 +59,12 @@ class InputRejectedError(AdctlError):
         self.column = title
 
 
+class UnprintedError(AdctlError):
+    """The run did its work, and its report is lost: standard output takes nothing, as on a full disk."""
+
+    exit_code = 3
+
+
 class UnavailableError(AdctlError):
     """The database or a vendor cannot be reached; the next tick retries."""
 

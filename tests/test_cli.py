@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -93,6 +94,30 @@ def test_an_unknown_option_is_wrong_use(words: Words) -> None:
     code, text = help_of([*words, "--no-such-option"])
     assert code == 2
     assert "--no-such-option" in text
+
+
+def test_the_list_of_commands_says_each_in_a_whole_sentence() -> None:
+    _, text = help_of([])
+    assert "..." not in text.partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=("text", "json"))
+def test_a_report_that_a_full_disk_does_not_take_is_one_line_and_no_bug(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    words = [sys.executable, "-m", "adctl", "config", *flags]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("adctl: error: the report cannot be written: No space left on device")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_left_changes_no_exit_code(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "adctl", "config"]
+    with open(writing, "w") as gone:
+        done = subprocess.run(words, stdout=gone, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_wrong_use_exits_2_and_names_what_is_wrong(tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ def backtest(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Replay policies on the account's history as it was known on each day, or let them meet in simulated worlds.
+    """Replay policies on the account's own past, or on worlds.
 
+    The past is taken as it was known on each day.
     In a world (--world) they meet an oracle that knows the truth. Runs on all cores.
     """
     invocation = Invocation(command="backtest", as_json=as_json, config=config, verbose=verbose)
@@ -92,7 +93,7 @@ def calibration(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show whether stated chances came true: of the verdicts with 5 to 10 % of being wrong, how many were."""
+    """Show whether stated chances came true. Of the verdicts with 5 to 10 % of being wrong, how many were?"""
 
     def work(job: Job) -> Report:
         from adctl.commands.calibration import run

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="changes",
-    help="The queue in people's hands: what waits, what needs approval, what is in conflict.",
+    help="The queue in people's hands: list, approve, cancel, settle.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -211,7 +211,7 @@ def undo(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Queue the opposite of what was sent, where Meta still holds just that; execute carries it out."""
+    """Queue the opposite of what was sent. Only where Meta still holds just that; execute carries it out."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import approval_of, meta, plan_limits

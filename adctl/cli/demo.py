@@ -47,7 +47,7 @@ def demo(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run the whole loop for some simulated days: real HTTP, real SDKs, an embedded PostgreSQL, no account needed."""
+    """Run the whole loop for some simulated days. Real HTTP, real SDKs, an embedded PostgreSQL, no account needed."""
     perform_alone(Invocation(command="demo", as_json=as_json), lambda: _run(seed, days, keep))
 
 

@@ -77,7 +77,7 @@ def migrate(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Bring the database to this version of adctl; safe to run at every deployment."""
+    """Bring the database to this version of adctl. Safe to run at every deployment."""
 
     def work(settings: Settings) -> Report:
         from adctl.commands.migrate import run
@@ -96,7 +96,7 @@ def sync_meta(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Read campaigns, ad sets, ads, creatives and daily insights from Meta."""
+    """Read Meta: campaigns, ad sets, ads, creatives, insights."""
 
     perform_job(
         Invocation(command="sync-meta", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -117,7 +117,7 @@ def sync_hubspot(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Read deals with every stage move, their contacts and the pipelines from HubSpot.
+    """Read HubSpot: deals, every stage move, contacts, pipelines.
 
     --events takes what a receiver of HubSpot's webhooks wrote down: a line is an array of events as it was posted, or
     the request with its headers, {"method", "uri", "headers", "body", "received_at"}, whose v3 signature is then
@@ -145,9 +145,10 @@ def ingest_ads(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Take an Ads Manager export in (CSV, JSON, JSON Lines, also gzip): all of it, or nothing.
+    """Take an Ads Manager export in: all of it, or nothing.
 
-    --dry-run shows how its columns are understood.
+    It is CSV, JSON or JSON Lines, also packed with gzip; a file without dates is a reading of --as-of. --dry-run shows
+    how its columns are understood.
     """
 
     perform_job(
@@ -179,7 +180,7 @@ def ingest_crm(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Tie every deal to the ad it came from and value it at its stage; with files, take them in first."""
+    """Tie every deal to its ad and value it at its stage. With files, take them in first."""
 
     perform_job(
         Invocation(command="ingest-crm", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -200,7 +201,7 @@ def decide(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Judge every ad and write down what it deserves, with the evidence."""
+    """Judge every ad and write down what it deserves, and why."""
 
     perform_job(
         Invocation(command="decide", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -226,7 +227,7 @@ def enqueue(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Pass the day's decisions through the guards and queue what may be sent; --dry-run shows the plan as a diff."""
+    """Pass the day's decisions through the guards into the queue. --dry-run shows the plan as a diff."""
 
     perform_job(
         Invocation(command="enqueue", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -248,7 +249,7 @@ def execute(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Carry due changes out on Meta: read, authorise, write, read back. SIGTERM finishes the change in hand."""
+    """Carry due changes out on Meta, and read each back. SIGTERM finishes the change in hand."""
 
     perform_job(
         Invocation(command="execute", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -264,7 +265,7 @@ def reconcile(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Find out what became of changes whose worker died or was not answered; send nothing. Every execute begins so."""
+    """Find out what became of changes that were not answered. Nothing is sent; every execute begins so."""
 
     perform_job(
         Invocation(command="reconcile", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
@@ -280,7 +281,7 @@ def index_winners(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Embed every creative, find the winners among those with a mature record, and refresh the index file."""
+    """Embed creatives, find the winners, refresh the index file."""
 
     perform_job(
         Invocation(command="index-winners", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="models",
-    help="Who decides: one champion, and challengers that decide in its shadow. adctl.toml's policy is the first "
+    help="Who decides: one champion, and challengers in its shadow. adctl.toml's policy is the first "
     "champion; from then on the registry says who it is.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -31,7 +31,7 @@ def metrics(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Print the figures of every configured account in Prometheus' text format, for its textfile collector."""
+    """Print every account's figures for Prometheus. They are in the format of its textfile collector."""
 
     def work(settings: Settings) -> Report | str:
         text = _exposition(settings)

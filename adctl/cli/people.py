@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(account: Account = None, as_json: Json = False, config: Config = None) -> None:
-    """Show the last run of each job, how fresh the data is, what waits, and the money in play."""
+    """Show the last runs, how old data is, the queue, the money."""
 
     def work(job: Job) -> Report:
         from adctl.commands.status import Expectations, run
@@ -54,7 +54,7 @@ def halt(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Stop every sending at once, on every host; reading, deciding and queueing go on."""
+    """Stop every sending at once, on every host. Reading, deciding and queueing go on."""
 
     def work(engine: Engine, job: Job | None) -> Report:
         from adctl.commands.halt import run
@@ -112,7 +112,7 @@ def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.", metavar="[FILE]")] = Path("adctl.toml"),
     as_json: Json = False,
 ) -> None:
-    """Write a settings file with every key explained; one that is there already is never touched."""
+    """Write a settings file with every key explained. One that is there already is never touched."""
 
     def work() -> Report:
         from adctl.commands.init import run
@@ -124,7 +124,7 @@ def init(
 
 
 def config(as_json: Json = False, config: Config = None) -> None:
-    """Print every setting in force and where it came from; secrets are masked."""
+    """Print every setting and where it came from. Secrets are masked."""
     perform(Invocation(command="config", as_json=as_json, config=config), _effective)
 
 

@@ -42,7 +42,7 @@ def purge(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Delete clicks, conversions and their keys past window and retention.click_days, and old rejected rows."""
+    """Delete clicks, keys and rejected rows past their time. See retention in adctl.toml."""
 
     def work(job: Job) -> Report:
         from adctl.commands.purge import run
@@ -69,7 +69,7 @@ def forget(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Erase what belongs to an e-mail address, read from standard input or asked for; it must be no argument."""
+    """Erase what belongs to an e-mail address. It is read from standard input or asked for, and never an argument."""
 
     def work(job: Job) -> Report:
         from adctl.commands.forget import run

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="rejects",
-    help="Rows of files that ingest-crm and ingest-ads set aside (--max-rejects).",
+    help="Rows of files that were set aside (--max-rejects).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

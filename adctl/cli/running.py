@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import typer
 
-from adctl.errors import AdctlError
+from adctl.errors import AdctlError, UnprintedError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -186,19 +186,34 @@ def database(settings: Settings) -> Iterator[Engine]:
 
 
 def show(invocation: Invocation, report: Report | str) -> int:
-    """Prints the report for whoever reads it: a terminal, a pipe, a program. Plain text goes out as it is."""
+    """Prints the report for whoever reads it: a terminal, a pipe, a program. Plain text goes out as it is.
+
+    A reader that has left misses nothing. Raises UnprintedError where the report cannot be written.
+    """
+    try:
+        _print(invocation, report)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still buffered would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise UnprintedError(
+                f"the report cannot be written: {error.strerror}", fix="make room; what the run did stands"
+            ) from error
+    return 0 if isinstance(report, str) else report.exit_code
+
+
+def _print(invocation: Invocation, report: Report | str) -> None:
     from adctl import render
 
     if isinstance(report, str):
         render.write(sys.stdout, report)
-        return 0
-    if invocation.as_json or not sys.stdout.isatty():
+    elif invocation.as_json or not sys.stdout.isatty():
         render.render(report, stream=sys.stdout, as_json=invocation.as_json)
     else:
         from adctl import terminal
 
         terminal.render(report, stream=sys.stdout, color=_color())
-    return report.exit_code
 
 
 def show_error(invocation: Invocation, error: AdctlError) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Adds the commands below `db`."""
     db = typer.Typer(
-        help="The embedded PostgreSQL: it starts by itself when a command needs it; these are for people.",
+        help="The embedded PostgreSQL. It starts by itself when a command needs it; these are for people.",
         no_args_is_help=True,
     )
     db.command("start", epilog=examples("adctl db start"))(start)

@@ -42,7 +42,9 @@ def sandbox(
     hubspot_port: _Port = 0,
     as_json: Json = False,
 ) -> None:
-    """Serve stand-ins of Meta and HubSpot over a simulated world until Ctrl-C; prints how to point adctl at them.
+    """Serve stand-ins of Meta and HubSpot until Ctrl-C.
+
+    They show one simulated world; what is printed points adctl at them.
 
     Its clock stands still. Each server is steered by JSON below /_sandbox/, without a token:
 

@@ -30,7 +30,7 @@ class _EntityUnlessNamed(TyperGroup):
 why = typer.Typer(
     name="why",
     cls=_EntityUnlessNamed,
-    help="The evidence behind what adctl decided and holds true: adctl why ENTITY, adctl why deal ID.",
+    help="The evidence behind a decision or an attribution. Ask adctl why ENTITY, or adctl why deal ID.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -21,7 +21,8 @@ from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 _DAY = timedelta(hours=24)
 _CRM_SOURCES = {"hubspot.deals": "HubSpot deals", "crm.file": "CRM file"}
 _NEEDS_A_LOOK = (State.UNKNOWN, State.CONFLICT)
-_ENDS = {0: "done", 3: "partly done", 75: "held back"}
+# Wrong use was answered to the person who typed it; nobody else need look.
+_ENDS = {0: "done", 2: "wrong use", 3: "partly done", 75: "held back"}
 _NEWEST = 5
 
 Row = Mapping[str, Cell]

@@ -132,13 +132,16 @@ def test_each_job_shows_how_its_last_run_ended_and_how_long_ago(engine: Engine) 
     ran(engine, "decide", exit_code=0, summary="2 keep.")
     ran(engine, "execute", exit_code=3)
     ran(engine, "sync-meta", exit_code=77)
+    ran(engine, "undo", exit_code=2)
     at(engine, NOON + timedelta(hours=4, minutes=5))
     found = {row["job"]: row for row in rows(read(engine), "jobs")}
     assert {job: row["state"] for job, row in found.items()} == {
         "decide": "done",
         "execute": "partly done",
         "sync-meta": "failed",
+        "undo": "wrong use",
     }
+    assert "1 job failed, 1 job partly done" in read(engine).summary
     assert found["decide"]["age"] == "3 h 5 min"
     assert found["decide"]["summary"] == "2 keep."
     assert found["sync-meta"]["exit_code"] == 77

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from adctl.cli.wiring import stage_values
 from adctl.commands import stages_check, stages_learn, stages_list, stages_roas, stages_value
 from adctl.errors import ConfigurationError, UsageError
 from tests.builders import START, Loop, fact, table
@@ -103,7 +104,8 @@ def test_learned_values_hold_from_their_day_on_and_old_days_keep_theirs(sold: Lo
     assert fact(report, "written") == fact(report, "learned") != 0
     old = stages_value.run(sold.engine, profile, "default/contractsent", ())
     sold.advance(days=1)
-    new = stages_value.run(sold.engine, profile, "default/contractsent", ())
+    # Also where adctl.toml still says what it said before.
+    new = stages_value.run(sold.engine, profile, "default/contractsent", stage_values(sold.job().account))
     assert fact(new, "value") == learned["contractsent"] != fact(old, "value")
     listed = [row for row in table(stages_list.run(sold.engine, profile, ()), "stages").rows]
     assert [row["in_force"] for row in listed if (row["pipeline"], row["stage"]) == ("default", "contractsent")] == [

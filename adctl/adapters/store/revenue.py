@@ -61,16 +61,18 @@ def record_configured(connection: Connection, account: Account, values: Sequence
 def stage_values(
     connection: Connection, account: Account, *, planned: Sequence[StageValue] = (), at: datetime = BEGINNING
 ) -> StageValues:
-    """All values of the account, of every time; a dry run adds those it would record, `planned`, as of `at`."""
+    """All values of the account, of every time; a dry run adds those of `planned` that it would record, as of
+    `at`: the ones that differ from what was configured before.
+    """
     rows = connection.execute(
         text(
             """
-            select pipeline, stage, value, confidence, outcome, effective_from
-            from synthetic_revenue_config where account = :account
+            select pipeline, stage, value, confidence, outcome, effective_from, origin
+            from synthetic_revenue_config where account = :account order by effective_from
             """
         ),
         {"account": account},
-    )
+    ).all()
     stored = [
         StageValue(
             pipeline=row.pipeline,
@@ -82,7 +84,15 @@ def stage_values(
         )
         for row in rows
     ]
-    return StageValues((*stored, *(replace(value, effective_from=at) for value in planned)))
+    before = {
+        (r.pipeline, r.stage): (r.value, float(r.confidence), r.outcome) for r in rows if r.origin == "configured"
+    }
+    changing = [
+        value
+        for value in planned
+        if before.get((value.pipeline, value.stage)) != (value.value, round(value.confidence, 3), value.outcome.value)
+    ]
+    return StageValues((*stored, *(replace(value, effective_from=at) for value in changing)))
 
 
 _LEARN = text(

@@ -72,7 +72,7 @@ class UnavailableError(AdctlError):
 
 
 class InvariantError(AdctlError):
-    """Something that must never happen did; adctl has halted itself."""
+    """PostgreSQL refused what must never happen; nothing of it was written."""
 
     exit_code = 70
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from adctl.errors import AdctlError, BusyError, ConfigurationError, DeniedError, UnavailableError
+from adctl.errors import AdctlError, BusyError, ConfigurationError, DeniedError, InvariantError, UnavailableError
 
 OLDEST_MAJOR = 15
 # A host that is gone says nothing: without these a run would wait two hours for it. Seconds, the last in milliseconds.
@@ -25,6 +25,8 @@ _GIVE_UP = {
 _ENDED = ("25P03", "25P04")
 # SQLSTATEs of authentication and privileges.
 _DENIED = ("28000", "28P01", "42501")
+# SQLSTATEs that the triggers of sql/ raise, which name no constraint.
+_INVARIANT = ("23001", "23514")
 _SESSION = (
     "-c TimeZone=UTC -c statement_timeout=600s -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s "
     "-c client_min_messages=warning"
@@ -64,6 +66,8 @@ def translate(error: DBAPIError | psycopg.Error) -> AdctlError | None:
     first = words[0] if words else type(original).__name__
     if state in _DENIED or "password authentication failed" in first:
         return DeniedError(f"database: {first}", fix="check the role and its rights in the database URL")
+    if state in _INVARIANT and original.diag.constraint_name is None:
+        return InvariantError(f"database: {first}", fix="nothing was written; run adctl audit verify and report this")
     if state == "3D000" or ("does not exist" in first and "database" in first):
         return ConfigurationError(f"database: {first}", fix="create it or correct ADCTL_DATABASE_URL")
     if isinstance(original, psycopg.OperationalError) or state.startswith(("08", "57P")) or state in _ENDED:

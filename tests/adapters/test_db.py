@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import driver, translate
-from adctl.errors import UnavailableError
+from adctl.errors import InvariantError, UnavailableError
 
 
 def test_a_database_host_that_says_nothing_is_given_up_within_two_minutes(engine: Engine) -> None:
@@ -35,3 +35,16 @@ def test_a_session_that_ended_because_its_process_stood_still_is_no_bug(engine: 
     error = translate(ended.value)
     assert isinstance(error, UnavailableError)
     assert "idle-in-transaction" in str(error)
+
+
+def test_what_the_rules_of_the_database_refuse_is_a_broken_promise_and_what_a_constraint_refuses_a_bug(
+    engine: Engine,
+) -> None:
+    with engine.connect() as connection, pytest.raises(DBAPIError) as refused:
+        connection.execute(text("truncate ad_change_history"))
+    assert isinstance(translate(refused.value), InvariantError)
+    with engine.connect() as connection:
+        connection.execute(text("create temporary table small (n integer check (n > 0))"))
+        with pytest.raises(DBAPIError) as wrong:
+            connection.execute(text("insert into small values (0)"))
+    assert translate(wrong.value) is None

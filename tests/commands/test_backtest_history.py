@@ -175,7 +175,7 @@ def test_the_past_cannot_be_written_and_leaves_nothing_behind(synced: Loop) -> N
         pytest.raises(DBAPIError, match="read-only transaction"),
         as_known(synced.engine, ACCOUNT, moment) as connection,
     ):
-        accounts.ensure(connection, replace(synced.job().profile, account=Account("other")))
+        accounts.ensure(connection, replace(synced.job().profile, account=Account("other"), meta_ad_account="act_2"))
     assert synced.digest() == before
 
 

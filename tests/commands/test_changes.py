@@ -248,6 +248,21 @@ def test_reconcile_alone_finds_out_and_sends_nothing(loop: Loop) -> None:
     assert loop.reconcile().summary == "No changes."
 
 
+def test_an_unknown_change_that_meta_refuses_to_show_waits_for_a_person_and_stops_nothing_else(loop: Loop) -> None:
+    change = queue_raise(loop)
+    loop.sandbox.meta.faults.arm("close", method="POST")
+    loop.execute()
+    loop.advance(seconds=120)
+    first, second = loop.owners()[:2]
+    assert second.daily_budget is not None
+    loop.queue(second, second.daily_budget * 11 // 10)
+    loop.sandbox.meta.faults.arm("graph_error", method="GET", path=f"{first.id}$", code=100, times=None)
+    report = loop.execute()
+    assert (report.exit_code, fact(report, "confirmed"), fact(report, "in_trouble")) == (3, 1, 1)
+    assert "could not be read" in str(table(report, "changes").rows[0]["reason"])
+    assert (state_of(loop, change), loop.reconcile().exit_code) == ("unknown", 3)
+
+
 def test_an_audit_that_does_not_hold_halts_the_account_and_exits_70(loop: Loop) -> None:
     queue_raise(loop)
     loop.execute()

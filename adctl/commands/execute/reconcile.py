@@ -14,6 +14,7 @@ from adctl.domain.change_rows import COLUMNS, change_row
 from adctl.domain.changes import Change, Reading, State, judge
 from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Fact, Kind, Report, Table
+from adctl.errors import AdctlError, BusyError, UnavailableError
 
 
 def run(
@@ -21,7 +22,7 @@ def run(
 ) -> Report:
     """Looks at every change in flight whose owner is gone, and sends nothing. A dry run lists them.
 
-    Raises BusyError while Meta wants to be left alone, UnavailableError or DeniedError when it cannot be read.
+    Raises BusyError while Meta wants to be left alone, UnavailableError when it cannot be reached.
     """
     if dry_run:
         return _preview(engine, profile)
@@ -76,6 +77,11 @@ def reconcile(session: Session) -> None:
             continue
         try:
             _look_at(session, change)
+        except (UnavailableError, BusyError):
+            raise
+        except AdctlError as error:
+            # What no later answer mends waits for a person, and keeps nothing else from being looked at or sent.
+            session.leave(change, f"could not be read: {error.what}")
         finally:
             with session.connection.begin():
                 changes.release(session.connection, change)

@@ -78,6 +78,11 @@ class Session:
                 self.moved += change.target - change.expected
         return done
 
+    def leave(self, change: Change, reason: str) -> None:
+        """Takes note of a change whose outcome stays unknown."""
+        self.ended_as[change.change_id] = State.UNKNOWN
+        self.lines.append(change_row(change, State.UNKNOWN, reason, self.profile.currency))
+
     @property
     def troubled(self) -> int:
         """How many changes this run left in a state that somebody should look at."""

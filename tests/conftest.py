@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,6 +23,12 @@ from adctl.adapters.db import open_engine
 from adctl.adapters.embedded_postgres import EmbeddedServer
 from adctl.errors import AdctlError
 from tests.warm import ROOT, bare_environment, warm_interpreter
+
+# The same examples on every machine, and no test fails for being slow on a busy one.
+hypothesis.settings.register_profile(
+    "adctl", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("adctl")
 
 _SHARED = Path(os.environ.get("ADCTL_SHARED", ROOT.parent / "shared" / "data"))
 Write = Callable[[str], str]

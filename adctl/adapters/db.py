@@ -64,7 +64,8 @@ def translate(error: DBAPIError | psycopg.Error) -> AdctlError | None:
         return None
     state, words = original.sqlstate or "", str(original).strip().splitlines()
     first = words[0] if words else type(original).__name__
-    if state in _DENIED or "password authentication failed" in first:
+    # A connection that was never made has no SQLSTATE, only words.
+    if state in _DENIED or "password authentication failed" in first or ("role" in first and "not exist" in first):
         return DeniedError(f"database: {first}", fix="check the role and its rights in the database URL")
     if state in _INVARIANT and original.diag.constraint_name is None:
         return InvariantError(f"database: {first}", fix="nothing was written; run adctl audit verify and report this")

@@ -11,6 +11,7 @@ import typer
 
 from adctl.cli.options import Account, Config, Json, examples
 from adctl.cli.running import Invocation, Job, database, perform, perform_alone, perform_reading, refuse_pending
+from adctl.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -76,6 +77,8 @@ def resume(
         from adctl.cli.wiring import armed_for
         from adctl.commands.resume import run
 
+        if everyone and account is not None:
+            raise UsageError("which accounts is not clear", fix="give --all or --account, not both")
         return run(engine, job.profile if job else None, armed_for=armed_for(job.account) if job else None)
 
     _switch(Invocation(command="resume", as_json=as_json, config=config), account, work, everyone=everyone)

@@ -140,7 +140,7 @@ def _fresh(label: str, source: str, at: datetime | None, limit: timedelta, now: 
 
 
 def _deals(standing: Standing) -> tuple[Fact, ...]:
-    share = round(standing.unattributed, 4)
+    share = round(standing.unattributed, 4) if standing.judged else None
     return (
         Fact(key="unattributed", label="deals without an ad", value=share, kind=Kind.PERCENT),
         Fact(key="unmapped", label="deals in stages without a value", value=standing.unmapped, kind=Kind.COUNT),

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from adctl.adapters.db import driver, translate
-from adctl.errors import InvariantError, UnavailableError
+from adctl.adapters.db import driver, open_engine, translate
+from adctl.errors import DeniedError, InvariantError, UnavailableError
 
 
 def test_a_database_host_that_says_nothing_is_given_up_within_two_minutes(engine: Engine) -> None:
@@ -48,3 +48,10 @@ def test_what_the_rules_of_the_database_refuse_is_a_broken_promise_and_what_a_co
         with pytest.raises(DBAPIError) as wrong:
             connection.execute(text("insert into small values (0)"))
     assert translate(wrong.value) is None
+
+
+def test_a_role_that_the_server_does_not_know_is_one_that_is_refused(engine: Engine) -> None:
+    unknown = open_engine(engine.url.set(username="nobody_of_that_name").render_as_string(hide_password=False))
+    with pytest.raises(DBAPIError) as refused:
+        unknown.connect()
+    assert isinstance(translate(refused.value), DeniedError)

@@ -94,6 +94,17 @@ def test_the_switch_is_thrown_from_the_command_line(loop: Loop) -> None:
     assert "halted: tests" in shown.out
 
 
+def test_an_account_beside_all_is_unclear_to_resume_and_halts_all(
+    loop: Loop,
+) -> None:
+    _queued(loop)
+    adctl = loop.command_line()
+    assert adctl("halt", "--all", "-a", "main").code == 0
+    refused = adctl("resume", "--all", "-a", "main")
+    assert (refused.code, adctl("execute").code) == (2, 75)
+    assert "not both" in refused.err
+
+
 def test_all_are_halted_and_resumed_without_naming_one_of_several_accounts(loop: Loop) -> None:
     loop.configure("[accounts.main]", '[accounts.second]\ncurrency = "USD"\ntimezone = "UTC"\n\n[accounts.main]')
     _queued(loop)

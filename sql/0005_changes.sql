@@ -376,8 +376,7 @@ begin
   v_refusal := bookkeeping_refusal(old, new);
   if v_refusal is null and new.state <> old.state then
     v_refusal := move_refusal(old, new, v_now);
-    if v_refusal is null
-       and (old.state in ('executing', 'unknown') or old.state = 'claimed' and new.state in ('pending', 'executing')) then
+    if v_refusal is null and old.state in ('claimed', 'executing', 'unknown') then
       v_refusal := proof_refusal(old, new);
     end if;
   end if;

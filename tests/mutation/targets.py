@@ -60,7 +60,7 @@ _WORDS = {
     "guard_attempt": ("attempt",),
     "guard_new_change": ("undo", "new_change", "begins", "taken_back"),
     "guard_change": ("every_state", "says_why", "approval_names", "lost_worker"),
-    "decided_refusal": ("amount", "begins"),
+    "decided_refusal": ("amount", "pauses", "nothing_but", "never_sent_to"),
     "bookkeeping_refusal": ("bookkeeping",),
     "move_refusal": ("expire", "approval", "says_why", "target_was_seen", "claim_names"),
     "proof_refusal": ("proved", "attempt", "unknown"),

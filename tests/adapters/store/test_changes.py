@@ -87,7 +87,8 @@ def test_bookkeeping_moves_only_with_its_own_move(driver: Driver) -> None:
         ("approved_at = adctl_now()", "only an approval says who approved it and when"),
         ("earliest_execute_at = adctl_now() + interval '1 s'", "only what is pending is put off"),
     ):
-        assert words in refused(driver, f"update pending_ad_changes set {assignment}", actor="execute")
+        for also in ("", ", state = 'unknown'"):
+            assert words in refused(driver, f"update pending_ad_changes set {assignment}{also}", actor="execute")
     driver.sql("update pending_ad_changes set state_reason = 'still looking', observed_budget = 1050")
 
 
@@ -114,14 +115,43 @@ def test_a_month_of_the_history_is_protected_as_the_whole(driver: Driver) -> Non
 def test_a_budget_change_goes_from_an_amount_to_another_one(driver: Driver) -> None:
     for amounts in ("1000 1000", "1000 0", "1000 -5", "null 5", "5 null", "-1 5"):
         assert "a budget goes to its owner" in refused(driver, _begin(*amounts.split()), actor="enqueue"), amounts
+    assert driver.queue(budget(5, 0)) == 1
 
 
-def _begin(expected: str, target: str, columns: str = "", values: str = "") -> str:
+def test_a_status_change_pauses_or_starts_an_ad(driver: Driver) -> None:
+    columns, words = ", expected_status, target_status", "an ad, and nothing else, is paused or started"
+    for kind, amount, statuses in (
+        ("ad_set", "null", "'ACTIVE', 'PAUSED'"),
+        ("ad", "1100", "'ACTIVE', 'PAUSED'"),
+        ("ad", "null", "'ACTIVE', 'ACTIVE'"),
+        ("ad", "null", "'ACTIVE', 'DELETED'"),
+        ("ad", "null", "'ARCHIVED', 'ACTIVE'"),
+        ("ad", "null", "null, 'PAUSED'"),
+    ):
+        statement = _begin("null", amount, columns, f", {statuses}", kind=kind, field="status")
+        assert words in refused(driver, statement, actor="enqueue"), (kind, amount, statuses)
+    assert driver.queue(status("PAUSED", "ACTIVE"), status("ACTIVE", "PAUSED", of="a2")) == 2
+
+
+def test_nothing_but_budgets_and_status_is_changed(driver: Driver) -> None:
+    statement = _begin("1000", "1100", field="name")
+    assert "nothing but daily budgets and status is changed" in refused(driver, statement, actor="enqueue")
+
+
+def _begin(
+    expected: str,
+    target: str,
+    columns: str = "",
+    values: str = "",
+    *,
+    kind: str = "ad_set",
+    field: str = "daily_budget",
+) -> str:
     return f"""
         insert into pending_ad_changes (account, change_id, run_id, entity_kind, entity_id, campaign_id, field,
           expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,
           updated_at{columns})
-        values ('main', gen_random_uuid(), gen_random_uuid(), 'ad_set', 's1', 'c1', 'daily_budget', {expected},
+        values ('main', gen_random_uuid(), gen_random_uuid(), '{kind}', 's1', 'c1', '{field}', {expected},
           {target}, 'x', 0, adctl_now(), adctl_now() + interval '1 day', adctl_now(), adctl_now(){values})
     """
 

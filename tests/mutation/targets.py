@@ -43,7 +43,7 @@ _SQL_TESTS = {
     "ceiling_of": ("authorise",),
     "holds_entity_lock": ("authorise",),
 }
-# Words in the names of the tests that are run first.
+# Words in the names of the tests that are run first, in this order.
 _WORDS = {
     "velocity_verdict": ("window", "six_hours", "velocity", "value_that_may", "time_is_that", "unknown_outcome_counts"),
     "within_velocity": ("fifth",),
@@ -65,7 +65,7 @@ _WORDS = {
     "move_refusal": ("expire", "approval", "says_why", "target_was_seen", "claim_names", "given_back"),
     "proof_refusal": ("proved", "attempt", "tries_use", "unknown"),
     "change_is_settled": ("settled", "on_its_way", "settles_by"),
-    "claim_pending_ad_change": ("due_longest", "passed_over", "expired", "own_change", "several"),
+    "claim_pending_ad_change": ("several", "own_change", "due_longest", "passed_over", "expired"),
     "append_links": ("untouched", "two_accounts", "one_chain"),
     "record_moves": ("untouched", "batch", "one_statement"),
 }

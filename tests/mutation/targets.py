@@ -55,7 +55,7 @@ _WORDS = {
     "halt_reason": ("running_control", "halt"),
     "quiet_verdict": ("quiet",),
     "attempts_made": ("try_left", "tries_use"),
-    "authorise_send": ("alike", "session_that", "another_value", "fresh", "two_guards", "waits_for", "disk"),
+    "authorise_send": ("alike", "session_that", "another_value", "fresh", "two_guards", "waits_for", "locked", "disk"),
     "holds_entity_lock": ("only_the_session",),
     "guard_attempt": ("attempt",),
     "guard_new_change": ("undo", "new_change", "begins", "taken_back"),

@@ -121,6 +121,18 @@ def test_rows_come_by_ad_the_oldest_first_however_many_days_are_read_at_once(boo
     assert history.row_spend.tolist() == [302, 42, 5, 3, 2, 301, 41, 4, 2, 1]
 
 
+def test_each_row_stands_at_its_own_ad_and_those_of_an_unknown_ad_are_left_out(books: Books) -> None:
+    books.ads(*(f"ad {n}" for n in range(300)))
+    asked = [(f"ad {n}", n % 7, n + 1, n * 1_000) for n in range(0, 300, 25)]
+    for ad, ago, amount, leads in asked:
+        books.spend(ad, amount, ago=ago, leads=leads)
+    books.spend("of another time", 5)
+    history = books.read().history
+    ids = [history.ad_ids[place] for place in history.row_ad]
+    figures = (history.row_days_ago, history.row_spend, history.row_leads)
+    assert list(zip(ids, *(column.tolist() for column in figures), strict=True)) == sorted(asked)
+
+
 def evidence_of(history: AdHistory, ad: str) -> Evidence:
     return BayesPolicy().decide(history).verdicts[history.ad_ids.index(ad)].evidence
 

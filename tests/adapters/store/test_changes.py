@@ -133,9 +133,11 @@ def test_a_status_change_pauses_or_starts_an_ad(driver: Driver) -> None:
     assert driver.queue(status("PAUSED", "ACTIVE"), status("ACTIVE", "PAUSED", of="a2")) == 2
 
 
-def test_nothing_but_budgets_and_status_is_changed(driver: Driver) -> None:
+def test_nothing_but_budgets_and_status_is_changed_and_within_ten_minutes(driver: Driver) -> None:
     statement = _begin("1000", "1100", field="name")
     assert "nothing but daily budgets and status is changed" in refused(driver, statement, actor="enqueue")
+    statement = _begin("1000", "1100", jitter_ms=600_001)
+    assert "no more than ten minutes" in refused(driver, statement, actor="enqueue")
 
 
 def _begin(
@@ -146,13 +148,14 @@ def _begin(
     *,
     kind: str = "ad_set",
     field: str = "daily_budget",
+    jitter_ms: int = 0,
 ) -> str:
     return f"""
         insert into pending_ad_changes (account, change_id, run_id, entity_kind, entity_id, campaign_id, field,
           expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,
           updated_at{columns})
         values ('main', gen_random_uuid(), gen_random_uuid(), '{kind}', 's1', 'c1', '{field}', {expected},
-          {target}, 'x', 0, adctl_now(), adctl_now() + interval '1 day', adctl_now(), adctl_now(){values})
+          {target}, 'x', {jitter_ms}, adctl_now(), adctl_now() + interval '1 day', adctl_now(), adctl_now(){values})
     """
 
 

@@ -274,6 +274,8 @@ LOST = ("hang", "html", "close", "status", "garbage", "redirect", "throttled", "
 
 @pytest.mark.parametrize("kind", LOST)
 def test_a_write_that_was_applied_but_not_answered_is_unknown_until_it_is_seen(loop: Loop, kind: str) -> None:
+    if kind == "hang":
+        loop.configure("write_deadline_seconds = 10", "write_deadline_seconds = 1")
     node = queue_raise(loop)
     fault = loop.sandbox.meta.faults.arm(kind, method="POST", apply=True, seconds=2)
 

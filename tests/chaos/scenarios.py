@@ -97,6 +97,7 @@ def late_riser(database_url: str, folder: Path, *, loses_session: bool) -> None:
     of the late write may leave.
     """
     with cell_on(database_url, folder) as cell:
+        cell.loop.configure("write_deadline_seconds = 10", "write_deadline_seconds = 1")
         cell.loop.configure(f"[accounts.{ACCOUNT}.limits]", f"[accounts.{ACCOUNT}.limits]\nsettle_seconds = 2")
         node, _ = queue_two(cell.loop)
         frozen = start(cell.loop, "T2:1:stop")

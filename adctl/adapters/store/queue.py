@@ -66,8 +66,8 @@ _OLDER_THAN_THE_DAYS = text(
 def supersede(connection: Connection, account: Account, day: date, *, only: Sequence[UUID] | None = None) -> int:
     """Cancels unclaimed changes of older decisions about the fields that the champion decided on a day and that were
     not queued yet, whatever it wants (with `only`, those decisions alone): also a decision that keeps a value, or that
-    a guard holds back, says that the older ones no longer stand. An undo is older than what was
-    decided after it was asked for. Returns how many.
+    a guard holds back, says that the older ones no longer stand. An undo is older than what was decided after it was
+    asked for. Returns how many.
     """
     act_as(connection, "enqueue")
     parameters = {"account": account, "day": day, "only": None if only is None else list(only)}

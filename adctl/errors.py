@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+_CHARACTER = re.compile(r"character \d+")
 # A refusal quotes what is in a file, which may be a megabyte in one cell.
 _MOST_REASON, _MOST_COLUMN = 400, 100
 
@@ -51,7 +54,9 @@ class InputRejectedError(AdctlError):
         reason, title = _cut(what, _MOST_REASON), _cut(column, _MOST_COLUMN)
         place = source
         place += f", line {line}" if line is not None else ""
-        place += f", column {title!r}" if title else ""
+        # JSON has no columns: its place is a character of the line.
+        said = title if _CHARACTER.fullmatch(title) else f"column {title!r}"
+        place += f", {said}" if title else ""
         super().__init__(f"{place}: {reason}" if place else reason, fix=fix)
         self.reason = reason
         self.source = source

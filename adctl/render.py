@@ -122,6 +122,11 @@ def heading(report: Report) -> str:
     return clean(" · ".join(part for part in parts if part))
 
 
+def visible_tables(report: Report) -> tuple[Table, ...]:
+    """The tables that a person sees: those with rows, or with something to say about having none."""
+    return tuple(table for table in report.tables if table.rows or table.empty)
+
+
 def visible_rows(table: Table) -> Sequence[Mapping[str, Cell]]:
     """The rows that a person sees."""
     return table.rows[: table.shown]
@@ -139,7 +144,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     if report.facts:
         yield ""
         yield from _fact_lines(report)
-    for table in report.tables:
+    for table in visible_tables(report):
         yield ""
         yield from _table_lines(table, report.currency)
     if report.notes:

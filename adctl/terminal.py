@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from adctl.domain.report import Report, Table
-from adctl.render import clean, heading, hidden_note, is_numeric, shown, visible_rows
+from adctl.render import clean, heading, hidden_note, is_numeric, shown, visible_rows, visible_tables
 from adctl.render import width as width_of
 
 # A text column narrower than this is a column of single letters: the rows are then shown one below the other.
@@ -64,7 +64,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     yield Text(clean(report.summary), style="bold")
     if report.facts:
         yield Padding(_facts(report), (1, 0, 0, 0))
-    for table in report.tables:
+    for table in visible_tables(report):
         yield Text()
         yield from _table(table, report.currency, width)
     if report.notes:

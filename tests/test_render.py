@@ -108,6 +108,15 @@ def test_an_empty_table_says_so_in_its_own_words() -> None:
     assert plain(Report(command="x", summary="No changes.", tables=(empty,))).endswith("Plan: nothing to do\n")
 
 
+def test_an_empty_table_without_words_is_not_mentioned_and_json_has_it() -> None:
+    report = Report(
+        command="x", summary="None.", tables=(Table(key="plan", title="Plan", columns=(), rows=(), empty=""),)
+    )
+    assert "Plan" not in plain(report)
+    assert "Plan" not in seen(report)
+    assert parsed(report)["tables"] == {"plan": []}
+
+
 def test_a_person_sees_the_first_rows_and_json_has_all() -> None:
     rows: list[dict[str, Cell]] = [{"ad": f"ad {number}"} for number in range(5)]
     report = Report(command="x", summary="s", tables=(table(*rows, shown=2),))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli.options import Account, Config, Horizon, Json, Maturity, Picture, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_alone, perform_reading, progress
+from adctl.cli.running import Invocation, Job, as_asked, perform_alone, perform_reading, progress
 from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:
@@ -67,14 +67,18 @@ def backtest(
 
         if days is not None and days < _SHORTEST:
             raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
-        with progress() as step:
+        with as_asked(), progress() as step:
             report = run(worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step)
         return drawn(report, picture)
 
     def on_history(job: Job) -> Report:
         from adctl.cli.wiring import policy_of
         from adctl.commands.backtest_history import Replay, run
+        from adctl.domain.simulation.contenders import contender
 
+        with as_asked():
+            for spec in policies or ():
+                contender(spec)
         wanted = Replay(horizon=horizon, maturity=maturity, days=days)
         with progress() as step:
             report = run(job.engine, job.profile, policy_of(job.account), policies or (), wanted, progress=step)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli.options import Account, Config, DryRun, Horizon, Json, Maturity, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_job, perform_reading
+from adctl.cli.running import Invocation, Job, as_asked, perform_job, perform_reading
 
 if TYPE_CHECKING:
     from adctl.domain.policies.protocol import Policy
@@ -191,7 +191,8 @@ def _wanted(job: Job, policy: str | None, parameters: list[str]) -> Policy:
     """The policy that is meant: the configured one, with parameters of its own over the configured ones."""
     from adctl.domain.policies.catalogue import make_policy, parameter
 
-    given = dict(parameter(part) for part in parameters)
-    if policy is None:
-        return make_policy(job.account.policy, {**job.account.policy_parameters, **given})
-    return make_policy(policy, given)
+    with as_asked():
+        given = dict(parameter(part) for part in parameters)
+        if policy is None:
+            return make_policy(job.account.policy, {**job.account.policy_parameters, **given})
+        return make_policy(policy, given)

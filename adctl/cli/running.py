@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import typer
 
-from adctl.errors import AdctlError, UnprintedError
+from adctl.errors import AdctlError, ConfigurationError, UnprintedError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -222,6 +222,15 @@ def show_error(invocation: Invocation, error: AdctlError) -> int:
 
     render.render_error(error, stderr=sys.stderr, stdout=sys.stdout if invocation.as_json else None)
     return error.exit_code
+
+
+@contextmanager
+def as_asked() -> Iterator[None]:
+    """What does not fit is no setting, but what the command line asks for."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise UsageError(error.what, fix=error.fix) from error
 
 
 def progress() -> AbstractContextManager[Progress]:

@@ -16,6 +16,7 @@ from adctl.domain.models import (
     Event,
     Model,
     Role,
+    checked_name,
     is_configured,
     model_of,
     named,
@@ -24,7 +25,7 @@ from adctl.domain.models import (
 )
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.errors import ConfigurationError
+from adctl.errors import UsageError
 
 
 def listing(engine: Engine, profile: AccountProfile, configured: Policy) -> Report:
@@ -56,7 +57,7 @@ def register(
 ) -> Report:
     """Makes the policy a challenger. An account without models first gets the configured policy as its champion.
 
-    The same again changes nothing. Raises ConfigurationError for a name that means another model, and for a policy with
+    The same again changes nothing. Raises UsageError for what is no name or means another model, and for a policy with
     parameters that another model in force has.
     """
     with transaction(engine, read_only=dry_run) as connection:
@@ -67,7 +68,9 @@ def register(
             models.lock(connection, profile.account)
         found = models.registered(connection, profile.account)
         wanted = model_of(policy, name="", role=Role.CHALLENGER, at=now)
-        wanted = replace(wanted, name=name or f"{usual_name(policy)}-{wanted.parameter_hash[:6]}")
+        wanted = replace(
+            wanted, name=checked_name(name) if name else f"{usual_name(policy)}-{wanted.parameter_hash[:6]}"
+        )
         changed = _refuse_or_new(found, wanted)
         if changed and not dry_run:
             models.store(connection, profile.account, wanted)
@@ -80,14 +83,14 @@ def _refuse_or_new(found: tuple[Model, ...], wanted: Model) -> bool:
     """False when the model is in force already."""
     for model in found:
         if model.name == wanted.name and model.key != wanted.key:
-            raise ConfigurationError(
-                f"model {model.name!r}: is {model.policy} {model.version} with other parameters",
+            raise UsageError(
+                f"model {model.name!r}: is {model.policy} {model.version} as registered before, not what is asked for",
                 fix="choose another name",
             )
         if model.key == wanted.key and model.role is not Role.RETIRED:
             if model.name == wanted.name:
                 return False
-            raise ConfigurationError(
+            raise UsageError(
                 f"model {wanted.name!r}: the {model.role} {model.name!r} is the same policy with the same parameters",
                 fix="change a parameter",
             )
@@ -101,7 +104,7 @@ def retire(engine: Engine, profile: AccountProfile, name: str, *, run_id: UUID, 
             models.lock(connection, profile.account)
         model = named(models.registered(connection, profile.account), name)
         if model.role is Role.CHAMPION:
-            raise ConfigurationError(f"model {name!r}: is the champion", fix="promote another one first")
+            raise UsageError(f"model {name!r}: is the champion", fix="promote another one first")
         changed = model.role is not Role.RETIRED
         if changed and not dry_run:
             models.store(connection, profile.account, replace(model, role=Role.RETIRED))
@@ -114,7 +117,7 @@ def retire(engine: Engine, profile: AccountProfile, name: str, *, run_id: UUID, 
 def rollback(engine: Engine, profile: AccountProfile, *, reason: str, run_id: UUID, dry_run: bool = False) -> Report:
     """Makes the champion before the present one champion again, a retired one too; the present one challenges on.
 
-    Raises ConfigurationError when the present champion was never promoted.
+    Raises UsageError when the present champion was never promoted.
     """
     with transaction(engine, read_only=dry_run) as connection:
         if not dry_run:
@@ -123,9 +126,7 @@ def rollback(engine: Engine, profile: AccountProfile, *, reason: str, run_id: UU
         champion = next((model for model in found if model.role is Role.CHAMPION), None)
         before = models.champion_before(connection, profile.account, champion.name) if champion else None
         if champion is None or before is None:
-            raise ConfigurationError(
-                "the champion was never promoted: there is none before it", fix="adctl models list"
-            )
+            raise UsageError("the champion was never promoted: there is none before it", fix="adctl models list")
         back = named(found, before)
         policy_of(back)
         if not dry_run:

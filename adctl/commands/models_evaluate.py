@@ -17,7 +17,7 @@ from adctl.domain.margins import Margin, compare
 from adctl.domain.models import Event, Model, Role, named, policy_of
 from adctl.domain.outcomes import HORIZON_DAYS, MATURITY_DAYS
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.errors import ConfigurationError, UsageError
+from adctl.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +150,8 @@ def promote(
 ) -> Report:
     """Makes a challenger the champion; the champion challenges on. Promoting the champion changes nothing.
 
-    Raises ConfigurationError when the margin's interval does not exclude 0, unless `force` is given with a reason; for
-    a retired model; and for one whose policy this version does not have.
+    Raises UsageError when the margin's interval does not exclude 0, unless `force` is given with a reason; for
+    a retired model; ConfigurationError for one whose policy this version does not have.
     """
     if force and not reason.strip():
         raise UsageError("--force: needs a reason", fix="add --reason TEXT, which is kept for ever")
@@ -187,7 +187,7 @@ def promote(
 
 def _refuse(model: Model) -> None:
     if model.role is Role.RETIRED:
-        raise ConfigurationError(f"model {model.name!r}: is retired", fix="register it again first")
+        raise UsageError(f"model {model.name!r}: is retired", fix="register it again first")
     policy_of(model)
 
 
@@ -195,9 +195,9 @@ def _refuse_without_margin(found: _Evaluation, name: str, margin: Margin | None)
     fix = "wait for more outcomes, or --force with a --reason"
     if margin is None:
         due = f"; the first does on {found.due}" if found.due else ""
-        raise ConfigurationError(f"model {name!r}: no outcome has matured yet{due}", fix=fix)
+        raise UsageError(f"model {name!r}: no outcome has matured yet{due}", fix=fix)
     if margin.lead.low <= 0:
-        raise ConfigurationError(
+        raise UsageError(
             f"model {name!r}: its lead of {margin.lead.mean:+.3f} per unit of money may be "
             f"{margin.lead.low:+.3f} to {margin.lead.high:+.3f}, which does not exclude 0",
             fix=fix,

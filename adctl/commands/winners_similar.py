@@ -223,7 +223,7 @@ def _report(
 ) -> Report:
     kind = "winner" if winners_only else "creative"
     rows = tuple(_row(match, embedder, asked.creative) for match in matches)
-    tables = [Table(key="matches", title=f"Similar {kind}s", columns=_COLUMNS, rows=rows, empty=empty)]
+    tables = [Table(key="matches", title=f"Similar {kind}s", columns=_COLUMNS, rows=rows, empty="")]
     if rows:
         reasons = tuple({column.key: row[column.key] for column in _REASONS} for row in rows)
         tables.append(Table(key="reasons", title="Why they match", columns=_REASONS, rows=reasons))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,12 +11,14 @@ from enum import StrEnum
 from adctl.domain.ids import digest
 from adctl.domain.policies.catalogue import Parameter, make_policy
 from adctl.domain.policies.protocol import Policy
-from adctl.errors import ConfigurationError
+from adctl.errors import UsageError
 
 NOT_CONFIGURED = (
     "adctl.toml configures another policy or other parameters than the champion's, and the champion decides: "
     "adctl models register and adctl models promote change that."
 )
+# As the registry's table has it.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Role(StrEnum):
@@ -69,6 +72,15 @@ def model_of(policy: Policy, *, name: str, role: Role, at: datetime) -> Model:
     )
 
 
+def checked_name(name: str) -> str:
+    """The name, as the registry takes it. Raises UsageError for any other."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"model {name!r}: is no name", fix="use small letters and digits, dots, dashes and underscores; 63 at most"
+        )
+    return name
+
+
 def usual_name(policy: Policy) -> str:
     """What a model of the policy is called when nobody says: of a brought policy it is the class in small letters."""
     return policy.name.rpartition(":")[2].lower()[:40]
@@ -87,12 +99,12 @@ def renewed(model: Model, policy: Policy) -> Model:
 
 
 def named(models: Sequence[Model], name: str) -> Model:
-    """The model of that name. Raises ConfigurationError for an unknown one."""
+    """The model of that name. Raises UsageError for an unknown one."""
     for model in models:
         if model.name == name:
             return model
     known = ", ".join(model.name for model in models) or "none"
-    raise ConfigurationError(f"model {name!r}: unknown", fix=f"registered are {known}")
+    raise UsageError(f"model {name!r}: unknown", fix=f"registered are {known}")
 
 
 def is_configured(models: Sequence[Model], configured: Policy) -> bool:

@@ -21,7 +21,7 @@ from adctl.domain.ids import Account
 from adctl.domain.models import Event, Role
 from adctl.domain.policies.catalogue import Parameter, make_policy
 from adctl.domain.report import Report
-from adctl.errors import ConfigurationError
+from adctl.errors import UsageError
 from tests.builders import LEDGER, Loop
 
 MANY = 8
@@ -81,9 +81,9 @@ def test_registering_twice_changes_nothing(loop: Loop) -> None:
 
 def test_a_name_means_one_model_and_a_model_has_one_name(loop: Loop) -> None:
     add(loop, "cautious")
-    with pytest.raises(ConfigurationError, match="choose another name"):
+    with pytest.raises(UsageError, match="choose another name"):
         add(loop, "cautious", min_spend=50.0)
-    with pytest.raises(ConfigurationError, match="'cautious' is the same policy"):
+    with pytest.raises(UsageError, match="'cautious' is the same policy"):
         add(loop, "other")
 
 
@@ -210,7 +210,7 @@ def test_rolling_back_goes_the_way_of_the_promotions_back(loop: Loop) -> None:
 
     assert back() == {first: "challenger", "b": "champion", "c": "challenger"}
     assert back() == {first: "champion", "b": "challenger", "c": "challenger"}
-    with pytest.raises(ConfigurationError, match="never promoted"):
+    with pytest.raises(UsageError, match="never promoted"):
         back()
     last = loop.rows("model_events")[-1]
     assert (last["event"], last["champion_before"], last["reason"]) == ("rolled_back", "b", "worse")
@@ -224,7 +224,7 @@ def test_the_audit_of_models_is_never_rewritten(loop: Loop) -> None:
 
 def test_the_champion_cannot_be_retired(loop: Loop) -> None:
     add(loop, "a")
-    with pytest.raises(ConfigurationError, match="is the champion"):
+    with pytest.raises(UsageError, match="is the champion"):
         retire(loop.engine, loop.job().profile, loop.job().account.policy, run_id=uuid4())
 
 
@@ -262,15 +262,22 @@ def test_two_accounts_have_a_champion_each(loop: Loop) -> None:
     ("arguments", "named"),
     [
         (("register", "--policy", "guess"), "guess"),
+        (("register", "--policy", "no.module:Here"), "cannot be imported"),
+        (("register", "--policy", "json:JSONDecoder"), "version is None"),
+        (("register", "--policy", "bayes", "--param", "kill_roas=-1"), "kill_roas"),
+        (("register", "--policy", "rules", "--name", "Bold"), "'Bold': is no name"),
         (("register", "--policy", "rules", "--param", "nope=1"), "nope"),
         (("register", "--policy", "rules", "--param", "mode"), "key=value"),
         (("retire", "nobody"), "nobody"),
+        (("promote", "nobody"), "nobody"),
+        (("promote",), "NAME"),
+        (("rollback", "--reason", "none"), "never promoted"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(loop: Loop, arguments: tuple[str, ...], named: str) -> None:
     before = loop.digest(LEDGER | {"accounts", "controls", "model_registry", "model_events"})
     outcome = loop.command_line()("models", *arguments)
-    assert outcome.code == 78
+    assert outcome.code == 2, outcome.err
     assert named in outcome.err
     assert loop.digest(LEDGER | {"accounts", "controls", "model_registry", "model_events"}) == before
 

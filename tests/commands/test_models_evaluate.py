@@ -13,7 +13,7 @@ from adctl.commands import calibration, models
 from adctl.commands.models_evaluate import Window, evaluate, promote
 from adctl.domain.policies.catalogue import make_policy
 from adctl.domain.report import Report
-from adctl.errors import ConfigurationError, UsageError
+from adctl.errors import UsageError
 from tests.builders import ACCOUNT, LEDGER, START, Loop
 
 SHORT = Window(horizon=1, maturity=1)
@@ -73,7 +73,7 @@ def test_nothing_is_compared_before_it_has_matured(synced: Loop) -> None:
     synced.decide()
     report = evaluate(synced.engine, synced.job().profile, Window())
     assert report.summary.startswith("Nothing has matured yet; the first outcome does on 2026-04-06")
-    with pytest.raises(ConfigurationError, match=r"no outcome has matured yet; the first does on .*--force"):
+    with pytest.raises(UsageError, match=r"no outcome has matured yet; the first does on .*--force"):
         promote(synced.engine, synced.job().profile, "next", Window(), force=False, reason="", run_id=uuid4())
 
 
@@ -81,7 +81,7 @@ def test_a_challenger_that_the_outcomes_speak_for_is_promoted_and_one_they_do_no
     add(synced, "next", "bayes" if synced.job().account.policy != "bayes" else "blended")
     live(synced, 3)
     before = champion(synced)
-    with pytest.raises(ConfigurationError, match="does not exclude 0"):
+    with pytest.raises(UsageError, match="does not exclude 0"):
         promoted(synced, "next")
     favour(synced, "next")
 
@@ -127,7 +127,7 @@ def test_force_promotes_with_a_reason_only_and_a_retired_model_never(synced: Loo
     with pytest.raises(UsageError, match="needs a reason"):
         promoted(synced, "next", force=True)
     models.retire(synced.engine, synced.job().profile, "next", run_id=uuid4())
-    with pytest.raises(ConfigurationError, match="is retired"):
+    with pytest.raises(UsageError, match="is retired"):
         promoted(synced, "next", force=True, reason="anyway")
     add(synced, "next", "rules")
     promoted(synced, "next", force=True, reason="agreed")
@@ -138,7 +138,7 @@ def test_force_promotes_with_a_reason_only_and_a_retired_model_never(synced: Loo
 def test_an_account_that_never_decided_says_so(loop: Loop) -> None:
     assert "No challengers" in evaluate(loop.engine, loop.job().profile, SHORT).summary
     assert calibration.run(loop.engine, loop.job().profile, maturity=1).summary == "Nobody has decided yet."
-    with pytest.raises(ConfigurationError, match="'nobody': unknown"):
+    with pytest.raises(UsageError, match="'nobody': unknown"):
         promoted(loop, "nobody")
 
 

@@ -251,19 +251,35 @@ def test_the_command_line_indexes_and_answers(engine: Engine, adctl: CommandLine
     assert (asked.err, people.err, listed.err) == ("", "", "")
 
 
+def test_that_nothing_is_similar_is_said_once(engine: Engine, adctl: CommandLine) -> None:
+    fill(engine)
+    adctl.configure(SETTINGS)
+    adctl("index-winners")
+
+    outcome = adctl("winners", "similar", "--text", "zebra quartz", "--winners-only")
+
+    assert outcome.code == 0, outcome.err
+    assert (outcome.out.count("Nothing similar"), outcome.out.count("Similar winners")) == (1, 0), outcome.out
+
+
 def test_the_command_line_refuses_what_is_unclear(engine: Engine, adctl: CommandLine) -> None:
     fill(engine)
     adctl.configure(SETTINGS)
     (adctl.folder / "draft.json").write_text('{"headline": "Strong",\n "headlin": "Stronger"}')
     (adctl.folder / "number.json").write_text('{"headline": 50}')
+    (adctl.folder / "broken.json").write_text('{"headline": Strong}')
 
     unknown = adctl("winners", "similar", "--file", "draft.json")
+    broken = adctl("winners", "similar", "--file", "broken.json")
     number = adctl("winners", "similar", "--file", "number.json")
     both = adctl("winners", "similar", "--ad", "11", "--text", "strong")
     no_ad = adctl("winners", "similar", "--ad", "999")
 
     assert unknown.code == 65
     assert "draft.json, line 2, column 'headlin': unknown field" in unknown.err
+    assert (broken.code, "broken.json, line 1, character 14: not JSON: 'Strong}'" in broken.err) == (65, True), (
+        broken.err
+    )
     assert (number.code, "not a text in quotes" in number.err) == (65, True)
     assert (both.code, "exactly one of --ad, --text, --file" in both.err) == (2, True)
     assert (no_ad.code, "ad 999: not known" in no_ad.err) == (2, True)

@@ -57,7 +57,8 @@ class MadeRows(Sequence[Mapping[str, Cell]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`empty` is the sentence shown when there are no rows, where none is they are not mentioned; `shown` limits what a person sees, JSON has all rows."""
+    """`empty` is the sentence shown when there are no rows; without one the table is then not mentioned. `shown` limits
+    what a person sees, JSON has all rows."""
 
     key: str
     title: str

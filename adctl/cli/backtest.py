@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,11 +75,8 @@ def backtest(
     def on_history(job: Job) -> Report:
         from adctl.cli.wiring import policy_of
         from adctl.commands.backtest_history import Replay, run
-        from adctl.domain.simulation.contenders import contender
 
-        with as_asked():
-            for spec in policies or ():
-                contender(spec)
+        _refuse_unknown(policies or ())
         wanted = Replay(horizon=horizon, maturity=maturity, days=days)
         with progress() as step:
             report = run(job.engine, job.profile, policy_of(job.account), policies or (), wanted, progress=step)
@@ -87,6 +85,14 @@ def backtest(
     if worlds:
         perform_alone(invocation, in_worlds)
     perform_reading(invocation, account, on_history)
+
+
+def _refuse_unknown(policies: Sequence[str]) -> None:
+    from adctl.domain.simulation.contenders import contender
+
+    with as_asked():
+        for spec in policies:
+            contender(spec)
 
 
 def calibration(

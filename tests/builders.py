@@ -21,6 +21,7 @@ from adctl.cli import steps
 from adctl.cli.running import Job
 from adctl.cli.wiring import meta, profile_of, send_limits, stage_values
 from adctl.commands import execute, ingest_ads, ingest_crm
+from adctl.commands.execute.reconcile import run as run_reconcile
 from adctl.commands.ingest_crm import Switches
 from adctl.domain.changes import NewChange
 from adctl.domain.entities import EntityKind, Field
@@ -173,8 +174,10 @@ class Loop:
                 sleep=sleep,
             )
 
-    def reconcile(self, *, dry_run: bool = False) -> Report:
-        return steps.reconcile(self.job(dry_run=dry_run))
+    def reconcile(self, *, dry_run: bool = False, stop: Callable[[], bool] = lambda: False) -> Report:
+        job = self.job()
+        with meta(job) as platform:
+            return run_reconcile(self.engine, job.profile, platform, send_limits(job), dry_run=dry_run, stop=stop)
 
     def queue(
         self,

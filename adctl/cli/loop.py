@@ -260,17 +260,23 @@ def execute(
 
 def reconcile(
     account: Account = None,
+    deadline: Annotated[
+        float | None, typer.Option("--deadline", min=1, help="Look at no further change after this many seconds.")
+    ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Find out what became of changes that were not answered. Nothing is sent; every execute begins so."""
+    """Find out what became of changes that were not answered. Nothing is sent; every execute begins so.
+
+    SIGTERM finishes the change in hand.
+    """
 
     perform_job(
         Invocation(command="reconcile", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: steps.reconcile(job),
+        lambda job: steps.reconcile(job, deadline=deadline),
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -227,8 +228,6 @@ def execute(job: Job, *, limit: int | None = None, deadline: float | None = None
     from adctl.cli.wiring import armed_for, meta, send_limits
     from adctl.commands.execute import run
 
-    stopping = _stop_on_sigterm()
-    until = None if deadline is None else time.monotonic() + deadline
     with meta(job) as platform:
         return run(
             job.engine,
@@ -239,16 +238,17 @@ def execute(job: Job, *, limit: int | None = None, deadline: float | None = None
             armed_for=armed_for(job.account),
             dry_run=job.dry_run,
             limit=limit,
-            stop=lambda: bool(stopping) or (until is not None and time.monotonic() > until),
+            stop=_stop_at(deadline),
         )
 
 
-def reconcile(job: Job) -> Report:
+def reconcile(job: Job, *, deadline: float | None = None) -> Report:
+    """`deadline` is seconds after which no further change is looked at."""
     from adctl.cli.wiring import meta, send_limits
     from adctl.commands.execute.reconcile import run
 
     with meta(job) as platform:
-        return run(job.engine, job.profile, platform, send_limits(job), dry_run=job.dry_run)
+        return run(job.engine, job.profile, platform, send_limits(job), dry_run=job.dry_run, stop=_stop_at(deadline))
 
 
 def index_winners(job: Job) -> Report:
@@ -305,12 +305,13 @@ def _stage_names(account: AccountSettings) -> StageNames:
     return StageNames(won=usual.won | by_outcome[Outcome.WON], lost=usual.lost | by_outcome[Outcome.LOST])
 
 
-def _stop_on_sigterm() -> list[int]:
-    """A list that gets the signal: the run then finishes the change in hand and takes no new one."""
+def _stop_at(deadline: float | None) -> Callable[[], bool]:
+    """True from SIGTERM or so many seconds on: the run finishes the change in hand and takes no new one."""
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
 
     signal.signal(signal.SIGTERM, note)
-    return received
+    until = None if deadline is None else time.monotonic() + deadline
+    return lambda: bool(received) or (until is not None and time.monotonic() > until)

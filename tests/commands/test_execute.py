@@ -593,3 +593,42 @@ def test_sigterm_finishes_the_change_in_hand_and_takes_no_new_one(loop: Loop) ->
     assert states(loop) == ["completed", "pending", "pending"]
     assert len(loop.posts()) == 1
     assert loop.value("select exit_code from job_runs") == 0
+
+
+def in_doubt(loop: Loop, count: int = 3) -> None:
+    """Changes whose sendings were lost on their way back, now settled."""
+    for node in loop.owners()[:count]:
+        loop.queue(node, (node.daily_budget or 0) + 100)
+    loop.sandbox.meta.faults.arm("close", method="POST", apply=True, times=count)
+    loop.execute()
+    assert states(loop) == ["unknown"] * count
+    loop.advance(seconds=SETTLE)
+
+
+def test_a_run_told_to_stop_finds_out_about_the_change_in_hand_and_leaves_the_rest_to_the_next(loop: Loop) -> None:
+    in_doubt(loop)
+    told = iter([False, True, True])
+    report = loop.execute(stop=lambda: next(told))
+    assert (states(loop), report.exit_code) == (["completed", "unknown", "unknown"], 0)
+    assert report.notes == ("Stopped before every change in flight was looked at: the next run goes on.",)
+    told = iter([False, True])
+    assert loop.reconcile(stop=lambda: next(told)).notes == report.notes
+    assert states(loop) == ["completed", "completed", "unknown"]
+    assert loop.execute().notes == ()
+    assert (states(loop), len(loop.posts())) == (["completed"] * 3, 3)
+
+
+def test_sigterm_ends_reconcile_after_the_change_in_hand(loop: Loop) -> None:
+    in_doubt(loop)
+    asked = len(loop.sandbox.meta_log)
+    loop.sandbox.meta.faults.arm("latency", method="GET", times=None, seconds=0.6)
+    running = loop.command_line().start("reconcile")
+    deadline = time.monotonic() + 60
+    while len(loop.sandbox.meta_log) == asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (0, b"")
+    assert b"the next run goes on" in out
+    assert states(loop) == ["completed", "unknown", "unknown"]
+    assert loop.value("select exit_code from job_runs") == 0

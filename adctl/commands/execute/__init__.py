@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import autocommitting, transaction
 from adctl.adapters.store import accounts, attempts, audit, changes, exposure
 from adctl.commands.execute.carry_out import Hand
-from adctl.commands.execute.reconcile import reconcile
+from adctl.commands.execute.reconcile import STOPPED, reconcile
 from adctl.commands.execute.session import Session, note_usage, refuse_while_resting
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row
@@ -33,7 +33,7 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """Sends what is due, at most `limit` changes, until `stop` says so (asked before each claim) or Meta asks for rest.
+    """Sends what is due, at most `limit` changes, until `stop` says so (asked before each) or Meta asks for rest.
 
     A dry run reads Meta and PostgreSQL and writes nothing. Raises BusyError when sending is halted or Meta limits us,
     UnavailableError when Meta cannot be reached, DeniedError when it lets us read or write no more; what was claimed is
@@ -52,13 +52,13 @@ def run(
         session = Session(connection=connection, profile=profile, platform=platform)
         hand = Hand(session=session, worker=worker, settle=_seconds(limits["settle"]), sleep=sleep)
         try:
-            reconcile(session)
+            whole = reconcile(session, stop)
             handled = 0
             while not (stop() or session.must_rest() or handled == limit) and hand.take_next():
                 handled += 1
         finally:
             note_usage(engine, profile, platform)
-    return _report(engine, session, expired)
+    return _report(engine, session, expired, whole=whole)
 
 
 def _seconds(span: object) -> float:
@@ -84,7 +84,7 @@ def _preview(engine: Engine, profile: AccountProfile, platform: AdsPlatform) -> 
     )
 
 
-def _report(engine: Engine, session: Session, expired: int) -> Report:
+def _report(engine: Engine, session: Session, expired: int, *, whole: bool) -> Report:
     account = session.profile.account
     with transaction(engine, read_only=True) as connection:
         waiting = changes.counts(connection, account)
@@ -109,6 +109,9 @@ def _report(engine: Engine, session: Session, expired: int) -> Report:
                 key="changes", title="What happened", columns=COLUMNS, rows=tuple(session.lines), empty="No changes."
             ),
         ),
-        notes=("Meta asked for a rest: what is left waits for a later run.",) if session.must_rest() else (),
+        notes=(
+            *(("Meta asked for a rest: what is left waits for a later run.",) if session.must_rest() else ()),
+            *(() if whole else (STOPPED,)),
+        ),
         exit_code=3 if session.troubled else 0,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Engine
 
@@ -16,11 +16,20 @@ from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Fact, Kind, Report, Table
 from adctl.errors import AdctlError, BusyError, UnavailableError
 
+STOPPED = "Stopped before every change in flight was looked at: the next run goes on."
+
 
 def run(
-    engine: Engine, profile: AccountProfile, platform: AdsPlatform, limits: Mapping[str, object], *, dry_run: bool
+    engine: Engine,
+    profile: AccountProfile,
+    platform: AdsPlatform,
+    limits: Mapping[str, object],
+    *,
+    dry_run: bool,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """Looks at every change in flight whose owner is gone, and sends nothing. A dry run lists them.
+    """Looks at every change in flight whose owner is gone, until `stop` says so (asked before each change), and sends
+    nothing. A dry run lists them.
 
     Raises BusyError while Meta wants to be left alone, UnavailableError when it cannot be reached.
     """
@@ -34,7 +43,7 @@ def run(
     with autocommitting(engine) as connection:
         session = Session(connection=connection, profile=profile, platform=platform)
         try:
-            reconcile(session)
+            whole = reconcile(session, stop)
         finally:
             note_usage(engine, profile, platform)
     with transaction(engine, read_only=True) as connection:
@@ -46,6 +55,7 @@ def run(
         summary=f"{len(session.lines)} moves; {len(left)} still in flight." if session.lines else "No changes.",
         facts=(Fact(key="in_flight", label="still in flight", value=len(left), kind=Kind.COUNT),),
         tables=(Table(key="changes", title="What was found", columns=COLUMNS, rows=tuple(session.lines)),),
+        notes=() if whole else (STOPPED,),
         exit_code=3 if session.troubled else 0,
     )
 
@@ -64,13 +74,18 @@ def _preview(engine: Engine, profile: AccountProfile) -> Report:
     )
 
 
-def reconcile(session: Session) -> None:
-    """Takes each entity's lock first: what a living worker holds is left alone. A conflict waits for a person."""
+def reconcile(session: Session, stop: Callable[[], bool]) -> bool:
+    """Takes each entity's lock first: what a living worker holds is left alone. A conflict waits for a person.
+
+    False when `stop` left changes to a later run.
+    """
     with session.connection.begin():
         found = changes.in_flight(session.connection, session.profile.account)
     for change in found:
         if change.state is State.CONFLICT:
             continue
+        if stop():
+            return False
         with session.connection.begin():
             free = changes.try_lock(session.connection, change)
         if not free:
@@ -85,6 +100,7 @@ def reconcile(session: Session) -> None:
         finally:
             with session.connection.begin():
                 changes.release(session.connection, change)
+    return True
 
 
 def _look_at(session: Session, change: Change) -> None:

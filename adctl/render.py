@@ -31,11 +31,12 @@ def render(report: Report, *, stream: TextIO, as_json: bool = False) -> None:
         write(stream, "\n".join(_report_lines(report)))
 
 
-def render_error(error: AdctlError, *, stderr: TextIO, stdout: TextIO | None = None) -> None:
-    """Write `adctl: error: what (fix)` to `stderr`, and with `stdout` also a JSON document there."""
-    write(stderr, f"adctl: error: {clean(redact(str(error)))}")
-    if stdout is not None:
-        write(stdout, _dumped({"adctl": _VERSION, "error": _error_document(error)}))
+def render_error(error: AdctlError, *, stream: TextIO, as_json: bool = False) -> None:
+    """Write `adctl: error: what (fix)`, or a JSON document that says it."""
+    if as_json:
+        write(stream, _dumped({"adctl": _VERSION, "error": _error_document(error)}))
+    else:
+        write(stream, f"adctl: error: {clean(redact(str(error)))}")
 
 
 class LineProgress:

@@ -111,6 +111,31 @@ def test_a_report_that_a_full_disk_does_not_take_is_one_line_and_no_bug(tmp_path
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", ["--help", "execute --help"])
+def test_help_that_a_full_disk_does_not_take_is_one_line_and_no_bug(tmp_path: Path, words: str) -> None:
+    done = _in_a_shell(tmp_path, f"{words} >/dev/full")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("adctl: error: the report cannot be written: No space left on device")
+
+
+def test_a_closed_standard_output_is_one_line_and_its_number_is_nobody_elses(tmp_path: Path) -> None:
+    done = _in_a_shell(tmp_path, "init >&-")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("adctl: error: the report cannot be written: standard output is closed")
+    assert (tmp_path / "adctl.toml").read_text().startswith("#")
+
+
+@pytest.mark.parametrize("ends", [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_the_exit_code_says_it_where_nothing_can_be_printed(tmp_path: Path, ends: str) -> None:
+    assert _in_a_shell(tmp_path, f"config {ends}").returncode == 3
+    assert _in_a_shell(tmp_path, f"config --config nowhere.toml {ends}").returncode == 78
+
+
+def _in_a_shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+    line = f"{sys.executable} -m adctl {words}"
+    return subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, cwd=folder, check=False)
+
+
 def test_a_reader_that_has_left_changes_no_exit_code(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -273,14 +273,15 @@ def test_a_long_reason_wraps_in_its_column() -> None:
 
 def test_an_error_is_one_redacted_line() -> None:
     stderr = io.StringIO()
-    render.render_error(ConfigurationError("a\nb?access_token=abc\x1b", fix="do c"), stderr=stderr)
+    render.render_error(ConfigurationError("a\nb?access_token=abc\x1b", fix="do c"), stream=stderr)
     assert stderr.getvalue() == "adctl: error: a b?access_token=*** (do c)\n"
 
 
 def test_an_error_in_json_names_its_place() -> None:
     stderr, stdout = io.StringIO(), io.StringIO()
     error = InputRejectedError("no number", source="ads.csv", line=12, column="spend", fix="correct it")
-    render.render_error(error, stderr=stderr, stdout=stdout)
+    render.render_error(error, stream=stderr)
+    render.render_error(error, stream=stdout, as_json=True)
     assert stderr.getvalue() == "adctl: error: ads.csv, line 12, column 'spend': no number (correct it)\n"
     assert json.loads(stdout.getvalue()) == {
         "adctl": 1,
@@ -297,7 +298,7 @@ def test_an_error_in_json_names_its_place() -> None:
 
 def test_an_error_without_a_place_has_none_in_json() -> None:
     stdout = io.StringIO()
-    render.render_error(ConfigurationError("what"), stderr=io.StringIO(), stdout=stdout)
+    render.render_error(ConfigurationError("what"), stream=stdout, as_json=True)
     assert json.loads(stdout.getvalue())["error"] == {"message": "what", "fix": "", "exit_code": 78}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from types import TracebackType
@@ -25,6 +26,7 @@ from adctl.cli import (
     why,
     winners,
 )
+from adctl.cli.running import Invocation, is_lost, show_error, unprinted
 
 app = typer.Typer(
     name="adctl",
@@ -57,7 +59,28 @@ def main() -> None:
     """The console script."""
     sys.excepthook = _redacted_traceback
     threading.excepthook = _redacted_thread_traceback
-    app()
+    _fill_closed_streams()
+    try:
+        app()
+    except OSError as error:
+        # Help is written by the parser, which lets a full disk be a bug.
+        if not is_lost(sys.stdout):
+            raise
+        sys.exit(show_error(Invocation(command="help"), unprinted(error)))
+
+
+def _fill_closed_streams() -> None:
+    """Opens what the caller closed (`>&-`): else the next file or connection would take its number, and its output.
+
+    What is written to a closed standard output fails; nobody misses what is lost of standard error.
+    """
+    for number, name, mode in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _redacted_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

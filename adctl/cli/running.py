@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 from uuid import UUID, uuid4
 
 import typer
@@ -194,13 +195,39 @@ def show(invocation: Invocation, report: Report | str) -> int:
         _print(invocation, report)
         sys.stdout.flush()
     except OSError as error:
-        # What is still buffered would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         if not isinstance(error, BrokenPipeError):
-            raise UnprintedError(
-                f"the report cannot be written: {error.strerror}", fix="make room; what the run did stands"
-            ) from error
+            raise unprinted(error) from error
     return 0 if isinstance(report, str) else report.exit_code
+
+
+def unprinted(error: OSError) -> UnprintedError:
+    """What to say when standard output takes nothing."""
+    closed = error.errno == errno.EBADF
+    return UnprintedError(
+        f"the report cannot be written: {'standard output is closed' if closed else error.strerror}",
+        fix="send it somewhere, /dev/null at least; what the run did stands"
+        if closed
+        else "make room; what the run did stands",
+    )
+
+
+def is_lost(stream: TextIO) -> bool:
+    """Whether the stream takes nothing, tried with an empty line; from then on it swallows all."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        _silence(stream)
+        return True
+    return False
+
+
+def _silence(stream: TextIO) -> None:
+    # What is still buffered would fail once more when the interpreter ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _print(invocation: Invocation, report: Report | str) -> None:
@@ -217,10 +244,16 @@ def _print(invocation: Invocation, report: Report | str) -> None:
 
 
 def show_error(invocation: Invocation, error: AdctlError) -> int:
-    """Prints the error in one line, and as JSON where JSON was asked for."""
+    """Prints the error in one line, and as JSON where JSON was asked for. The code says it where neither is taken."""
     from adctl import render
 
-    render.render_error(error, stderr=sys.stderr, stdout=sys.stdout if invocation.as_json else None)
+    for stream, as_json in ((sys.stderr, False), (sys.stdout, True)):
+        if invocation.as_json or not as_json:
+            try:
+                render.render_error(error, stream=stream, as_json=as_json)
+                stream.flush()
+            except OSError:
+                _silence(stream)
     return error.exit_code
 
 

@@ -86,18 +86,20 @@ def listed(engine: Engine, profile: AccountProfile, *, most: int) -> Report:
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
         found = audit.links(connection, profile.account, most=most)
+    kinds = {"at": Kind.TIME, "expected": Kind.MONEY, "target": Kind.MONEY}
     names = ("seq", "at", "change_id", "from_state", "to_state", "actor", "entity_id", "field", "expected", "target")
     labels = {"seq": "link", "from_state": "from", "to_state": "to", "actor": "by", "entity_id": "entity"}
     return Report(
         command="audit list",
         account=profile.account,
+        currency=profile.currency,
         summary=f"{len(found)} links." if found else "Nothing has moved yet.",
         tables=(
             Table(
                 key="links",
                 title="Moves",
                 columns=tuple(
-                    Column(key=name, label=labels.get(name, name), kind=Kind.TIME if name == "at" else Kind.TEXT)
+                    Column(key=name, label=labels.get(name, name), kind=kinds.get(name, Kind.TEXT))
                     for name in (*names, "reason")
                 ),
                 rows=tuple(one.cells() for one in found),

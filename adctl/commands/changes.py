@@ -73,7 +73,7 @@ def shown(engine: Engine, profile: AccountProfile, identity: str) -> Report:
             f"{change.kind} {change.entity_id}: {change.field} {value_shown(change.expected, profile.currency)} → "
             f"{value_shown(change.target, profile.currency)} is {change.state}."
         ),
-        facts=_facts(record),
+        facts=_facts(record, profile.currency),
         tables=(
             Table(
                 key="attempts",
@@ -98,7 +98,7 @@ def shown(engine: Engine, profile: AccountProfile, identity: str) -> Report:
                     Column(key="from_state", label="from"),
                     Column(key="to_state", label="to"),
                     Column(key="actor", label="by"),
-                    Column(key="observed", label="observed"),
+                    Column(key="observed", label="observed", kind=Kind.MONEY),
                     Column(key="reason", label="why"),
                 ),
                 rows=tuple(one.cells() for one in moves),
@@ -107,9 +107,12 @@ def shown(engine: Engine, profile: AccountProfile, identity: str) -> Report:
     )
 
 
-def _facts(record: Record) -> tuple[Fact, ...]:
+def _facts(record: Record, currency: str) -> tuple[Fact, ...]:
     change = record.change
-    clips = ", ".join(f"{clip['guard']} {clip['before']} → {clip['after']}" for clip in record.clipped_by)
+    clips = ", ".join(
+        f"{clip['guard']} {value_shown(clip['before'], currency)} → {value_shown(clip['after'], currency)}"
+        for clip in record.clipped_by
+    )
     found: dict[str, Cell] = {
         "change_id": str(change.change_id),
         "state": change.state.value,

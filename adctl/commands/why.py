@@ -16,6 +16,7 @@ from adctl.adapters.store.guard_answers import Answered
 from adctl.adapters.store.history import account_history
 from adctl.adapters.store.time_travel import as_known
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.change_rows import value_shown
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
@@ -84,7 +85,7 @@ def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | 
         command="why",
         account=profile.account,
         currency=profile.currency,
-        summary=_summary(entity_id, case),
+        summary=_summary(entity_id, case, profile.currency),
         facts=(*facts, *flips.facts),
         tables=(*tables, _events_table(case)),
         notes=(*_notes(case), *flips.notes),
@@ -148,7 +149,7 @@ def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: 
         decision=decision,
         decided_at=decided_at,
         answer=guard_answers.of_decision(connection, account, decision) if decision else None,
-        events=audit.events_of(connection, account, change) if change else (),
+        events=audit.events_of(connection, account, change, profile.currency) if change else (),
         policy=_policy(connection, account, decision) if decision else None,
         undecided="" if decision else _why_not(connection, profile, entity_id, found, day),
         stages=tuple(stage.stage for stage in crm_stages(connection, account)),
@@ -178,12 +179,13 @@ def _elsewhere(found: entities.Found) -> str:
     return "its ad sets own their budgets: ask why of one of them"
 
 
-def _summary(entity_id: str, case: _Case) -> str:
+def _summary(entity_id: str, case: _Case, currency: str) -> str:
     what = f"{case.kind.replace('_', ' ')} {entity_id}"
     if case.decision is None:
         return f"{what}: nothing was decided: {case.undecided}."
     decision = case.decision
-    wanted = f"{decision.current} to {decision.target}" if decision.target != decision.current else "as it is"
+    current, target = value_shown(decision.current, currency), value_shown(decision.target, currency)
+    wanted = f"{current} to {target}" if decision.target != decision.current else "as it is"
     return f"{what}, {decision.day}: {decision.verdict} ({decision.reason}); {_done(case, wanted)}."
 
 
@@ -294,7 +296,9 @@ def _events_table(case: _Case) -> Table:
     if case.answer:
         until = f"until {case.answer.until:%Y-%m-%dT%H:%MZ}" if case.answer.until else ""
         detail = "; ".join(filter(None, (case.answer.guard, case.answer.reason, until)))
-        events.insert(0, Event(at=case.answer.answered_at, what=f"guards: {case.answer.answer}", detail=detail))
+        events.insert(
+            0, Event(at=case.answer.answered_at, what=f"guards: {case.answer.answer}", detail=detail, values={})
+        )
     return Table(
         key="events",
         title="What became of it",
@@ -303,7 +307,7 @@ def _events_table(case: _Case) -> Table:
             Column(key="what", label="what"),
             Column(key="detail", label="detail"),
         ),
-        rows=tuple({"at": e.at, "what": e.what, "detail": e.detail} for e in events),
+        rows=tuple({"at": e.at, "what": e.what, "detail": e.detail, **e.values} for e in events),
         empty="Nothing was done.",
     )
 

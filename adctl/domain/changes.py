@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from adctl.domain.entities import EntityKind, EntityState, Field
 from adctl.domain.ids import Account
+from adctl.domain.money import show
 
 
 class State(StrEnum):
@@ -140,7 +142,19 @@ class SendVerdict:
     until: datetime | None
     attempt: int | None
 
-    def sentence(self) -> str:
+    def sentence(self, currency: str) -> str:
         """The refusal as an operator reads it: guard, value, limit, and when it would pass."""
         passes = "" if self.until is None else f", passes at {self.until:%Y-%m-%d %H:%M:%S} UTC"
-        return f"{self.guard}: {self.value}, limit {self.allowed}{passes}"
+        value, allowed = self.value, self.allowed
+        if self.guard in _OF_MONEY:
+            value, allowed = (None if told is None else _priced(told, currency) for told in (value, allowed))
+        return f"{self.guard}: {value}, limit {allowed}{passes}"
+
+
+# Guards that say minor units: one amount, or a span of them with the percentage around it.
+_OF_MONEY = frozenset({"floor", "ceiling", "velocity", "cap"})
+
+
+def _priced(told: str, currency: str) -> str:
+    amounts, around, share = told.partition(" ± ")
+    return re.sub(r"\d+", lambda found: show(int(found[0]), currency), amounts) + around + share

@@ -87,7 +87,22 @@ def test_a_status_is_judged_by_what_was_set(state: EntityState, reading: Reading
 
 def test_a_refusal_names_guard_value_and_limit() -> None:
     verdict = SendVerdict(verdict="wait", guard="cap", value="301", allowed="300", until=None, attempt=None)
-    assert verdict.sentence() == "cap: 301, limit 300"
+    assert verdict.sentence("USD") == "cap: 3.01 USD, limit 3.00 USD"
+    assert verdict.sentence("JPY") == "cap: 301 JPY, limit 300 JPY"
+
+
+@pytest.mark.parametrize(
+    ("guard", "value", "allowed", "said"),
+    [
+        ("velocity", "1300", "900..1000 ± 20 %", "velocity: 13.00 USD, limit 9.00 USD..10.00 USD ± 20 %"),
+        ("floor", "99", "100", "floor: 0.99 USD, limit 1.00 USD"),
+        ("rate per ad set", "3", "3", "rate per ad set: 3, limit 3"),
+        ("cap", "not set", "a number", "cap: not set, limit a number"),
+    ],
+)
+def test_a_refusal_says_money_as_money_and_nothing_else(guard: str, value: str, allowed: str, said: str) -> None:
+    verdict = SendVerdict(verdict="wait", guard=guard, value=value, allowed=allowed, until=None, attempt=None)
+    assert verdict.sentence("USD") == said
 
 
 def test_what_lowers_is_a_lesser_budget_and_no_status() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
+from adctl.domain.change_rows import value_shown
+from adctl.domain.entities import Field
 from adctl.domain.ids import Account
 from adctl.domain.report import Cell
 
@@ -104,8 +107,14 @@ class Link:
     hash: str
 
     def cells(self) -> dict[str, Cell]:
-        """All of it as cells of a report's row."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"change_id": str(self.change_id)}
+        """All of it as cells of a report's row; budgets are minor units."""
+        values = {name: _amount(self.field, getattr(self, name)) for name in ("expected", "target", "observed")}
+        return {name: getattr(self, name) for name in self.__slots__} | {"change_id": str(self.change_id)} | values
+
+
+def _amount(field: str, value: str | None) -> int | str | None:
+    """A value of the chain, which holds text, as what it is."""
+    return int(value) if field == Field.DAILY_BUDGET and value is not None else value
 
 
 _LINKS = text(
@@ -142,36 +151,49 @@ def holds_link(connection: Connection, account: Account, seq: int, hash_: str) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened to a change: `what` in a word or two, `detail` what is known of it."""
+    """One thing that happened to a change: `what` in a word or two, `detail` what is known of it, `values` the budgets
+    (minor units) and statuses in it by name.
+    """
 
     at: datetime
     what: str
     detail: str
+    values: Mapping[str, Cell]
 
 
+# `before` and `after` are what is said before and after the values.
 _EVENTS = text(
     """
-    select c.created_at as at, 0 as rank, 'queued' as what,
-      concat_ws('; ', 'to ' || coalesce(c.target_budget::text, c.target_status),
-        'from ' || coalesce(c.expected_budget::text, c.expected_status),
-        case when c.wanted_budget <> c.target_budget then c.wanted_budget || ' was wanted' end,
-        (select 'held by ' || string_agg(k ->> 'guard', ', ') from jsonb_array_elements(c.clipped_by) k),
-        case when c.fuzz_ppm <> 0 then 'fuzz ' || c.fuzz_ppm || ' ppm' end) as detail
+    select c.created_at as at, 0 as rank, 'queued' as what, c.field, cast(null as text[]) as before,
+      coalesce(c.target_budget::text, c.target_status) as target,
+      coalesce(c.expected_budget::text, c.expected_status) as expected,
+      case when c.wanted_budget <> c.target_budget then c.wanted_budget::text end as wanted, null as observed,
+      array[(select 'held by ' || string_agg(k ->> 'guard', ', ') from jsonb_array_elements(c.clipped_by) k),
+        case when c.fuzz_ppm <> 0 then 'fuzz ' || c.fuzz_ppm || ' ppm' end] as after
     from pending_ad_changes c where c.account = :account and c.change_id = :change_id
     union all
-    select a.authorised_at, 1, 'attempt ' || a.attempt,
-      concat_ws('; ', 'by ' || a.authorised_by, coalesce(a.outcome, 'no answer yet'), a.code, a.detail)
+    select a.authorised_at, 1, 'attempt ' || a.attempt, a.field,
+      array['by ' || a.authorised_by, coalesce(a.outcome, 'no answer yet'), a.code, a.detail],
+      null, null, null, null, null
     from change_attempts a where a.account = :account and a.change_id = :change_id
     union all
-    select h.at, 2 + h.seq, coalesce(h.from_state, 'new') || ' to ' || h.to_state,
-      concat_ws('; ', 'by ' || h.actor, h.reason, 'read ' || h.observed, 'audit row ' || h.seq)
+    select h.at, 2 + h.seq, coalesce(h.from_state, 'new') || ' to ' || h.to_state, h.field,
+      array['by ' || h.actor, h.reason], null, null, null, h.observed, array['audit row ' || h.seq]
     from ad_change_history h where h.account = :account and h.change_id = :change_id
     order by at, rank
     """
 )
+_SAID = {"target": "to {}", "expected": "from {}", "wanted": "{} was wanted", "observed": "read {}"}
 
 
-def events_of(connection: Connection, account: Account, change_id: UUID) -> tuple[Event, ...]:
-    """A change's whole life in order: queued, every attempt, every move. Budgets are minor units."""
+def events_of(connection: Connection, account: Account, change_id: UUID, currency: str) -> tuple[Event, ...]:
+    """A change's whole life in order: queued, every attempt, every move."""
     rows = connection.execute(_EVENTS, {"account": account, "change_id": change_id})
-    return tuple(Event(at=row.at, what=row.what, detail=row.detail) for row in rows)
+    return tuple(_event(row._mapping, currency) for row in rows)
+
+
+def _event(row: RowMapping, currency: str) -> Event:
+    values = {name: value for name in _SAID if (value := _amount(row["field"], row[name])) is not None}
+    said = [_SAID[name].format(value_shown(value, currency)) for name, value in values.items()]
+    words = [*(row["before"] or ()), *said, *(row["after"] or ())]
+    return Event(at=row["at"], what=row["what"], detail="; ".join(word for word in words if word), values=values)

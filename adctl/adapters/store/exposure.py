@@ -76,13 +76,24 @@ def set_halted(
     return changed.rowcount == 1
 
 
+_HALT = text(
+    """
+    select halt_reason(array(select c from controls c where c.account in ('*', :account))),
+      exists (select from accounts a where a.account = :account) as known
+    """
+)
+
+
 def halt(connection: Connection, account: Account) -> str | None:
     """Why nothing is sent for this account, by the same rule as an authorisation; None when sending is on."""
-    reason = connection.scalar(
-        text("select halt_reason(array(select c from controls c where c.account in ('*', :account)))"),
-        {"account": account},
-    )
+    reason, known = connection.execute(_HALT, {"account": account}).one()
+    if reason == _NO_ROW:
+        return "off: adctl resume allows it" if known else "off: nothing was read for this account yet"
     return None if reason is None else str(reason)
+
+
+# As halt_reason says that nobody ever allowed or forbade it.
+_NO_ROW = "no control row"
 
 
 def armed_until(connection: Connection, account: Account) -> datetime | None:

@@ -56,7 +56,7 @@ class Hand:
             case Reading.AT_TARGET:
                 settle(change, State.CLAIMED, State.COMPLETED, reason="was there already", observed=change.target)
             case Reading.STRANGER:
-                reason = f"Meta holds {observed}, expected {change.expected}"
+                reason = f"Meta holds {self.session.shown(observed)}, expected {self.session.shown(change.expected)}"
                 settle(change, State.CLAIMED, State.CONFLICT, reason=reason, observed=observed)
             case Reading.GONE:
                 settle(change, State.CLAIMED, State.BLOCKED, reason="archived, deleted or not found at Meta")
@@ -95,10 +95,18 @@ class Hand:
 
     def _hold_back(self, change: Change, verdict: SendVerdict) -> None:
         if verdict.verdict == "block":
-            self.session.settle(change, State.CLAIMED, State.BLOCKED, reason=verdict.sentence())
+            self.session.settle(
+                change, State.CLAIMED, State.BLOCKED, reason=verdict.sentence(self.session.profile.currency)
+            )
             return
         until = verdict.until or self.session.now() + _LOOK_AGAIN
-        self.session.settle(change, State.CLAIMED, State.PENDING, reason=verdict.sentence(), not_before=until)
+        self.session.settle(
+            change,
+            State.CLAIMED,
+            State.PENDING,
+            reason=verdict.sentence(self.session.profile.currency),
+            not_before=until,
+        )
         if verdict.guard == "halt":
             raise BusyError("sending is halted", fix="run adctl resume once the reason is gone")
 
@@ -143,4 +151,6 @@ class Hand:
         if observed == change.target:
             settle(change, State.EXECUTING, State.COMPLETED, reason="read back", observed=observed)
         else:
-            settle(change, State.EXECUTING, State.UNKNOWN, reason=f"reads {observed} after the write")
+            settle(
+                change, State.EXECUTING, State.UNKNOWN, reason=f"reads {self.session.shown(observed)} after the write"
+            )

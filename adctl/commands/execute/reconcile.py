@@ -134,5 +134,6 @@ def _resolve(session: Session, change: Change, *, may_try_again: bool) -> None:
         case Reading.GONE:
             to, reason = State.CONFLICT, "archived, deleted or not found at Meta"
         case _:
-            to, reason = State.CONFLICT, f"Meta holds {observed}, expected {change.expected} or {change.target}"
+            expected = f"{session.shown(change.expected)} or {session.shown(change.target)}"
+            to, reason = State.CONFLICT, f"Meta holds {session.shown(observed)}, expected {expected}"
     session.settle(change, State.UNKNOWN, to, actor="reconcile", reason=reason, observed=observed)

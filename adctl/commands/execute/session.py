@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from adctl.adapters.db import bound, transaction
 from adctl.adapters.store import accounts, changes, entities, person_edits, reports
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.change_rows import change_row
+from adctl.domain.change_rows import change_row, value_shown
 from adctl.domain.changes import Change, State, Value
 from adctl.domain.entities import EntityState
 from adctl.domain.ports import AdsPlatform
@@ -77,6 +77,10 @@ class Session:
             if to is State.COMPLETED and isinstance(change.target, int) and isinstance(change.expected, int):
                 self.moved += change.target - change.expected
         return done
+
+    def shown(self, value: Value | None) -> str:
+        """A budget or status as a person reads it."""
+        return "nothing" if value is None else value_shown(value, self.profile.currency)
 
     def leave(self, change: Change, reason: str) -> None:
         """Takes note of a change whose outcome stays unknown."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from uuid import UUID
 
 import typer
@@ -16,6 +18,7 @@ from adctl.cli.running import Invocation, Job, perform_job, perform_reading
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from adctl.commands.changes import Survey
     from adctl.domain.report import Report
 
 app = typer.Typer(
@@ -27,6 +30,7 @@ app = typer.Typer(
 Ids = Annotated[list[str] | None, typer.Argument(help="Changes by id, or by its first characters.", metavar="CHANGE")]
 Change = Annotated[str, typer.Argument(help="The change by id, or by its first characters.", metavar="CHANGE")]
 By = Annotated[str | None, typer.Option("--by", help="Who says so; else the login name.", metavar="NAME")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="With --all: go on without asking.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the audit.")]
 
 
@@ -93,10 +97,14 @@ def show(
     perform_reading(Invocation(command="changes show", as_json=as_json, config=config, verbose=verbose), account, work)
 
 
-@app.command("approve", epilog=examples("adctl changes approve 3f2a9c1e", "adctl changes approve --all --by ann"))
+@app.command(
+    "approve",
+    epilog=examples("adctl changes approve 3f2a9c1e", "adctl changes approve --all --yes --by ann"),
+)
 def approve(
     ids: Ids = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that are proposed.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that are proposed; asks before.")] = False,
+    yes: Yes = False,
     by: By = None,
     account: Account = None,
     dry_run: DryRun = False,
@@ -106,24 +114,27 @@ def approve(
 ) -> None:
     """Let proposed changes be sent; who approved them and when is recorded."""
 
-    def work(job: Job) -> Report:
+    def work(job: Job, chosen: Sequence[str] | Survey) -> Report:
         from adctl.commands.changes import approve as run
 
-        _refuse_unclear(ids, everything=everything)
-        return run(job.engine, job.profile, ids or [], everything=everything, by=_who(by), dry_run=job.dry_run)
+        return run(job.engine, job.profile, chosen, by=_who(by), dry_run=job.dry_run)
 
-    perform_job(
-        Invocation(command="changes approve", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
-        account,
-        work,
-    )
+    invocation = Invocation(command="changes approve", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
+    _perform_many(invocation, account, work, ids, "proposed" if everything else None, yes=yes)
 
 
-@app.command("cancel", epilog=examples("adctl changes cancel 3f2a9c1e --reason 'the offer ended'"))
+@app.command(
+    "cancel",
+    epilog=examples(
+        "adctl changes cancel 3f2a9c1e --reason 'the offer ended'",
+        "adctl changes cancel --all --reason 'the offer ended'",
+    ),
+)
 def cancel(
     reason: Reason,
     ids: Ids = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that are pending.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that are pending; asks before.")] = False,
+    yes: Yes = False,
     by: By = None,
     account: Account = None,
     dry_run: DryRun = False,
@@ -133,25 +144,49 @@ def cancel(
 ) -> None:
     """End changes that no worker holds; what Meta holds stays as it is."""
 
-    def work(job: Job) -> Report:
+    def work(job: Job, chosen: Sequence[str] | Survey) -> Report:
         from adctl.commands.changes import cancel as run
 
-        _refuse_unclear(ids, everything=everything)
-        return run(
-            job.engine,
-            job.profile,
-            ids or [],
-            everything=everything,
-            by=_who(by),
-            reason=_why(reason),
-            dry_run=job.dry_run,
-        )
+        return run(job.engine, job.profile, chosen, by=_who(by), reason=_why(reason), dry_run=job.dry_run)
 
-    perform_job(
-        Invocation(command="changes cancel", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
-        account,
-        work,
-    )
+    invocation = Invocation(command="changes cancel", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
+    _perform_many(invocation, account, work, ids, "pending" if everything else None, yes=yes)
+
+
+def _perform_many(
+    invocation: Invocation,
+    account: str | None,
+    work: Callable[[Job, Sequence[str] | Survey], Report],
+    ids: list[str] | None,
+    state: str | None,
+    *,
+    yes: bool,
+) -> NoReturn:
+    """Moves the changes that are named, or those in one state: just those that were counted when it asked."""
+    found: list[Survey] = []
+
+    def ask(job: Job) -> None:
+        from adctl.commands.changes import survey
+        from adctl.domain.changes import State
+
+        if bool(ids) == (state is not None):
+            raise UsageError("which changes is not clear", fix="name their ids, or give --all")
+        if state is not None:
+            found.append(survey(job.engine, job.profile, State(state)))
+            if found[0].records and not (yes or invocation.dry_run):
+                _confirm(f"{invocation.command}: {found[0].said(job.profile.currency)}")
+
+    perform_job(invocation, account, lambda job: work(job, found[0] if found else ids or []), ask=ask)
+
+
+def _confirm(told: str) -> None:
+    """Raises UsageError unless a person says yes; where nobody can be asked, that has to be said beforehand."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(told, fix="give --yes to go on, or --dry-run to look")
+    sys.stderr.write(f"{told}. Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("not confirmed: nothing was changed")
 
 
 @app.command(
@@ -256,8 +291,3 @@ def _why(reason: str) -> str:
     if not reason.strip():
         raise UsageError("--reason says nothing", fix="say why; it stays in the audit")
     return reason
-
-
-def _refuse_unclear(ids: list[str] | None, *, everything: bool) -> None:
-    if bool(ids) == everything:
-        raise UsageError("which changes is not clear", fix="name their ids, or give --all")

@@ -69,9 +69,25 @@ def perform_alone(invocation: Invocation, work: Callable[[], Report | str]) -> N
     raise typer.Exit(code)
 
 
-def perform_job(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
-    """As `perform`, for a command of the loop: one at a time per account, refused while migrations are pending."""
-    perform(invocation, lambda settings: _watched(invocation, settings, account, work))
+def perform_job(
+    invocation: Invocation,
+    account: str | None,
+    work: Callable[[Job], Report],
+    *,
+    ask: Callable[[Job], None] | None = None,
+) -> NoReturn:
+    """As `perform`, for a command of the loop: one at a time per account, refused while migrations are pending.
+
+    `ask` comes first, with the Job of a dry run: while a person thinks, no lock is held and no run is in the ledger.
+    """
+
+    def whole(settings: Settings) -> Report:
+        if ask is not None:
+            with _opened(replace(invocation, dry_run=True), settings, account) as job:
+                ask(job)
+        return _watched(invocation, settings, account, work)
+
+    perform(invocation, whole)
 
 
 def perform_reading(invocation: Invocation, account: str | None, work: Callable[[Job], Report]) -> NoReturn:
@@ -111,13 +127,19 @@ def _watched(invocation: Invocation, settings: Settings, account: str | None, wo
 
 def run_job(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:
     """Runs a command of the loop under its lock, with a row in the ledger of runs; a dry run needs neither."""
+    with _opened(invocation, settings, account) as job:
+        return work(job) if invocation.dry_run else _run_locked(invocation.command, job, work)
+
+
+@contextmanager
+def _opened(invocation: Invocation, settings: Settings, account: str | None) -> Iterator[Job]:
     from adctl.cli.wiring import profile_of
 
     chosen = settings.account(account)
     profile = profile_of(chosen)
     with database(settings) as engine:
         refuse_pending(engine)
-        job = Job(
+        yield Job(
             settings=settings,
             account=chosen,
             profile=profile,
@@ -125,7 +147,6 @@ def run_job(invocation: Invocation, settings: Settings, account: str | None, wor
             run_id=uuid4(),
             dry_run=invocation.dry_run,
         )
-        return work(job) if invocation.dry_run else _run_locked(invocation.command, job, work)
 
 
 def _run_locked(name: str, job: Job, work: Callable[[Job], Report]) -> Report:

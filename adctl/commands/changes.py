@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
@@ -12,6 +13,7 @@ from adctl.adapters.store.change_records import Record
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row, value_shown
 from adctl.domain.changes import Change, Reading, State, judge
+from adctl.domain.money import show
 from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.errors import UsageError
@@ -19,6 +21,37 @@ from adctl.errors import UsageError
 OPEN = (State.PROPOSED, State.PENDING, State.CLAIMED, State.EXECUTING, State.UNKNOWN, State.CONFLICT)
 _CANCELLABLE = (State.PROPOSED, State.PENDING, State.UNKNOWN, State.CONFLICT)
 _MOST_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The newest changes in one state, as many as are moved at once, and how many are `left` beyond them."""
+
+    records: Sequence[Record]
+    left: int
+
+    def said(self, currency: str) -> str:
+        """How many, and for how much money a day."""
+        moves = [record.change.difference for record in self.records]
+        up, down = sum(max(move, 0) for move in moves), sum(min(move, 0) for move in moves)
+        statuses = sum(isinstance(record.change.target, str) for record in self.records)
+        parts = (
+            f"{len(moves)} changes",
+            f"{show(up + down, currency)} a day in all: {show(up, currency)} up, {show(down, currency)} down",
+            f"{statuses} of them pause or start ads" if statuses else "",
+            f"{self.left} more are left" if self.left else "",
+        )
+        return "; ".join(part for part in parts if part)
+
+
+def survey(engine: Engine, profile: AccountProfile, state: State, *, most: int = _MOST_AT_ONCE) -> Survey:
+    """What `--all` would move now, at most so many."""
+    with transaction(engine, read_only=True, snapshot=True) as connection:
+        accounts.check_pinned(connection, profile)
+        records = change_records.by_state(connection, profile.account, [state], most=most)
+        total = changes.counts(connection, profile.account).get(state, 0)
+    return Survey(records=records, left=total - len(records))
+
 
 # What became of one change: the state it is in now, and the sentence that says why.
 _Moved = tuple[State, str]
@@ -152,9 +185,8 @@ def _kind(key: str, value: Cell) -> Kind:
 def approve(
     engine: Engine,
     profile: AccountProfile,
-    identities: Sequence[str],
+    chosen: Sequence[str] | Survey,
     *,
-    everything: bool = False,
     by: str,
     dry_run: bool = False,
 ) -> Report:
@@ -165,17 +197,14 @@ def approve(
             return State.PENDING, f"approved by {by}"
         return None
 
-    return _each(
-        engine, profile, "changes approve", identities if not everything else State.PROPOSED, one, dry_run=dry_run
-    )
+    return _each(engine, profile, "changes approve", chosen, one, dry_run=dry_run)
 
 
 def cancel(
     engine: Engine,
     profile: AccountProfile,
-    identities: Sequence[str],
+    chosen: Sequence[str] | Survey,
     *,
-    everything: bool = False,
     by: str,
     reason: str,
     dry_run: bool = False,
@@ -196,7 +225,6 @@ def cancel(
             return State.CANCELLED, told
         return None
 
-    chosen = identities if not everything else State.PENDING
     return _each(engine, profile, "changes cancel", chosen, one, dry_run=dry_run)
 
 
@@ -204,14 +232,14 @@ def _each(
     engine: Engine,
     profile: AccountProfile,
     command: str,
-    chosen: Sequence[str] | State,
+    chosen: Sequence[str] | Survey,
     move: Callable[[Connection, Change], _Moved | None],
     *,
     dry_run: bool,
 ) -> Report:
-    """Moves each of the changes by id, or all in one state; says of each what it is now."""
+    """Moves each of the changes; says of each what it is now."""
     rows: list[Mapping[str, Cell]] = []
-    moved = left = 0
+    moved = left = money = 0
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
         if not dry_run:
@@ -224,6 +252,7 @@ def _each(
             change, done = record.change, move(connection, record.change)
             state, reason = done or (change.state, f"is {change.state}: {change.state_reason or 'nothing to do'}")
             moved += done is not None
+            money += change.difference if done else 0
             # Asking for what is so already is no failure.
             left += done is None and not _is_done(command, change)
             rows.append(change_row(change, state, reason, profile.currency))
@@ -233,15 +262,21 @@ def _each(
         currency=profile.currency,
         dry_run=dry_run,
         summary=f"{moved} changes {'would be ' if dry_run else ''}moved." if moved else "No changes.",
-        facts=(Fact(key="moved", label="moved", value=moved, kind=Kind.COUNT),),
+        facts=(
+            Fact(key="moved", label="moved", value=moved, kind=Kind.COUNT),
+            Fact(key="difference", label="what they change a day", value=money, kind=Kind.MONEY),
+        ),
         tables=(Table(key="changes", title="Changes", columns=COLUMNS, rows=tuple(rows), empty="No changes."),),
+        notes=(f"{chosen.left} more are left: the same again takes them.",)
+        if isinstance(chosen, Survey) and chosen.left
+        else (),
         exit_code=3 if left else 0,
     )
 
 
-def _found(connection: Connection, profile: AccountProfile, chosen: Sequence[str] | State) -> Sequence[Record]:
-    if isinstance(chosen, State):
-        return change_records.by_state(connection, profile.account, [chosen], most=_MOST_AT_ONCE)
+def _found(connection: Connection, profile: AccountProfile, chosen: Sequence[str] | Survey) -> Sequence[Record]:
+    if isinstance(chosen, Survey):
+        return chosen.records
     return [change_records.one(connection, profile.account, identity) for identity in chosen]
 
 

@@ -104,6 +104,11 @@ class Change:
     reason: str
     updated_at: datetime
 
+    @property
+    def difference(self) -> int:
+        """What it adds to the daily budgets, minor units; nothing for a status."""
+        return self.target - self.expected if isinstance(self.target, int) and isinstance(self.expected, int) else 0
+
     def observed(self, state: EntityState) -> Value | None:
         """The value of this change's field in what was read, None when the object has no such field."""
         return state.daily_budget if self.field is Field.DAILY_BUDGET else state.status

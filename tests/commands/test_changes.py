@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import os
+import pty
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from adctl import render
 from adctl.adapters.db import transaction
 from adctl.adapters.store import audit as links
 from adctl.adapters.store.changes import act_as
@@ -189,8 +196,7 @@ def test_ending_all_changes_waits_for_a_worker_that_claims_one_of_them(loop: Loo
                 changes.cancel,
                 loop.engine,
                 loop.job().profile,
-                [],
-                everything=True,
+                changes.survey(loop.engine, loop.job().profile, State.PENDING),
                 by=BY,
                 reason="a test ends it",
             )
@@ -208,6 +214,73 @@ def test_ending_all_changes_waits_for_a_worker_that_claims_one_of_them(loop: Loo
         report = ended.result(60)
     assert (fact(report, "moved"), report.exit_code) == (2, 3)
     assert [state_of(loop, one) for one in ids] == ["cancelled", "claimed", "cancelled"]
+
+
+def test_all_are_counted_with_their_money_and_just_those_are_moved(loop: Loop) -> None:
+    up, down, later, *_ = loop.owners()
+    loop.queue(up, (up.daily_budget or 0) + 500)
+    loop.queue(down, (down.daily_budget or 0) - 300)
+    loop.queue(next(one for one in loop.sandbox.world.tree.ads if one.status == "ACTIVE"), "PAUSED")
+    profile = loop.job().profile
+    found = changes.survey(loop.engine, profile, State.PENDING)
+    assert found.said("USD") == (
+        "3 changes; 2.00 USD a day in all: 5.00 USD up, -3.00 USD down; 1 of them pause or start ads"
+    )
+    loop.queue(later, (later.daily_budget or 0) + 100)
+    report = changes.cancel(loop.engine, profile, found, by=BY, reason="a test ends it")
+    assert (fact(report, "moved"), fact(report, "difference"), report.notes) == (3, 200, ())
+    assert loop.value("select entity_id from pending_ad_changes where state = 'pending'") == later.id
+
+
+def test_what_is_more_than_is_moved_at_once_is_said_before_and_after(loop: Loop) -> None:
+    for node in loop.owners()[:3]:
+        loop.queue(node, (node.daily_budget or 0) + 100)
+    profile = loop.job().profile
+    found = changes.survey(loop.engine, profile, State.PENDING, most=2)
+    assert found.said("USD").endswith("; 1 more are left")
+    report = changes.cancel(loop.engine, profile, found, by=BY, reason="a test ends it")
+    assert (fact(report, "moved"), report.notes) == (2, ("1 more are left: the same again takes them.",))
+
+
+CANCEL = ("changes", "cancel", "--all", "--reason", "over")
+
+
+def test_where_nobody_can_be_asked_all_changes_need_a_yes_beforehand(loop: Loop) -> None:
+    line = loop.command_line()
+    assert line(*CANCEL).code == 0, "there is nothing to ask about"
+    queue_raise(loop)
+    before = loop.digest()
+    refused = line(*CANCEL)
+    assert (refused.code, refused.out, loop.digest()) == (2, "", before)
+    assert "changes cancel: 1 changes; " in refused.err
+    assert "--yes" in refused.err
+    assert line(*CANCEL, "--dry-run").code == 0
+    assert loop.digest() == before
+    assert line(*CANCEL, "--yes").code == 0
+    assert loop.value("select state from pending_ad_changes") == "cancelled"
+
+
+@pytest.mark.parametrize(("answer", "code", "state"), [(b"y\n", 0, "cancelled"), (b"\n", 2, "pending")])
+def test_at_a_terminal_a_person_is_asked_before_all_changes_are_moved(
+    loop: Loop, answer: bytes, code: int, state: str
+) -> None:
+    queue_raise(loop)
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "adctl", *CANCEL]
+    variables = loop.command_line().variables()
+    with os.fdopen(theirs, "r+b", buffering=0) as terminal:
+        asking = subprocess.Popen(
+            words, stdin=terminal, stderr=terminal, stdout=subprocess.PIPE, cwd=loop.folder, env=variables
+        )
+    said = b""
+    while b"Go on? [y/N]" not in said:
+        said += os.read(ours, 1000)
+    assert b"1 changes; " in said
+    assert loop.value("select count(*) from job_runs") == 0, "a run that only asks is no run"
+    os.write(ours, answer)
+    asking.communicate(timeout=60)
+    os.close(ours)
+    assert (asking.returncode, loop.value("select state from pending_ad_changes")) == (code, state)
 
 
 def test_a_conflict_that_is_cancelled_leaves_meta_as_it_is_and_frees_the_field(loop: Loop) -> None:
@@ -298,6 +371,24 @@ def test_the_commands_say_the_same_on_the_command_line(loop: Loop) -> None:
     assert line("changes", "approve", change[:8], "--by", " ").code == 2
     assert line("audit", "verify").code == 0
     assert line("reconcile", "--dry-run").code == 0
+
+
+def test_a_budget_is_shown_as_money_wherever_its_history_is_and_is_minor_units_in_json(loop: Loop) -> None:
+    change = queue_raise(loop)
+    loop.execute()
+    profile = loop.job().profile
+    listed = audit.listed(loop.engine, profile, most=9)
+    node = loop.owners()[0]
+    assert {row["target"] for row in table(listed, "links").rows} == {node.daily_budget}
+    text = io.StringIO()
+    render.render(listed, stream=text)
+    assert f"{(node.daily_budget or 0) / 100:,.2f} USD" in text.getvalue()
+    with loop.engine.connect() as connection:
+        told = links.events_of(connection, ACCOUNT, UUID(change), "USD")
+    shown = f"{(node.daily_budget or 0) / 100:,.2f} USD"
+    assert told[0].detail.startswith(f"to {shown}; from ")
+    assert (told[0].values["target"], told[-1].values) == (node.daily_budget, {"observed": node.daily_budget})
+    assert f"read {shown}" in told[-1].detail
 
 
 def test_the_newest_links_of_one_change_stand_in_their_order(loop: Loop) -> None:

@@ -37,8 +37,8 @@ LOOP: Mapping[str, Sequence[str]] = {
 COMMANDS: Mapping[str, Sequence[str]] = {
     **LOOP,
     "reconcile": (),
-    "changes approve": ("--all",),
-    "changes cancel": ("--all", "--reason", "over"),
+    "changes approve": ("--all", "--yes"),
+    "changes cancel": ("--all", "--yes", "--reason", "over"),
     "changes resolve": (str(CONFLICT), "--as", "cancelled", "--reason", "over"),
     "undo": ("--run", str(RUN)),
 }

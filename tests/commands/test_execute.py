@@ -211,7 +211,7 @@ def test_a_strangers_value_is_a_conflict_and_stays(loop: Loop) -> None:
     assert states(loop) == ["completed", "conflict"]
     assert [one.body for one in loop.posts()] == [{"status": "PAUSED"}]
     assert node.daily_budget == 7777
-    assert any("Meta holds 7777" in str(row["reason"]) for row in table(report, "changes").rows)
+    assert any("Meta holds 77.77 USD" in str(row["reason"]) for row in table(report, "changes").rows)
 
 
 def test_an_edit_during_the_pause_before_the_write_is_not_overwritten(loop: Loop) -> None:

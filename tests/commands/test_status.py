@@ -314,3 +314,8 @@ values ('main', 'default', 'won', '2000-01-01', 1, 1, 'won', 'configured', now()
 )
 def test_ages_are_told_in_two_units_at_most(seconds: int, shown: str) -> None:
     assert status.age(timedelta(seconds=seconds)) == shown
+
+
+def test_an_account_that_nobody_has_read_says_so_in_words(engine: Engine) -> None:
+    new = replace(MAIN, account=Account("new"))
+    assert facts(status.run(engine, new, EXPECTED))["sending"] == "off: nothing was read for this account yet"

@@ -177,7 +177,7 @@ def test_an_undo_waits_for_approval_where_every_change_does(read: Loop) -> None:
     assert "proposed" in {row["state"] for row in read.rows("pending_ad_changes")}
     line = read.command_line()
     assert line("undo").code == 2
-    assert line("changes", "approve", "--all", "--by", "ann").code == 0
+    assert line("changes", "approve", "--all", "--yes", "--by", "ann").code == 0
     assert line("undo", change[:8], "--json").document["summary"] == "No changes."
 
 

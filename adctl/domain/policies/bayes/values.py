@@ -12,20 +12,22 @@ from adctl.domain.policies.protocol import Floats
 
 # How ads differ in the mean log value of their deals.
 _AD_SD = 0.2
+# The variance of one deal's log has an inverse-gamma prior: its mean, and as many degrees of freedom.
 _PRIOR_VARIANCE = 0.5
-_PRIOR_DEALS = 5.0
+_PRIOR_FREEDOM = 5.0
 # How far the account's mean may lie from where the prior puts it (in logs).
 _MEAN_SD = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueModel:
-    """Mean of the log of a won deal (major units) over ads, its variance, and the variance of one deal's log."""
+    """Mean of the log of a won deal (major units) over ads, its variance; the expected variance of one deal's log, and
+    how uncertain that is."""
 
     mean: float
     mean_variance: float
     variance: float
-    deals: float
+    variance_variance: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +66,29 @@ def fit_values(won: Won, prior_mean: float) -> ValueModel:
     if deals:
         centre = float(won.total.sum()) / deals
         within = max(float(won.square.sum()) - deals * centre**2 - deals * _AD_SD**2, 0.0)
-    variance = (_PRIOR_DEALS * _PRIOR_VARIANCE + within) / (_PRIOR_DEALS + deals)
+    # Half the degrees of freedom are the inverse gamma's shape; the mean of the deals took one.
+    freedom = _PRIOR_FREEDOM + max(deals - 1, 0.0)
+    variance = ((_PRIOR_FREEDOM - 2) * _PRIOR_VARIANCE + within) / (freedom - 2)
     told = won.count > 0
     weight = np.zeros(len(won.count))
     weight[told] = 1.0 / (variance / won.count[told] + _AD_SD**2)
     means = won.total / np.maximum(won.count, 1.0)
     precision = float(weight.sum()) + 1 / _MEAN_SD**2
     mean = (float((weight * means).sum()) + prior_mean / _MEAN_SD**2) / precision
-    return ValueModel(mean=mean, mean_variance=1 / precision, variance=variance, deals=deals)
+    return ValueModel(
+        mean=mean,
+        mean_variance=1 / precision,
+        variance=variance,
+        variance_variance=2 * variance**2 / (freedom - 4),
+    )
 
 
 def value_posterior(model: ValueModel, won: Won) -> Values:
     precision = won.count / model.variance + 1 / _AD_SD**2
     mean = (won.total / model.variance + model.mean / _AD_SD**2) / precision
-    spread_variance = model.variance**2 / (2 * (model.deals + _PRIOR_DEALS))
     return Values(
         count=won.count,
         mean=mean + model.variance / 2,
         own_variance=1 / precision,
-        common_variance=model.mean_variance + spread_variance,
+        common_variance=model.mean_variance + model.variance_variance / 4,
     )

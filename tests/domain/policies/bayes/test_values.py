@@ -19,19 +19,19 @@ def won(*logs: Floats) -> Won:
 
 def test_an_ads_own_deals_weigh_against_the_account_by_their_precision() -> None:
     # Four deals of mean log 3 at variance 0.5, a prior N(2, 0.2²): (4·3/0.5 + 2/0.04) / (4/0.5 + 1/0.04) = 74/33.
-    model = ValueModel(mean=2.0, mean_variance=0.1, variance=0.5, deals=5.0)
+    model = ValueModel(mean=2.0, mean_variance=0.1, variance=0.5, variance_variance=0.08)
 
     found = value_posterior(model, won(np.full(4, 3.0), np.empty(0)))
 
     assert found.mean == pytest.approx([74 / 33 + 0.25, 2.25])
     assert found.own_variance == pytest.approx([1 / 33, 0.04])
-    assert found.common_variance == pytest.approx(0.1 + 0.5**2 / (2 * (5 + 5)))
+    assert found.common_variance == pytest.approx(0.1 + 0.08 / 4)
 
 
 def test_without_deals_the_prior_stands() -> None:
     found = fit_values(won(np.empty(0), np.empty(0)), prior_mean=4.0)
 
-    assert (found.mean, found.variance, found.deals) == (4.0, 0.5, 0.0)
+    assert (found.mean, found.variance, found.variance_variance) == (4.0, 0.5, 0.5)
     assert found.mean_variance == pytest.approx(1.0)
 
 
@@ -44,3 +44,20 @@ def test_mean_and_spread_are_found_from_deals() -> None:
     assert found.mean == pytest.approx(5.0, abs=0.05)
     assert found.variance == pytest.approx(0.36, rel=0.1)
     assert found.mean_variance < 0.001
+
+
+@pytest.mark.parametrize("deals", [1, 4, 12])
+def test_the_spread_of_few_deals_is_as_uncertain_as_it_is_said_to_be(deals: int) -> None:
+    # Truths from the prior itself, inverse gamma of shape 5 / 2 and mean 0.5, but without its farthest tail, whose
+    # variance does not settle in any number of trials.
+    rng = np.random.Generator(np.random.PCG64(3))
+    truths = 0.75 / rng.gamma(2.5, size=4_000)
+    truths = truths[truths < 8.0]
+    logs = 5.0 + np.sqrt(truths + 0.2**2)[:, None] * rng.standard_normal((len(truths), deals))
+    found = [fit_values(won(one), prior_mean=5.0) for one in logs]
+
+    missed = np.array([one.variance for one in found]) - truths
+
+    assert abs(missed.mean()) < 0.06
+    said = float(np.mean([one.variance_variance for one in found]))
+    assert 0.4 < float(missed.var()) / said < 1.1

@@ -201,7 +201,10 @@ def decide(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Judge every ad and write down what it deserves, and why."""
+    """Judge every ad and write down what it deserves, and why.
+
+    With --as-of, a day that is over is decided on what was known then, and nothing is written.
+    """
 
     perform_job(
         Invocation(command="decide", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, decisions, models
+from adctl.adapters.store import accounts, decisions, models, verdicts
 from adctl.adapters.store.decisions import DayTally
 from adctl.adapters.store.history import AccountHistory, Unvalued, account_history
+from adctl.adapters.store.time_travel import as_known
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import EntityKind, Field
@@ -21,11 +23,14 @@ from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, poli
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
-from adctl.errors import ConfigurationError, InputRejectedError
+from adctl.errors import ConfigurationError, InputRejectedError, UsageError
 
 # A day that was decided already shows no more of its decisions than these.
 _MOST_SHOWN = 10_000
 _Shadows = Sequence[tuple[Model, DecisionPlan]]
+_REPLAYED = (
+    "The day is over: decided by the models of now on what was known at {at:%Y-%m-%dT%H:%M%z}. Nothing is written."
+)
 _ORDER = (Verdict.KILL, Verdict.SCALE, Verdict.CUT, Verdict.WAIT, Verdict.KEEP)
 
 
@@ -40,7 +45,9 @@ def run(
     dry_run: bool = False,
 ) -> Report:
     """Decides for the account day `as_of` (today when not given). A day's first decisions stand, so a rerun is a no-op;
-    `redo` replaces those that were not queued yet. Raises UsageError for a day that has not begun.
+    `redo` replaces those that were not queued yet. A day that is over is decided on what was known when it was decided,
+    or else at its end, and nothing is written: what was done then rests on what was decided then. Raises UsageError for
+    a day that has not begun, and for a `redo` of one that is over.
 
     The champion of the registry decides; `configured` becomes the first champion of an account that has none. The
     challengers decide on the same history, in shadow.
@@ -49,26 +56,42 @@ def run(
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
         day = profile.day(now, as_of)
-        if not dry_run:
+        known_at = _known_at(connection, profile, day, now)
+        if known_at and redo and not dry_run:
+            raise UsageError(f"--redo: {day} is over, what was decided stands", fix="add --dry-run to decide it again")
+        writes = not dry_run and known_at is None
+        if writes:
             accounts.ensure(connection, profile)
             models.seed(connection, profile.account, configured, at=now, run_id=run_id)
-        lineup = _lineup(connection, profile, configured, now, run_id, dry_run=dry_run)
+        lineup = _lineup(connection, profile, configured, now, run_id, dry_run=not writes)
         tally = decisions.tally(connection, profile.account, day)
         if tally and not (redo or dry_run):
             standing = decisions.of_day(connection, profile.account, day, limit=_MOST_SHOWN)
-            return _standing_report(profile, lineup, day, tally, standing)
-    with transaction(engine, read_only=True, snapshot=True) as connection:
+            return _standing_report(profile, lineup, day, tally, standing, over=known_at is not None)
+    reading = (
+        as_known(engine, profile.account, known_at) if known_at else transaction(engine, read_only=True, snapshot=True)
+    )
+    with reading as connection:
         loaded = account_history(connection, profile, day)
     plan = _plan(profile, day, lineup.champion, loaded)
     shadows, failures = _shadows(profile, day, lineup, loaded)
     written = 0
-    if not dry_run:
+    if writes:
         with transaction(engine) as connection:
             written = decisions.record(connection, profile.account, run_id, plan, loaded.at)
             for _, theirs in shadows:
                 decisions.record(connection, profile.account, run_id, theirs, loaded.at, shadow=True)
-    lineup = replace(lineup, notes=(*lineup.notes, *failures))
-    return _planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=dry_run)
+    told = [_REPLAYED.format(at=known_at)] if known_at else []
+    lineup = replace(lineup, notes=(*lineup.notes, *failures, *told))
+    return _planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=not writes)
+
+
+def _known_at(connection: Connection, profile: AccountProfile, day: date, now: datetime) -> datetime | None:
+    """The moment that a day that is over is decided again as of: that of its decisions, or else its end."""
+    if day == profile.day(now):
+        return None
+    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(profile.timezone))
+    return verdicts.decided_at(connection, profile.account).get(day) or end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +153,11 @@ def _shadows(
 
 
 def _standing_report(
-    profile: AccountProfile, lineup: _Lineup, day: date, tally: DayTally, standing: Sequence[Decision]
+    profile: AccountProfile, lineup: _Lineup, day: date, tally: DayTally, standing: Sequence[Decision], *, over: bool
 ) -> Report:
-    notes = [*lineup.notes, f"{day} was decided already; --redo decides again what is not queued yet."]
+    again = "--dry-run" if over else "--redo"
+    what = "it again on what was known then, and writes nothing" if over else "again what is not queued yet"
+    notes = [*lineup.notes, f"{day} was decided already; {again} decides {what}."]
     ads = [d for d in standing if d.entity_kind is EntityKind.AD]
     budgets = [d for d in standing if d.field is Field.DAILY_BUDGET]
     if tally.decisions > len(standing):

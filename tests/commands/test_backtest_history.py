@@ -155,9 +155,10 @@ def test_a_restated_insight_and_a_late_deal_count_from_the_day_they_were_known(s
 
 
 def test_a_day_that_was_decided_after_it_had_ended_is_replayed_as_of_its_end(synced: Loop) -> None:
+    synced.decide()
     synced.advance(days=3)
     synced.sync()
-    synced.decide(as_of=START)
+    synced.run_sql("update decisions set decided_at = adctl_now()")
     synced.decide()
     with transaction(synced.engine, read_only=True) as connection:
         moments = verdicts.decided_at(connection, ACCOUNT)

@@ -224,3 +224,34 @@ def test_a_day_that_has_not_begun_is_refused(synced: Loop) -> None:
     with pytest.raises(UsageError, match="2026-03-03 has not begun"):
         synced.decide(as_of=START + timedelta(days=1))
     assert synced.rows("decisions") == []
+
+
+def test_a_day_that_is_over_is_decided_again_on_what_was_known_then_and_nothing_is_written(synced: Loop) -> None:
+    done = synced.decide()
+    synced.enqueue()
+    synced.advance(days=1)
+    _lose_everything(synced)
+    synced.sync_meta()
+    before = synced.digest(LEDGER)
+
+    again, standing = synced.decide(as_of=START, dry_run=True), synced.decide(as_of=START)
+
+    assert list(table(again, "ads").rows) == list(table(done, "ads").rows)
+    assert list(table(again, "budgets").rows) == list(table(done, "budgets").rows)
+    assert any("on what was known at" in note for note in again.notes)
+    assert fact(standing, "written") == 0
+    with pytest.raises(UsageError, match=f"{START} is over"):
+        synced.decide(as_of=START, redo=True)
+    assert synced.digest(LEDGER) == before
+
+
+def test_a_day_that_was_never_decided_is_so_as_of_its_end_and_stays_undecided(synced: Loop) -> None:
+    synced.advance(days=1)
+    known = synced.decide(dry_run=True, as_of=START)
+    _lose_everything(synced)
+
+    report = synced.decide(as_of=START)
+
+    assert list(table(report, "ads").rows) == list(table(known, "ads").rows)
+    assert (report.dry_run, fact(report, "written"), synced.rows("decisions")) == (True, 0, [])
+    assert synced.rows("model_registry") == []

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from adctl.adapters.crm_intake import Files
 from adctl.adapters.db import open_engine, transaction
-from adctl.adapters.opened_files import Source
+from adctl.adapters.files.opened_files import Source
 from adctl.adapters.store import accounts, changes, queue
 from adctl.cli import steps
 from adctl.cli.running import Job

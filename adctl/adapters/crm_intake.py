@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
-from adctl.adapters.ad_performances import read_ad_performances
-from adctl.adapters.crm_export import CrmReading, CrmRecord, open_crm_export
-from adctl.adapters.opened_files import Limits, Source, rereadable
-from adctl.adapters.records import holds_performances
-from adctl.adapters.sightings import Kind, open_sightings
-from adctl.adapters.spool import Spool
+from adctl.adapters.files.ad_performances import read_ad_performances
+from adctl.adapters.files.crm_export import CrmReading, CrmRecord, open_crm_export
+from adctl.adapters.files.opened_files import Limits, Source, rereadable
+from adctl.adapters.files.records import holds_performances
+from adctl.adapters.files.sightings import Kind, open_sightings
+from adctl.adapters.files.spool import Spool
 from adctl.adapters.store import attributions, deals, matching, rejects, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.deals import Deal, StageMove

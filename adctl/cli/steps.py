@@ -19,7 +19,7 @@ from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:
     from adctl.adapters.crm_intake import CrmFile, Files
-    from adctl.adapters.opened_files import Limits, Source
+    from adctl.adapters.files.opened_files import Limits, Source
     from adctl.adapters.store.rejects import Reject
     from adctl.cli.running import Job
     from adctl.domain.exports import StageNames
@@ -46,7 +46,7 @@ def sync_hubspot(job: Job, *, full: bool = False) -> Report:
 
 def take_events(job: Job, file: Path) -> Report:
     """What a receiver of HubSpot's webhooks has spooled."""
-    from adctl.adapters.spool_lines import open_spool
+    from adctl.adapters.files.spool_lines import open_spool
     from adctl.cli.wiring import hubspot, webhook_secrets
     from adctl.commands.sync_hubspot import run_events
     from adctl.domain.webhooks import MAX_LINE
@@ -278,7 +278,7 @@ def _source(file: Path) -> Source:
 
 
 def _limits(settings: Settings) -> Limits:
-    from adctl.adapters.opened_files import Limits
+    from adctl.adapters.files.opened_files import Limits
 
     given = settings.input
     return Limits(

@@ -187,7 +187,7 @@ def add(
     """Take in a creative that won elsewhere; it is refused unless its record proves a winner by this account's bar."""
 
     def work(job: Job) -> Report:
-        from adctl.adapters.creative_file import read_creative
+        from adctl.adapters.files.creative_file import read_creative
         from adctl.cli.steps import index_winners
         from adctl.cli.wiring import winner_rule
         from adctl.commands.winners_add import Proof, run
@@ -224,7 +224,7 @@ def _minor(amount: str, currency: str) -> int:
 
 
 def _query(ad: str | None, text: str | None, file: Path | None) -> AdId | Creative:
-    from adctl.adapters.creative_file import read_creative
+    from adctl.adapters.files.creative_file import read_creative
     from adctl.domain.creatives import creative_of_text
     from adctl.domain.ids import AdId
 

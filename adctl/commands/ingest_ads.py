@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from adctl.adapters.ads_export import read_ads_export
 from adctl.adapters.db import transaction
-from adctl.adapters.opened_files import Limits, Source, rereadable
+from adctl.adapters.files.ads_export import read_ads_export
+from adctl.adapters.files.opened_files import Limits, Source, rereadable
 from adctl.adapters.store import accounts, entities, insights, rejects, runs
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.entities import Ad, AdSet, Campaign

@@ -11,8 +11,8 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-from tests.adapters.bad_cells import cells
-from tests.adapters.bad_input_corpus import files
+from tests.adapters.files.bad_cells import cells
+from tests.adapters.files.bad_input_corpus import files
 
 
 def main(arguments: list[str]) -> None:

@@ -7,11 +7,11 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from adctl.adapters.ad_performances import read_ad_performances
-from adctl.adapters.ads_export import read_ads_export
-from adctl.adapters.crm_export import read_crm_export
-from adctl.adapters.opened_files import Limits
-from adctl.adapters.sightings import Kind, open_sightings
+from adctl.adapters.files.ad_performances import read_ad_performances
+from adctl.adapters.files.ads_export import read_ads_export
+from adctl.adapters.files.crm_export import read_crm_export
+from adctl.adapters.files.opened_files import Limits
+from adctl.adapters.files.sightings import Kind, open_sightings
 from adctl.domain.privacy import privacy_keys
 from adctl.domain.rejects import Quarantine
 from adctl.errors import InputRejectedError

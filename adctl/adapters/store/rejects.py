@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from adctl.adapters.opened_files import Source
-from adctl.adapters.records import digest
+from adctl.adapters.files.opened_files import Source
+from adctl.adapters.files.records import digest
 from adctl.domain.columns import Habits
 from adctl.domain.dates import DateOrder
 from adctl.domain.ids import Account

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adctl.adapters.crm_export import read_crm_export
+from adctl.adapters.files.crm_export import read_crm_export
 from adctl.domain.deals import Deal, Outcome, StageMove
 from adctl.domain.exports import CrmExport, StageNames
 from adctl.domain.ids import AdId, ContactId, DealId

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from adctl.adapters.opened_files import Limits, Source, open_rewindable
-from adctl.adapters.physical_lines import BadTextError, read_text
-from adctl.adapters.strict_json import JsonNumber, Located, parse_json
+from adctl.adapters.files.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.files.physical_lines import BadTextError, read_text
+from adctl.adapters.files.strict_json import JsonNumber, Located, parse_json
 from adctl.domain.cells import LOST_DIGITS_FIX
 from adctl.domain.ids import AdId, has_lost_digits, is_meta_id
 from adctl.domain.money import offset

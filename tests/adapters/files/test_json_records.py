@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adctl.adapters.opened_files import Limits, rereadable
-from adctl.adapters.records import digest, holds_performances, open_records
+from adctl.adapters.files.opened_files import Limits, rereadable
+from adctl.adapters.files.records import digest, holds_performances, open_records
 from adctl.errors import InputRejectedError
 
 WHOLE = Limits()

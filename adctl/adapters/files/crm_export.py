@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 
-from adctl.adapters.opened_files import Limits, Source
-from adctl.adapters.records import open_records
+from adctl.adapters.files.opened_files import Limits, Source
+from adctl.adapters.files.records import open_records
 from adctl.domain.cells import NOTHING, Cells, cells_of
 from adctl.domain.columns import Field, Row, RowSource, resolve_columns
 from adctl.domain.deals import Deal, Outcome, StageMove

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adctl.adapters.ad_performances import read_ad_performances
+from adctl.adapters.files.ad_performances import read_ad_performances
 from adctl.errors import ConfigurationError, InputRejectedError
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adctl.adapters.ads_export import read_ads_export
-from adctl.adapters.crm_export import read_crm_export
-from adctl.adapters.sightings import open_sightings
+from adctl.adapters.files.ads_export import read_ads_export
+from adctl.adapters.files.crm_export import read_crm_export
+from adctl.adapters.files.sightings import open_sightings
 from adctl.domain.exports import AdsExport, CrmExport
 from adctl.domain.privacy import privacy_keys
 from adctl.domain.rejects import KeptRows, Quarantine, RejectedRow, presentable, scrubbed

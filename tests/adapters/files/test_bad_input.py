@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adctl.adapters.ads_export import read_ads_export
-from adctl.adapters.crm_export import read_crm_export
-from adctl.adapters.opened_files import Limits, Source, open_packed
+from adctl.adapters.files.ads_export import read_ads_export
+from adctl.adapters.files.crm_export import read_crm_export
+from adctl.adapters.files.opened_files import Limits, Source, open_packed
 from adctl.domain.exports import CrmExport
 from adctl.domain.rejects import Quarantine
 from adctl.errors import InputRejectedError, UsageError
-from tests.adapters.bad_cells import AMOUNTS, DATES, HEADER, cells, row, with_cell
-from tests.adapters.bad_input_corpus import TWO, TWO_DEALS, Case, Deal, Refused, files
+from tests.adapters.files.bad_cells import AMOUNTS, DATES, HEADER, cells, row, with_cell
+from tests.adapters.files.bad_input_corpus import TWO, TWO_DEALS, Case, Deal, Refused, files
 
 NOW = datetime(2026, 10, 8, 12, tzinfo=UTC)
 CELLS = tuple(cells())

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adctl.adapters.delimited import open_table
-from adctl.adapters.opened_files import Limits
+from adctl.adapters.files.delimited import open_table
+from adctl.adapters.files.opened_files import Limits
 from adctl.errors import InputRejectedError, UsageError
 
 WHOLE = Limits()

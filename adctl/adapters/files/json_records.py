@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adctl.adapters.gunzipped import Rewindable
-from adctl.adapters.json_text import JsonText, MalformedError, refuse
-from adctl.adapters.opened_files import Limits
-from adctl.adapters.physical_lines import BadTextError
+from adctl.adapters.files.gunzipped import Rewindable
+from adctl.adapters.files.json_text import JsonText, MalformedError, refuse
+from adctl.adapters.files.opened_files import Limits
+from adctl.adapters.files.physical_lines import BadTextError
 from adctl.domain.columns import UNREADABLE, Habits, Row
 from adctl.errors import InputRejectedError
 

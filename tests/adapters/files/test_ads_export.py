@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adctl.adapters.ads_export import read_ads_export
+from adctl.adapters.files.ads_export import read_ads_export
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
 from adctl.domain.insights import Insight
 from adctl.errors import ConfigurationError, InputRejectedError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from adctl.adapters.opened_files import Limits, Source, open_rewindable
-from adctl.adapters.physical_lines import BadTextError, read_text
+from adctl.adapters.files.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.files.physical_lines import BadTextError, read_text
+from adctl.adapters.files.strict_json import JsonNumber, Located, parse_json
 from adctl.adapters.store.entities import creative_from_fields
-from adctl.adapters.strict_json import JsonNumber, Located, parse_json
 from adctl.domain.creatives import Creative
 from adctl.domain.ids import CreativeId
 from adctl.errors import InputRejectedError

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-from adctl.adapters.gunzipped import Rewindable
-from adctl.adapters.opened_files import Limits
-from adctl.adapters.physical_lines import BadTextError, read_chunks
+from adctl.adapters.files.gunzipped import Rewindable
+from adctl.adapters.files.opened_files import Limits
+from adctl.adapters.files.physical_lines import BadTextError, read_chunks
 from adctl.errors import InputRejectedError
 
 _SPACE = re.compile(r"[ \t\r\n]*+")

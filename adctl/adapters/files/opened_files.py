@@ -14,7 +14,7 @@ from io import UnsupportedOperation
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from adctl.adapters.gunzipped import Gunzipped, Rewindable, is_gzip
+from adctl.adapters.files.gunzipped import Gunzipped, Rewindable, is_gzip
 from adctl.errors import InputRejectedError, UsageError
 
 Source = Path | BinaryIO

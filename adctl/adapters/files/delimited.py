@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from adctl.adapters.gunzipped import Rewindable
-from adctl.adapters.opened_files import Limits, Source, open_rewindable
-from adctl.adapters.physical_lines import BadTextError, Line, read_lines
+from adctl.adapters.files.gunzipped import Rewindable
+from adctl.adapters.files.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.files.physical_lines import BadTextError, Line, read_lines
 from adctl.domain.columns import Habits, Row
 from adctl.errors import InputRejectedError
 

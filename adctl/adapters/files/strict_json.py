@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from adctl.adapters.opened_files import Limits
+from adctl.adapters.files.opened_files import Limits
 from adctl.errors import InputRejectedError
 
 _TOKEN = re.compile(

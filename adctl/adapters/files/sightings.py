@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
-from adctl.adapters.opened_files import Limits, Source
-from adctl.adapters.records import open_records
+from adctl.adapters.files.opened_files import Limits, Source
+from adctl.adapters.files.records import open_records
 from adctl.domain.cells import Cells, cells_of
 from adctl.domain.columns import ColumnMapping, Field, Row, RowSource, fold, resolve_columns
 from adctl.domain.ids import AdId

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.adapters.bad_cells import HEADER, row
+from tests.adapters.files.bad_cells import HEADER, row
 
 TWO = HEADER + "11,Won,5.00,2026-09-01\n12,Talk,7.50,2026-09-02\n"
 RECORD = '{"deal_id": "11", "stage": "Won", "amount": 5.00}'

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import date, timedelta
 
-from adctl.adapters.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
-from adctl.adapters.opened_files import Limits, Source
-from adctl.adapters.records import open_records
+from adctl.adapters.files.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
+from adctl.adapters.files.opened_files import Limits, Source
+from adctl.adapters.files.records import open_records
 from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
 from adctl.domain.columns import Row, RowSource, fold, resolve_columns
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound

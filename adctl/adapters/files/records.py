@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adctl.adapters.delimited import DelimitedTable
-from adctl.adapters.gunzipped import DamagedError, Rewindable
-from adctl.adapters.json_records import JsonList, JsonRecords, first_key, is_list
-from adctl.adapters.opened_files import Limits, Source, open_packed, open_rewindable
+from adctl.adapters.files.delimited import DelimitedTable
+from adctl.adapters.files.gunzipped import DamagedError, Rewindable
+from adctl.adapters.files.json_records import JsonList, JsonRecords, first_key, is_list
+from adctl.adapters.files.opened_files import Limits, Source, open_packed, open_rewindable
 from adctl.domain.columns import RowSource
 from adctl.domain.rejects import KeptRows
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adctl.adapters.gunzipped import DamagedError, Rewindable
-from adctl.adapters.opened_files import Limits
+from adctl.adapters.files.gunzipped import DamagedError, Rewindable
+from adctl.adapters.files.opened_files import Limits
 from adctl.errors import InputRejectedError
 
 _CHUNK = 1 << 16

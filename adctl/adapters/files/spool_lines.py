@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from adctl.adapters.gunzipped import DamagedError, Rewindable
-from adctl.adapters.opened_files import Source, open_rewindable
+from adctl.adapters.files.gunzipped import DamagedError, Rewindable
+from adctl.adapters.files.opened_files import Source, open_rewindable
 from adctl.errors import InputRejectedError
 
 _CHUNK = 1 << 20

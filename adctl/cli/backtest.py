@@ -96,6 +96,7 @@ def _refuse_unknown(policies: Sequence[str]) -> None:
 
 
 def calibration(
+    horizon: Horizon = 28,
     maturity: Maturity = 28,
     picture: Picture = None,
     account: Account = None,
@@ -107,8 +108,9 @@ def calibration(
 
     def work(job: Job) -> Report:
         from adctl.commands.calibration import run
+        from adctl.domain.outcomes import Window
 
-        return drawn(run(job.engine, job.profile, maturity=maturity), picture)
+        return drawn(run(job.engine, job.profile, Window(horizon=horizon, maturity=maturity)), picture)
 
     perform_reading(Invocation(command="calibration", as_json=as_json, config=config, verbose=verbose), account, work)
 

@@ -92,7 +92,8 @@ def evaluate_models(
     """Score the challengers against the champion on what the money spent after each decision has brought by now."""
 
     def work(job: Job) -> Report:
-        from adctl.commands.models_evaluate import Window, evaluate
+        from adctl.commands.models_evaluate import evaluate
+        from adctl.domain.outcomes import Window
 
         return evaluate(job.engine, job.profile, Window(horizon=horizon, maturity=maturity))
 
@@ -123,7 +124,8 @@ def promote_model(
     """Make a challenger the champion, once the interval of its lead excludes 0."""
 
     def work(job: Job) -> Report:
-        from adctl.commands.models_evaluate import Window, promote
+        from adctl.commands.models_evaluate import promote
+        from adctl.domain.outcomes import Window
 
         return promote(
             job.engine,

@@ -21,7 +21,7 @@ from adctl.domain.charts import Chart, Point, Series
 from adctl.domain.judged import judged
 from adctl.domain.margins import Margin, budgets_of, compare, day_return, hindsight, worth
 from adctl.domain.models import Model
-from adctl.domain.outcomes import Outcomes, truth
+from adctl.domain.outcomes import Outcomes
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
@@ -141,10 +141,8 @@ def _report(
     ]
     curves = _curves(said, mature, outcomes, wanted.horizon)
     margins = {name: _against(said, first, name, outcomes, wanted) for name in said if name != first}
-    known = truth(outcomes, maturity=wanted.maturity)
-    old = outcomes.day - timedelta(days=max(wanted.maturity, 1))
     told = {
-        name: judged({day: one for day, one in days.items() if day <= old}, outcomes.ad_ids, known).bands
+        name: judged(days, outcomes, horizon=wanted.horizon, maturity=wanted.maturity).bands
         for name, days in said.items()
     }
     told = {name: bands for name, bands in told.items() if bands}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -11,47 +11,48 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, models, results, verdicts
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.calibration_report import reliability_chart, reliability_table
-from adctl.domain.judged import Judged, judged
-from adctl.domain.outcomes import truth
+from adctl.domain.judged import LEAST_DEALS, Judged, judged
+from adctl.domain.outcomes import Window
 from adctl.domain.report import Column, Fact, Kind, Report, Table
 
 
-def run(engine: Engine, profile: AccountProfile, *, maturity: int) -> Report:
-    """The stored verdicts of every model, champion and challengers, that were made at least `maturity` days ago.
+def run(engine: Engine, profile: AccountProfile, window: Window) -> Report:
+    """The stored verdicts of every model, champion and challengers, against what the money after them brought.
 
-    The truth of an ad is the return on all its money that is that old. Verdicts of newer days are counted, not judged.
+    A verdict's outcome is that of `models evaluate`; those whose has not matured yet are counted, not judged.
     """
     with transaction(engine, read_only=True, snapshot=True) as connection:
         today = accounts.now(connection).astimezone(ZoneInfo(profile.timezone)).date()
         first = verdicts.first_day(connection, profile.account)
         names = {model.key: model.name for model in models.registered(connection, profile.account)}
-        said = verdicts.said(connection, profile.account, first or today, today)
         outcomes = results.results(connection, profile, today, None if first is None else date.min)
-    last = today - timedelta(days=max(maturity, 1))
-    known = truth(outcomes, maturity=maturity)
+        said = verdicts.said(connection, profile.account, max(first or today, outcomes.since), today)
     found = {
         names.get(key, f"{key[0]} {key[1]} {key[2][:6]}"): judged(
-            {day: one for day, one in days.items() if day <= last}, outcomes.ad_ids, known
+            days, outcomes, horizon=window.horizon, maturity=window.maturity
         )
         for key, days in said.items()
     }
-    waiting = sum(len(one.ad_ids) for days in said.values() for day, one in days.items() if day > last)
-    return _report(profile, found, first, last, waiting, maturity)
+    return _report(profile, found, first, window)
 
 
-def _report(
-    profile: AccountProfile, found: dict[str, Judged], first: date | None, last: date, waiting: int, maturity: int
-) -> Report:
+def _report(profile: AccountProfile, found: dict[str, Judged], first: date | None, window: Window) -> Report:
     told = {name: one.bands for name, one in found.items() if one.bands}
     verdicts_judged = sum(one.verdicts for one in found.values())
     return Report(
         command="calibration",
         account=profile.account,
-        summary=_summary(first, verdicts_judged, maturity),
+        summary=_summary(first, verdicts_judged, window),
         facts=(
             Fact(key="judged", label="verdicts judged", value=verdicts_judged, kind=Kind.COUNT),
-            Fact(key="waiting", label="too new to judge", value=waiting, kind=Kind.COUNT),
-            Fact(key="made_until", label="made until", value=last),
+            Fact(
+                key="waiting",
+                label="too new to judge",
+                value=sum(one.waiting for one in found.values()),
+                kind=Kind.COUNT,
+            ),
+            Fact(key="horizon", label="days of money after a verdict", value=window.horizon, kind=Kind.COUNT),
+            Fact(key="maturity", label="days until deals count", value=window.maturity, kind=Kind.COUNT),
         ),
         tables=(
             reliability_table(
@@ -63,8 +64,12 @@ def _report(
             _judged_table(found),
         ),
         notes=(
-            "A verdict is held against the return on its ad's mature money, which few deals leave uncertain: `unclear` "
-            "counts the verdicts whose bound lies within that uncertainty. They are in the bands all the same.",
+            "A verdict is held against the return on what its ad spent after it, as models evaluate does. Who is stopped "
+            f"spends nothing: a pause is judged by the money of the {window.maturity} days up to it (`by money before`), "
+            "whose deals were mostly open when it was decided; what was known of them by then speaks for the pause.",
+            f"Money that would bring fewer than {LEAST_DEALS:g} usual deals at a verdict's bound judges nothing (`too "
+            "little money`). `unclear` counts the verdicts whose bound lies within the 90 % interval that the number of "
+            "deals leaves of the return; they are in the bands all the same.",
         ),
         charts=(reliability_chart(told),),
     )
@@ -78,18 +83,22 @@ def _judged_table(found: dict[str, Judged]) -> Table:
             Column(key="model", label="model"),
             Column(key="verdicts", label="judged", kind=Kind.COUNT),
             Column(key="wrong", label="wrong", kind=Kind.COUNT),
+            Column(key="earlier", label="by money before", kind=Kind.COUNT),
             Column(key="unclear", label="unclear", kind=Kind.COUNT),
             Column(key="silent", label="stated nothing", kind=Kind.COUNT),
-            Column(key="unspent", label="no mature money", kind=Kind.COUNT),
+            Column(key="little", label="too little money", kind=Kind.COUNT),
+            Column(key="waiting", label="too new", kind=Kind.COUNT),
         ),
         rows=tuple(
             {
                 "model": name,
                 "verdicts": one.verdicts,
                 "wrong": one.wrong,
+                "earlier": one.earlier,
                 "unclear": one.unclear,
                 "silent": one.silent,
-                "unspent": one.unspent,
+                "little": one.little,
+                "waiting": one.waiting,
             }
             for name, one in found.items()
         ),
@@ -97,10 +106,9 @@ def _judged_table(found: dict[str, Judged]) -> Table:
     )
 
 
-def _summary(first: date | None, count: int, maturity: int) -> str:
+def _summary(first: date | None, count: int, window: Window) -> str:
     if first is None:
         return "Nobody has decided yet."
     if not count:
-        due = first + timedelta(days=max(maturity, 1))
-        return f"No verdict can be judged yet: those of {first} are {maturity} days old on {due}."
-    return f"{count} verdicts judged against returns that are at least {maturity} days old."
+        return f"No verdict can be judged yet: what came of those of {first} has matured on {window.due(first)}."
+    return f"{count} verdicts judged by what the money brought, at least {window.maturity} days later."

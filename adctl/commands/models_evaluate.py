@@ -15,17 +15,9 @@ from adctl.adapters.store import accounts, models, results, verdicts
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.margins import Margin, compare
 from adctl.domain.models import Event, Model, Role, named, policy_of
-from adctl.domain.outcomes import HORIZON_DAYS, MATURITY_DAYS
+from adctl.domain.outcomes import Window
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """An outcome is what the money of `horizon` days after a decision brought, once it is `maturity` days old."""
-
-    horizon: int = HORIZON_DAYS
-    maturity: int = MATURITY_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +69,7 @@ def _evaluated(connection: Connection, profile: AccountProfile, window: Window) 
         for name, (model, decided) in theirs.items()
     }
     shared = [day for _, decided in theirs.values() for day in decided.keys() & ours.keys()]
-    due = outcomes.first_matured_on(min(shared), horizon=window.horizon, maturity=window.maturity) if shared else None
+    due = window.due(min(shared)) if shared else None
     return _Evaluation(champion=champion, margins=margins, due=due)
 
 

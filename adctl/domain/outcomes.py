@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-from scipy.special import gammaincinv
 
 from adctl.domain.policies.protocol import AdHistory, Floats, Ints
 
@@ -15,7 +14,18 @@ from adctl.domain.policies.protocol import AdHistory, Floats, Ints
 HORIZON_DAYS = 7
 # Deals need this long after the money until they count: two typical sales cycles of the worlds, settable.
 MATURITY_DAYS = 28
-_TAILS = (0.05, 0.95)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """An outcome is what the money of `horizon` days after a decision brought, once it is `maturity` days old."""
+
+    horizon: int = HORIZON_DAYS
+    maturity: int = MATURITY_DAYS
+
+    def due(self, decided: date) -> date:
+        """When the outcome of what was decided of a day has matured."""
+        return decided + timedelta(days=self.horizon + max(self.maturity, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,18 +46,26 @@ class Outcomes:
     def days(self) -> int:
         return len(self.spend) - 1
 
+    @property
+    def since(self) -> date:
+        """The first day that is known."""
+        return self.day - timedelta(days=self.days)
+
     def after(self, decided: date, horizon: int) -> tuple[Floats, Floats]:
         """Spend and value of each ad over the `horizon` days that followed the day `decided`."""
-        first = (self.day - decided).days
-        return self.spend[first] - self.spend[first - horizon], self.value[first] - self.value[first - horizon]
+        spend, value, _ = self.between(decided + timedelta(days=1), decided + timedelta(days=horizon))
+        return spend, value
+
+    def between(self, first: date, last: date) -> tuple[Floats, Floats, Floats]:
+        """Spend, value and deals of each ad from one day to another, both included, as far as they are known."""
+        newest, before = (min(max((self.day - one).days, 0), self.days) for one in (last, first - timedelta(days=1)))
+        spend, value, deals = (table[before] - table[newest] for table in (self.spend, self.value, self.deals))
+        return spend, value, deals
 
     def matured(self, decided: date, *, horizon: int, maturity: int) -> bool:
         """True when the money of the horizon has had `maturity` days to bring deals, within what is known."""
         ago = (self.day - decided).days
         return max(maturity, 1) <= ago - horizon and ago <= self.days
-
-    def first_matured_on(self, decided: date, *, horizon: int, maturity: int) -> date:
-        return decided + timedelta(days=horizon + max(maturity, 1))
 
 
 def outcomes(history: AdHistory, *, days: int, left_out: Set[str] = frozenset()) -> Outcomes:
@@ -66,30 +84,4 @@ def outcomes(history: AdHistory, *, days: int, left_out: Set[str] = frozenset())
         spend=summed(history.row_ad, history.row_days_ago, history.row_spend),
         value=summed(history.deal_ad, history.deal_days_ago, history.deal_value),
         deals=summed(history.deal_ad, history.deal_days_ago, (history.deal_value > 0).astype(np.int64)),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Truth:
-    """The return of each ad on all its mature money, and the 90 % interval that so few deals leave; NaN without any."""
-
-    roas: Floats
-    low: Floats
-    high: Floats
-
-
-def truth(found: Outcomes, *, maturity: int) -> Truth:
-    """From money that is at least `maturity` days old. The interval is that of a Poisson count of deals of one size;
-    an ad without a deal may still be worth what three deals of the account's mean value would have been.
-    """
-    first = min(max(maturity, 1), found.days)
-    spend, value, deals = (table[-1] - table[first] for table in (found.spend, found.value, found.deals))
-    spent, unit = spend > 0, np.where(spend > 0, spend, 1.0)
-    usual = value.sum() / max(deals.sum(), 1.0)
-    size = np.where(deals > 0, value / np.maximum(deals, 1.0), usual) / unit
-    low = np.where(deals > 0, gammaincinv(np.maximum(deals, 1.0), _TAILS[0]), 0.0)
-    return Truth(
-        roas=np.where(spent, value / unit, np.nan),
-        low=np.where(spent, low * size, np.nan),
-        high=np.where(spent, gammaincinv(deals + 1, _TAILS[1]) * size, np.nan),
     )

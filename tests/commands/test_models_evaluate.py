@@ -10,7 +10,8 @@ from sqlalchemy import text
 from adctl.adapters.db import transaction
 from adctl.adapters.store import verdicts
 from adctl.commands import calibration, models
-from adctl.commands.models_evaluate import Window, evaluate, promote
+from adctl.commands.models_evaluate import evaluate, promote
+from adctl.domain.outcomes import Window
 from adctl.domain.policies.catalogue import make_policy
 from adctl.domain.report import Report
 from adctl.errors import UsageError
@@ -137,7 +138,7 @@ def test_force_promotes_with_a_reason_only_and_a_retired_model_never(synced: Loo
 
 def test_an_account_that_never_decided_says_so(loop: Loop) -> None:
     assert "No challengers" in evaluate(loop.engine, loop.job().profile, SHORT).summary
-    assert calibration.run(loop.engine, loop.job().profile, maturity=1).summary == "Nobody has decided yet."
+    assert calibration.run(loop.engine, loop.job().profile, SHORT).summary == "Nobody has decided yet."
     with pytest.raises(UsageError, match="'nobody': unknown"):
         promoted(loop, "nobody")
 
@@ -146,12 +147,12 @@ def test_verdicts_are_judged_once_their_truth_has_matured(synced: Loop) -> None:
     if synced.job().account.policy != "bayes":
         add(synced, "b", "bayes")
     synced.decide()
-    early = calibration.run(synced.engine, synced.job().profile, maturity=28)
+    early = calibration.run(synced.engine, synced.job().profile, Window())
     assert early.summary.startswith("No verdict can be judged yet")
     synced.advance(days=2)
     synced.sync()
 
-    outcome = synced.command_line()("calibration", "--maturity", "1", "--picture", "p.svg", "--json")
+    outcome = synced.command_line()("calibration", "--horizon", "1", "--maturity", "1", "--picture", "p.svg", "--json")
 
     assert outcome.code == 0, outcome.err
     tables = outcome.document["tables"]
@@ -159,9 +160,9 @@ def test_verdicts_are_judged_once_their_truth_has_matured(synced: Loop) -> None:
     judged = {row["model"]: row for row in tables["models"]}
     ads = len(synced.rows("ads"))
     for row in judged.values():
-        assert row["verdicts"] + row["silent"] + row["unspent"] == ads
+        assert row["verdicts"] + row["silent"] + row["little"] == ads
     assert sum(row["verdicts"] for row in tables["reliability"]) == sum(row["verdicts"] for row in judged.values()) > 0
     assert (synced.folder / "p.svg").read_text().startswith("<svg")
     with transaction(synced.engine, read_only=True) as connection:
         stated = connection.scalar(text("select count(*) from decisions where evidence ? 'p_wrong'"))
-    assert sum(row["verdicts"] + row["unspent"] for row in judged.values()) == stated
+    assert sum(row["verdicts"] + row["little"] for row in judged.values()) == stated

@@ -10,7 +10,7 @@ import pytest
 
 from adctl.domain.judged import judged
 from adctl.domain.margins import DayReturn, budgets_of, compare, day_return, hindsight, worth
-from adctl.domain.outcomes import Outcomes, outcomes, truth
+from adctl.domain.outcomes import Outcomes, Window, outcomes
 from adctl.domain.policies.protocol import AdHistory, AdVerdict, Verdict
 from adctl.domain.said import Said, said_from_rows, said_of
 
@@ -67,7 +67,7 @@ def test_an_outcome_is_the_money_after_the_decision_and_not_that_of_its_day() ->
     assert (spend.tolist(), value.tolist()) == ([140, 1], [300, 0])
     assert found.matured(day(10), horizon=7, maturity=3)
     assert not found.matured(day(10), horizon=7, maturity=4)
-    assert found.first_matured_on(day(10), horizon=7, maturity=4) == day(-1)
+    assert Window(horizon=7, maturity=4).due(day(10)) == day(-1)
 
 
 def test_ads_that_are_left_out_have_no_outcome() -> None:
@@ -193,28 +193,84 @@ def test_hindsight_puts_the_money_where_it_returned_most_within_the_ramp() -> No
         assert worth(budgets_of(other), other, told) <= worth(best, wished, told)
 
 
-def test_the_truth_of_an_ad_is_the_return_on_its_mature_money() -> None:
-    found = outcomes(history(3, [(0, 9, 100), (0, 2, 900), (1, 9, 100)], [(0, 9, 50), (0, 8, 250), (0, 2, 9)]), days=30)
-    known = truth(found, maturity=5)
-    assert known.roas[:2].tolist() == [3.0, 0.0]
-    assert np.isnan(known.roas[2])
-    # two deals: Poisson 90 % from 0.3554 to 6.2958 deals of 150 each
-    ends = [known.low[0], known.high[0], known.low[1], known.high[1]]
-    assert ends == pytest.approx([0.3554 * 1.5, 6.2958 * 1.5, 0, 2.9957 * 1.5], abs=1e-3)
+def test_a_verdict_is_judged_by_the_money_after_it_and_never_by_what_led_to_it() -> None:
+    """It brought nothing until it was kept, and ten times its money since: to keep it was right."""
+    before = [(0, ago, 100) for ago in range(20, 30)]
+    after = [(0, ago, 100) for ago in range(10, 20)]
+    found = outcomes(history(1, before + after, [(0, ago, 1_000) for ago in range(10, 20)]), days=40)
+    kept = said((False, 1, 1), p_wrong=0.07, bar=3.0, above=False)
+
+    told = judged({day(20): kept}, found, horizon=10, maturity=5)
+
+    assert (told.verdicts, told.wrong, told.earlier, told.unclear) == (1, 0, 0, 0)
+    (band,) = told.bands
+    assert (band.least, band.ads, band.wrong) == (0.05, 1, 0.0)
 
 
-def test_a_verdict_is_wrong_beyond_its_bound_on_its_own_side() -> None:
-    found = outcomes(history(2, [(0, 9, 100), (1, 9, 100)], [(0, 9, 60), (1, 9, 40)]), days=30)
-    known = truth(found, maturity=5)
-    kill = said((True, 1, 0), (True, 1, 0), p_wrong=0.07, bar=0.5, above=True)
-    scale = said((False, 1, 2), (False, 1, 2), p_wrong=0.15, bar=0.5, above=False)
-    told = judged({day(9): kill, day(8): scale}, found.ad_ids, known)
-    assert [(band.least, band.verdicts, band.wrong) for band in told.bands] == [(0.05, 2, 0.5), (0.1, 2, 0.5)]
-    assert (told.verdicts, told.wrong, told.unclear, told.silent, told.unspent) == (4, 2, 4, 0, 0)
+def test_a_pause_is_judged_by_money_whose_deals_were_open_and_not_by_what_had_matured() -> None:
+    """The old money brought nothing, which led to the pause; the deals of the last clicks then came in."""
+    rows = [(0, ago, 100) for ago in range(20, 60)]
+    found = outcomes(history(1, rows, [(0, ago, 100) for ago in range(20, 25)]), days=90)
+    killed = said((True, 1, 0), p_wrong=0.07, bar=0.6, above=True)
+
+    told = judged({day(20): killed}, found, horizon=5, maturity=5)
+    assert (told.verdicts, told.wrong, told.earlier, told.unclear) == (1, 1, 1, 1)
+
+    # Where the pause never came about, the money after it tells.
+    ran_on = outcomes(history(1, [*rows, *((0, ago, 100) for ago in range(10, 20))], [(0, 22, 100)]), days=90)
+    told = judged({day(20): killed}, ran_on, horizon=10, maturity=5)
+    assert (told.verdicts, told.wrong, told.earlier) == (1, 0, 0)
 
 
-def test_what_stated_nothing_or_has_no_money_is_counted_apart() -> None:
-    found = outcomes(history(1, [(0, 9, 100)], []), days=30)
-    silent, unspent = said((False, 1, 1)), said((False, 1, 1), (False, 1, 1), p_wrong=0.3, bar=1.0, above=True)
-    told = judged({day(9): silent, day(8): unspent}, found.ad_ids, truth(found, maturity=5))
-    assert (told.verdicts, told.silent, told.unspent) == (1, 1, 1)
+def test_too_little_money_after_a_verdict_judges_nothing_whatever_it_brought() -> None:
+    """At the bound it would have brought two deals: none or four of them prove neither side."""
+    rows = [(ad, 15, 200) for ad in range(2)] + [(2, ago, 100) for ago in range(10, 20)]
+    deals = [(0, 15, 100)] * 4 + [(2, ago, 100) for ago in range(10, 20)]
+    kept = said(*[(False, 1, 1)] * 3, p_wrong=0.3, bar=1.0, above=False)
+    told = judged({day(20): kept}, outcomes(history(3, rows, deals), days=40), horizon=10, maturity=5)
+    assert (told.verdicts, told.little, told.silent) == (1, 2, 0)
+
+
+def test_what_has_not_matured_waits_and_what_stated_nothing_is_silent() -> None:
+    found = outcomes(history(1, [(0, ago, 100) for ago in range(30)], [(0, ago, 50) for ago in range(30)]), days=30)
+    stated = said((False, 1, 1), p_wrong=0.3, bar=1.0, above=False)
+    told = judged({day(3): stated, day(9): stated, day(20): said((False, 1, 1))}, found, horizon=5, maturity=5)
+    assert (told.waiting, told.silent, told.verdicts, told.little) == (2, 1, 0, 0)
+
+
+def test_an_account_without_any_deal_tells_nothing() -> None:
+    found = outcomes(history(1, [(0, ago, 100) for ago in range(30)], []), days=30)
+    killed = said((True, 1, 0), p_wrong=0.07, bar=0.5, above=True)
+    assert judged({day(20): killed}, found, horizon=5, maturity=5).little == 1
+
+
+def test_the_interval_of_a_truth_is_that_of_so_many_deals() -> None:
+    """Two deals on 300: Poisson 90 % from 0.3554 to 6.2958 of them; the bound is within or beyond."""
+    found = outcomes(history(1, [(0, 15, 300)], [(0, 15, 100), (0, 15, 100)]), days=30)
+    for bar, unclear in ((1.0, 1), (2.0, 1), (2.2, 0)):
+        kept = said((False, 1, 1), p_wrong=0.07, bar=bar, above=False)
+        assert judged({day(20): kept}, found, horizon=10, maturity=5).unclear == unclear
+
+
+@pytest.mark.parametrize(("killing", "chance"), [(True, 0.2), (False, 0.1)])
+def test_chances_that_are_right_come_out_right(killing: bool, chance: float) -> None:
+    """Ads killed on their last week with nothing, as a chance has it, and kept ones: their later deals decide."""
+    rng, ads = np.random.Generator(np.random.PCG64(7)), 2_000
+    wrong = rng.random(ads) < chance
+    roas = np.where(wrong == killing, 3.0, 0.1)
+    ids = tuple(map(str, range(ads)))
+    # 40 days before the verdict the past was bad, whatever the truth; what was open then, and came later, tells it.
+    daily = np.zeros((61, ads))
+    daily[:] = 100.0
+    if killing:
+        daily[:20] = 0.0
+    spend = np.cumsum(np.vstack([np.zeros(ads), daily]), axis=0)
+    deals = rng.poisson(daily * roas / 50.0)
+    deals[30:] = 0
+    counted = np.cumsum(np.vstack([np.zeros(ads), deals]), axis=0)
+    found = Outcomes(day=TODAY, ad_ids=ids, spend=spend, value=counted * 50.0, deals=counted)
+    rows = [(killing, 1, 0 if killing else 1, chance, 1.0, killing)] * ads
+    told = judged({day(20): said_from_rows(ids, rows)}, found, horizon=10, maturity=10)
+    assert (told.verdicts, told.earlier) == (ads, ads if killing else 0)
+    (band,) = told.bands
+    assert band.low <= chance <= band.high

@@ -64,12 +64,12 @@ def _report(profile: AccountProfile, found: dict[str, Judged], first: date | Non
             _judged_table(found),
         ),
         notes=(
-            "A verdict is held against the return on what its ad spent after it, as models evaluate does. Who is stopped "
-            f"spends nothing: a pause is judged by the money of the {window.maturity} days up to it (`by money before`), "
-            "whose deals were mostly open when it was decided; what was known of them by then speaks for the pause.",
+            "A verdict is held against the return on what its ad spent after it, as models evaluate does. Who is "
+            f"stopped spends nothing: a pause is judged by the money of the {window.maturity} days up to it (`by money "
+            "before`), whose deals were mostly open when it was decided; what was known by then speaks for the pause.",
             f"Money that would bring fewer than {LEAST_DEALS:g} usual deals at a verdict's bound judges nothing (`too "
-            "little money`). `unclear` counts the verdicts whose bound lies within the 90 % interval that the number of "
-            "deals leaves of the return; they are in the bands all the same.",
+            "little money`). `unclear` counts the verdicts whose bound lies within the 90 % interval that the number "
+            "of deals leaves of the return; they are in the bands all the same.",
         ),
         charts=(reliability_chart(told),),
     )

@@ -105,19 +105,23 @@ class BayesPolicy(BayesParameters):
             "shares_its_budget": history.shared if len(history.shared) else False,
         }
 
+        # No share of a total that is too small for all may raise an ad that is paused.
+        budget = np.where(cut, np.minimum(shares.budget, history.budget), shares.budget)
+
         def sentence(ad: int) -> str:
-            return reason(history, self, verdicts.evidence_of(ad), ad, VERDICTS[int(judgement.verdict[ad])])
+            verdict, change = VERDICTS[int(judgement.verdict[ad])], int(budget[ad] - history.budget[ad])
+            return reason(history, self, verdicts.evidence_of(ad), ad, verdict, change)
 
         verdicts = VerdictColumns(
             ad_ids=history.ad_ids,
             verdict=judgement.verdict,
             current_budget=history.budget,
-            budget=shares.budget,
+            budget=budget,
             confidence=np.where(judgement.verdict == _KILL, 1.0 - judgement.wrong, moved),
             evidence=columns,
             reason=sentence,
         )
-        return PolicyResult(verdicts=verdicts, unallocated=shares.unallocated)
+        return PolicyResult(verdicts=verdicts, unallocated=shares.unallocated + int((shares.budget - budget).sum()))
 
     def weigh(self, history: AdHistory, fitted: Fitted | None = None) -> Weighed:
         """All that the verdicts rest on, the shares of the money among it."""

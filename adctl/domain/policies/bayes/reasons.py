@@ -9,11 +9,14 @@ from adctl.domain.policies.protocol import AdHistory, Evidence, Verdict
 _HOURS_PER_DAY = 24.0
 
 
-def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, ad: int, verdict: Verdict) -> str:
+def reason(
+    history: AdHistory, parameters: BayesParameters, evidence: Evidence, ad: int, verdict: Verdict, change: int
+) -> str:
+    """`change`: what the ad's budget is to rise by, minor units, of which a verdict that lets it go on says nothing."""
     if not history.active[ad]:
         return "not active"
     if too_early := _zone(history, parameters, evidence, ad):
-        return too_early
+        return too_early + _money(evidence, change)
     said = f"ROAS {_number(evidence, 'roas'):.2f} ({_number(evidence, 'roas_low'):.2f} to "
     said += f"{_number(evidence, 'roas_high'):.2f})"
     kill, scale = _number(evidence, "p_below_kill"), _number(evidence, "p_above_scale")
@@ -26,9 +29,21 @@ def reason(history: AdHistory, parameters: BayesParameters, evidence: Evidence, 
             return f"{_cut(parameters, evidence)}; {said}"
         case Verdict.WAIT:
             costs, buys = (show(round(_number(evidence, f"waiting_{w}")), history.currency) for w in ("costs", "buys"))
-            return f"waiting {parameters.cycle_days:g} d costs {costs} and buys {buys}; {said}"
+            return (
+                f"waiting {parameters.cycle_days:g} d costs {costs} and buys {buys}; {said}{_money(evidence, change)}"
+            )
         case Verdict.KEEP:
-            return f"P(ROAS < {parameters.kill_roas:g} on any budget) = {kill:.3f}; {said}"
+            return f"P(ROAS < {parameters.kill_roas:g} on any budget) = {kill:.3f}; {said}{_money(evidence, change)}"
+
+
+def _money(evidence: Evidence, change: int) -> str:
+    """Why an ad that goes on gets other money than before."""
+    if not change:
+        return ""
+    more, where = ("more", "here") if change > 0 else ("less", "elsewhere")
+    if not _number(evidence, "marginal_roas"):
+        return f"; {more} money, as the caps leave it"
+    return f"; {more} money: P(it earns more {where}) = {_number(evidence, 'p_moves_right'):.3f}"
 
 
 def _cut(parameters: BayesParameters, evidence: Evidence) -> str:

@@ -57,20 +57,21 @@ def contradictions(one: AdVerdict, side: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("world", "changes", "shared"),
+    ("world", "budget", "policy", "shared"),
     [
-        ("fatigue", {}, True),
-        ("small", {"daily_budget": 3_000}, False),
-        ("thriving", {"platform_minimum": 40.0}, False),
-        ("base", {"platform_minimum": 80.0}, False),
-        ("saturation", {"max_share": 0.1, "margin_roas": 1.0}, True),
+        ("fatigue", 90_000, BayesPolicy(), True),
+        ("small", 3_000, BayesPolicy(), False),
+        # The total cannot pay the minimum for all.
+        ("base", 90_000, BayesPolicy(platform_minimum=80.0), False),
+        ("saturation", 90_000, BayesPolicy(max_share=0.1, margin_roas=1.0), True),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_verdict_and_money_never_contradict_each_other(world: str, changes: dict[str, float], shared: bool) -> None:
-    budget = {key: int(value) for key, value in changes.items() if key == "daily_budget"}
-    parameters = {key: value for key, value in changes.items() if key not in budget}
-    played = replace(world_named(world), ads=20, **({"daily_budget": 90_000} | budget))
-    policy = Watched(inner=BayesPolicy(**parameters), shared=shared)  # type: ignore[arg-type]
-    run_policy(prepare(played, seed=5, days=45), policy, name="watched", seed=5)
-    assert policy.found == []
-    assert policy.seen >= {(one, side) for one in (Verdict.KEEP, Verdict.WAIT) for side in (-1, 1)}
+def test_verdict_and_money_never_contradict_each_other(
+    world: str, budget: int, policy: BayesPolicy, shared: bool
+) -> None:
+    played = replace(world_named(world), ads=20, daily_budget=budget)
+    watched = Watched(inner=policy, shared=shared)
+    run_policy(prepare(played, seed=5, days=45), watched, name="watched", seed=5)
+    assert watched.found == []
+    assert watched.seen >= {(Verdict.KEEP, -1), (Verdict.KEEP, 1), (Verdict.WAIT, -1)}

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from adctl.domain.policies.bayes.gate import log_e_value
-from adctl.domain.policies.bayes.leads import fit_leads, lead_posterior
+from adctl.domain.policies.bayes.leads import campaigns_of, fit_leads, lead_posterior
 from adctl.domain.policies.protocol import Ints
 
 _PARTS = (0.02, 0.05, 0.10)
@@ -50,7 +50,8 @@ def covered(arms: Arms, part: float, rng: np.random.Generator) -> float:
     seen = rng.hypergeometric(arms.clicks, arms.shown - arms.clicks, shown)
     leads, exposure, none = seen.astype(np.float64), shown.astype(np.float64), np.zeros(len(shown))
     model = fit_leads(leads, exposure, none, arms.test, _SURE_LEADS)
-    told = lead_posterior(model, leads, exposure, none, arms.test, _SURE_LEADS)
+    tests = campaigns_of(model, leads, exposure, none, arms.test, _SURE_LEADS)
+    told = lead_posterior(model, tests, arms.test, leads, exposure, none)
     rest = (arms.shown - shown).astype(np.float64)
     sd = np.sqrt(told.own_variance + told.common_variance)
     # Draws of the rate, and of the clicks given the rate: what is predicted scatters itself.

@@ -25,8 +25,7 @@ from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.protocol import AdHistory
 
 _PARTS = {
-    "rows in order": "rows_of",
-    "rows summed": "sums_of",
+    "rows in order and summed": "rows_of",
     "deals on their steps": "funnel_of",
     "response and wear": "fit_response",
     "delays": "fit_delays",
@@ -35,8 +34,8 @@ _PARTS = {
     "stages, leads, values learned": "_fit",
     "posterior": "_view",
     "water-filling": "share_out",
-    "verdicts": "judge",
-    "evidence": "evidence_columns",
+    "verdicts and evidence": "said",
+    "of it the verdicts": "judge",
 }
 _NAN = np.nan
 

@@ -66,20 +66,20 @@ def share_out(
     return Shares(budget=budget, unallocated=total - int(budget.sum()), level=float(np.exp(level)))
 
 
-def above_level(view: Posterior, room: Floats, before: Ints, shares: Shares, minor_per_major: int) -> Floats:
+def above_level(view: Posterior, room: Floats, before: Ints, level: float, minor_per_major: int) -> Floats:
     """How many of its own standard deviations the log return on the last unit that each ad has today (`before`, minor
-    units) lies above the level at which all meet, shape n; NaN where there is none. P(it earns more elsewhere) is Φ of
-    the negative."""
-    if not shares.level > 0:
+    units) lies above the `level` at which all meet, shape n; NaN where there is none. P(it earns more elsewhere) is Φ
+    of the negative."""
+    if not level > 0:
         return np.full(len(before), np.nan)
-    last = view.first - before / (room * minor_per_major) - np.log(shares.level)
+    last = view.first - before / (room * minor_per_major) - np.log(level)
     return np.asarray(last / view.own_sd, dtype=np.float64)
 
 
-def rightly_moved(above: Floats, before: Ints, shares: Shares) -> Floats:
+def rightly_moved(above: Floats, before: Ints, after: Ints) -> Floats:
     """P(each ad's money moves the right way), shape n, 1 where it stays: that it earns more where it was not. `above`
     is that of `above_level`."""
-    side = np.sign(shares.budget - before)
+    side = np.sign(after - before)
     return np.where((side == 0) | np.isnan(above), 1.0, rounded(ndtr(side * above)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adctl.domain.policies.bayes.rows import Block, Rows, Sums
+from adctl.domain.policies.bayes.rows import Block, Rows
 from adctl.domain.policies.protocol import Flags, Floats, Ints
 
 # Wear is judged as the loss (in logs) over what a well-fed ad has spent; a half-normal prior of this scale.
@@ -62,7 +62,7 @@ class Wear:
     variance: Floats
 
 
-def wear_of(rows: Rows, sums: Sums, response: Response, tired: Flags | None = None) -> Wear:
+def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
     """Each ad's wear by its own clicks from day to day, one Newton step from the account's and shrunk to it.
 
     An ad that is flagged as `tired` is shrunk less: its own days then say more than the account's usual wear.
@@ -70,11 +70,11 @@ def wear_of(rows: Rows, sums: Sums, response: Response, tired: Flags | None = No
     usual = np.full(rows.ads, response.wear)
     prior = np.full(rows.ads, (_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance)
     if tired is not None and tired.any():
-        prior = np.where(tired, prior + (_TIRED_SD / np.maximum(sums.spend, 1e-12)) ** 2, prior)
-    elif response.wear * float(sums.before.max(initial=0.0)) < _NO_WEAR:
+        prior = np.where(tired, prior + (_TIRED_SD / np.maximum(rows.sums.spend, 1e-12)) ** 2, prior)
+    elif response.wear * float(rows.sums.before.max(initial=0.0)) < _NO_WEAR:
         return Wear(rate=usual, variance=prior)
     score, information = np.zeros(rows.ads), np.zeros(rows.ads)
-    clicked, fresh = bool(sums.clicks.any()), _fresh(rows, response)
+    clicked, fresh = bool(rows.sums.clicks.any()), _fresh(rows, response)
     for block in rows.blocks():
         counts, before = block.clicks if clicked else block.leads, block.before() / rows.minor_per_major
         expected = np.exp(before * -response.wear)
@@ -103,7 +103,8 @@ def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, ma
     found, ripe, effective = np.zeros(rows.ads), np.zeros(rows.ads), _effective(rows, response, wear, half_life)
     for block in rows.blocks():
         found[block.ads] = block.total(effective(block))
-        ripe[block.ads] = block.total(block.spend * mature[block.days_ago])
+        part = np.take(mature, block.days_ago, mode="clip")
+        ripe[block.ads] = block.total(np.multiply(part, block.spend, out=part))
     return Exposure(total=found, mature_spend=ripe / rows.minor_per_major)
 
 
@@ -139,7 +140,7 @@ def _fresh(rows: Rows, response: Response) -> Callable[[Ints], Floats]:
     if rows.most >= len(rows.spend):
         return lambda spend: response.fresh(spend / rows.minor_per_major)
     table = response.fresh(np.arange(rows.most + 1) / rows.minor_per_major)
-    return lambda spend: table[spend]
+    return lambda spend: np.take(table, spend, mode="clip")
 
 
 def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
@@ -147,7 +148,7 @@ def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
     return np.exp2(-days_ago / half_life) if half_life > 0 else np.ones(len(days_ago))
 
 
-def fit_response(rows: Rows, sums: Sums, room_shares: float, usual: float) -> Response:
+def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
     """Wear and saturation by what they do to one and the same ad's clicks from day to day.
 
     Given an ad's total, its days share it as their exposures: a multinomial likelihood in which neither the ad's
@@ -155,7 +156,7 @@ def fit_response(rows: Rows, sums: Sums, room_shares: float, usual: float) -> Re
     they are many; their dispersion about the best fit widens the posterior. `usual` is a daily budget (major units)
     for the prior of the room while nothing was spent.
     """
-    sample = _sample(rows, sums)
+    sample = _sample(rows)
     usual = float(sample.spend.mean()) if len(sample.spend) else usual
     prior = np.log(room_shares * usual)
     fed = float(np.quantile(sample.total, 0.8)) if len(sample.total) else 1.0
@@ -204,16 +205,16 @@ class _Days:
         return max(float(((self.count - expected) ** 2 / expected).sum()) / free, 1.0)
 
 
-def _sample(rows: Rows, sums: Sums) -> _Days:
+def _sample(rows: Rows) -> _Days:
     """The rows of evenly chosen ads that spent on more than one day."""
-    able = np.flatnonzero(sums.before > 0)
+    able = np.flatnonzero(rows.sums.before > 0)
     block = rows.of(able[:: max(len(able) // _SAMPLE, 1)])
     fed = block.spend > 0
     often = block.total(fed.astype(np.int64)) > 1
     if not often.all():
         block = rows.of(block.ads[often])
         fed = block.spend > 0
-    counts = block.clicks if sums.clicks.any() else block.leads
+    counts = block.clicks if rows.sums.clicks.any() else block.leads
     number = block.total(fed.astype(np.int64))
     starts, count, spend = np.cumsum(number) - number, counts[fed].astype(np.float64), block.spend[fed]
     return _Days(

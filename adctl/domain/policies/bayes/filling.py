@@ -20,6 +20,9 @@ _DECIMALS = 9
 # How far (in logs) the level is looked for from that of a sample, at first and at last.
 _REACH = 0.01
 _FARTHEST = 10.0
+# Nodes of a table of the normal distribution.
+_FARTHEST_NODE = 9.0
+_NODES_PER_UNIT = 256
 
 
 def fill(
@@ -141,7 +144,33 @@ def fill_on_average(total: float, those: Uncertain, least: float) -> tuple[Float
 
 
 def _excess(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """E max(mean + sd·z, 0) of a standard normal z, and P(mean + sd·z > 0)."""
+    """E max(mean + sd·z, 0) of a standard normal z to 1e-12·sd, and P(mean + sd·z > 0) to 1e-6: of that, Newton's steps
+    need no more.
+
+    Read off at the nearest node of a table, from there by Taylor: less than half the time of the functions themselves.
+    """
     z = mean / sd
-    chance = ndtr(z)
-    return mean * chance + sd * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi), chance
+    beyond = np.maximum(z, -_FARTHEST_NODE)
+    np.minimum(beyond, _FARTHEST_NODE, out=beyond)
+    place = ((beyond + _FARTHEST_NODE) * _NODES_PER_UNIT + 0.5).astype(np.int64)
+    node, chance, density, excess = (np.take(column, place, mode="clip") for column in _TABLE)
+    beyond -= node
+    density *= beyond
+    node *= beyond
+    excess += beyond * (chance + density * (0.5 - node / 6))
+    chance += density
+    # Beyond the table nothing is uncertain.
+    excess += np.maximum(z - _FARTHEST_NODE, 0.0)
+    excess *= sd
+    return excess, chance
+
+
+def _table() -> tuple[Floats, Floats, Floats, Floats]:
+    """Nodes, and at each P(z < node), its density and E max(node + z, 0) of a standard normal z."""
+    number = round(2 * _FARTHEST_NODE * _NODES_PER_UNIT) + 1
+    node: Floats = np.linspace(-_FARTHEST_NODE, _FARTHEST_NODE, number)
+    chance, density = ndtr(node), np.exp(-0.5 * node**2) / np.sqrt(2 * np.pi)
+    return node, chance, density, node * chance + density
+
+
+_TABLE = _table()

@@ -39,10 +39,9 @@ class LeadModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leads:
-    """Posterior of log leads per effective major unit, shape n, and the parts that its mean is the sum of."""
+    """Posterior of log leads per effective major unit, shape n, and the parts that its mean is the sum of; `usual` are
+    the leads to be expected of such an ad before its own came."""
 
-    count: Floats
-    exposure: Floats
     mean: Floats
     own_variance: Floats
     common_variance: float
@@ -50,11 +49,21 @@ class Leads:
     campaign: Floats
     clicks: Floats
     own: Floats
-    neighbours: Floats
+    neighbours: Floats | float
     shape: Floats
+    usual: Floats
 
 
-def click_yield(clicks: Floats, exposure: Floats, kin: Counts | None = None) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaigns:
+    """Each campaign's factor on what its ads were expected to bring, and the variance of its log; shape of the
+    campaigns."""
+
+    factor: Floats
+    variance: Floats
+
+
+def click_yield(clicks: Ints | Floats, exposure: Floats, kin: Counts | None = None) -> Floats:
     """Log of clicks per effective unit of spend (click rate over price) relative to the account's, shrunk to 0.
 
     What similar, older ads say of an ad's clicks (`kin`) counts beside its own.
@@ -94,41 +103,49 @@ def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, s
     )
 
 
+def campaigns_of(
+    model: LeadModel, leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, sure_leads: float
+) -> Campaigns:
+    """What each campaign's ads (n) say of it; an ad counts as much as it says about the others."""
+    expected = _expected(model, exposure, clicks)
+    factor, variance = _campaigns(leads, expected, campaign, model.shape, sure_leads)
+    return Campaigns(factor=factor, variance=variance)
+
+
 def lead_posterior(
     model: LeadModel,
+    campaigns: Campaigns,
+    campaign: Ints,
     leads: Floats,
     exposure: Floats,
     clicks: Floats,
-    campaign: Ints,
-    sure_leads: float,
     kin: Neighbours | None = None,
 ) -> Leads:
-    """Each ad's Gamma posterior; the campaign's factor counts an ad as much as it says about the others.
+    """Each ad's Gamma posterior; `campaign` is each ad's.
 
     What neighbours say stands beside the prior as leads that came and leads that the account would have expected; their
     part of the mean is what it gains by them, and fades as the ad's own leads come.
     """
     lifted = model.elasticity * clicks
-    expected = exposure * np.exp(model.log_rate + lifted)
-    factor, uncertain = _campaigns(leads, expected, campaign, model.shape, sure_leads)
-    log_factor = np.log(factor)[campaign]
-    expected *= factor[campaign]
-    own, shape, pull = _own(model.shape, leads, expected)
-    neighbours = np.zeros(len(leads))
+    factor = campaigns.factor[campaign]
+    log_factor = np.log(campaigns.factor)[campaign]
+    expected = _expected(model, exposure, clicks)
+    expected *= factor
+    own, variance, shape, pull = _own(model.shape, leads, expected)
+    neighbours: Floats | float = 0.0
     if kin is not None:
         more = model.elasticity * (kin.clicks - clicks)
         expected = expected * np.exp(more)
         # Counted in the account's usual rate, which the campaign and the clicks have moved.
         beside = Counts(events=kin.leads.events, expected=kin.leads.expected * np.exp(log_factor + lifted + more))
-        informed, shape, pull = _own(model.shape, leads, expected, beside)
+        informed, variance, shape, pull = _own(model.shape, leads, expected, beside)
         neighbours = informed - own + more
         clicks = kin.clicks
-    prior_variance = uncertain[campaign] + model.elasticity_variance * clicks**2
+    prior_variance = campaigns.variance[campaign] + model.elasticity_variance * clicks**2
+    mean = model.log_rate + log_factor + lifted + own + neighbours
     return Leads(
-        count=leads,
-        exposure=exposure,
-        mean=model.log_rate + log_factor + lifted + own + neighbours,
-        own_variance=log_gamma_moments(shape)[1] + pull**2 * prior_variance,
+        mean=mean,
+        own_variance=variance + pull**2 * prior_variance,
         common_variance=model.log_rate_variance,
         account=model.log_rate,
         campaign=log_factor,
@@ -136,7 +153,13 @@ def lead_posterior(
         own=own,
         neighbours=neighbours,
         shape=shape,
+        usual=exposure * np.exp(mean - own),
     )
+
+
+def _expected(model: LeadModel, exposure: Floats, clicks: Floats) -> Floats:
+    """The leads to be expected of an ad by its clicks alone."""
+    return exposure * np.exp(model.log_rate + model.elasticity * clicks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +170,16 @@ class Neighbours:
     clicks: Floats
 
 
-def _own(prior: float, leads: Floats, expected: Floats, beside: Counts | None = None) -> tuple[Floats, Floats, Floats]:
-    """What an ad's own count adds to its prior mean (the log mean of its Gamma factor), the shape, the prior's pull."""
+def _own(
+    prior: float, leads: Floats, expected: Floats, beside: Counts | None = None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """What an ad's own count adds to its prior mean (the log mean of its Gamma factor), that log's variance, the
+    factor's shape, and the prior's pull."""
     shape, rate = prior + leads, prior + expected
     if beside is not None:
         shape, rate = shape + beside.events, rate + beside.expected
-    return log_gamma_moments(shape)[0] - np.log(rate), shape, prior / rate
+    mean, variance = log_gamma_moments(shape)
+    return mean - np.log(rate), variance, shape, prior / rate
 
 
 def _rate(y: Floats, e: Floats, shape: float) -> tuple[float, float]:
@@ -169,7 +196,7 @@ def _rate(y: Floats, e: Floats, shape: float) -> tuple[float, float]:
 
 
 def _campaigns(y: Floats, expected: Floats, campaign: Ints, shape: float, sure: float) -> tuple[Floats, Floats]:
-    """Each campaign's factor on what its ads were expected to bring, and the variance of its log."""
+    """The factor of each campaign, and the variance of its log."""
     groups = int(campaign.max()) + 1 if len(campaign) else 0
     factor: Floats = np.ones(groups)
     seen: Floats = np.zeros(groups)

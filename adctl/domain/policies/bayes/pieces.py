@@ -2,44 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-PIECE = 16_384
+PIECE = 8_192
 _Columns = TypeVar("_Columns", bound=Any)
 
 
 def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
-    """A dataclass of columns for all ads, of what `make` gives for some of them; what is no column is the same in all.
+    """Columns for all ads, of what `make` gives for some of them; what is no column is the same in all.
 
-    `make` must judge each ad by itself.
+    Columns are the fields of a dataclass or the values of a dict, which may be such themselves, and have one
+    dimension or two. `make` must judge each ad by itself.
     """
     first = make(slice(0, PIECE))
     if ads <= PIECE:
         return first
-    columns = {
-        one.name: np.empty((ads, *value.shape[1:]), dtype=value.dtype, order="F")
-        for one in fields(first)
-        if isinstance(value := getattr(first, one.name), np.ndarray) and value.shape[:1] == (PIECE,)
-    }
+    room = _Room(ads, first)
+    whole = _changed(first, PIECE, room.like)
     for start in range(0, ads, PIECE):
         part = slice(start, start + PIECE)
-        piece = make(part) if start else first
-        for name, column in columns.items():
-            column[part] = getattr(piece, name)
-    return replace(first, **columns)
+        _put(whole, make(part) if start else first, ads, part)
+    return whole
 
 
 def some(columns: _Columns, ads: int, part: slice) -> _Columns:
-    """Some of the `ads` of a dataclass of columns."""
-    return replace(
-        columns,
-        **{
-            one.name: value[part]
-            for one in fields(columns)
-            if isinstance(value := getattr(columns, one.name), np.ndarray) and value.shape[:1] == (ads,)
-        },
-    )
+    """Some of the `ads` of columns."""
+    return _changed(columns, ads, lambda column: column[part])
+
+
+class _Room:
+    """Memory for the columns of all ads, one stretch for all of a kind: that takes far fewer pages than many arrays."""
+
+    def __init__(self, ads: int, first: Any) -> None:
+        needed: Counter[Any] = Counter()
+        for column in _columns(first, PIECE):
+            needed[column.dtype] += column[0].size
+        self._stretches = {kind: np.empty((number, ads), dtype=kind) for kind, number in needed.items()}
+
+    def like(self, piece: Any) -> Any:
+        """Room for a column of which that is a piece."""
+        width, stretch = piece[0].size, self._stretches[piece.dtype]
+        self._stretches[piece.dtype] = stretch[width:]
+        return stretch[:width].T if piece.ndim > 1 else stretch[0]
+
+
+def _named(columns: Any) -> dict[str, Any]:
+    if isinstance(columns, dict):
+        return columns
+    return {name: getattr(columns, name) for name in columns.__dataclass_fields__}
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, dict) or hasattr(value, "__dataclass_fields__")
+
+
+def _columns(columns: Any, ads: int) -> Iterator[Any]:
+    for value in _named(columns).values():
+        if isinstance(value, np.ndarray):
+            if value.shape[:1] == (ads,):
+                yield value
+        elif _nested(value):
+            yield from _columns(value, ads)
+
+
+def _changed(columns: _Columns, ads: int, change: Callable[[Any], Any]) -> _Columns:
+    changed = {}
+    for name, value in _named(columns).items():
+        if isinstance(value, np.ndarray):
+            if value.shape[:1] == (ads,):
+                changed[name] = change(value)
+        elif _nested(value):
+            changed[name] = _changed(value, ads, change)
+    remade: Any = {**columns, **changed} if isinstance(columns, dict) else replace(columns, **changed)
+    return remade  # type: ignore[no-any-return]
+
+
+def _put(whole: Any, piece: Any, ads: int, part: slice) -> None:
+    pieces = _named(piece)
+    for name, value in _named(whole).items():
+        if isinstance(value, np.ndarray):
+            if value.shape[:1] == (ads,):
+                value[part] = pieces[name]
+        elif _nested(value):
+            _put(value, pieces[name], ads, part)

@@ -11,17 +11,19 @@ from scipy.special import ndtr, ndtri
 from adctl.domain.ids import digest
 from adctl.domain.policies.bayes.bounds import Standing
 from adctl.domain.policies.bayes.budget import Shares, above_level, rightly_moved, share_out
-from adctl.domain.policies.bayes.evidence.columns import evidence_columns
-from adctl.domain.policies.bayes.fitting import Fitted, View, matured_exposure, next_sd, view_of
+from adctl.domain.policies.bayes.evidence.columns import known_columns, said_columns
+from adctl.domain.policies.bayes.fitting import View, matured_exposure, view_of
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.pieces import by_pieces, some
 from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.bayes.reasons import reason
+from adctl.domain.policies.bayes.terms import Fitted
 from adctl.domain.policies.bayes.verdicts import Judgement, judge, killable
 from adctl.domain.policies.protocol import (
     VERDICTS,
     AdHistory,
+    Codes,
     Flags,
     Floats,
     Ints,
@@ -36,31 +38,69 @@ _KILL, _CUT = VERDICTS.index(Verdict.KILL), VERDICTS.index(Verdict.CUT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """What is inferred of an account on a day, and how its money is to be shared; budgets are minor units, `above` is
-    that of `above_level`."""
+    """What is inferred of an account on a day, and how its money is to be shared; `room` is major units a day."""
 
-    parameters: BayesParameters
+    policy: BayesPolicy
+    history: AdHistory
     view: View
-    standing: Standing
-    before: Ints
+    refused: Flags
+    room: Floats
     shares: Shares
-    above: Floats
-    minimum: int
 
     def judge(self, posterior: Posterior) -> Judgement:
         """The verdicts if that were known of each ad's ROAS, the shares as they are."""
-        ads = len(self.before)
-        return by_pieces(
-            ads,
-            lambda part: judge(
-                some(posterior, ads, part),
-                some(self.standing, ads, part),
-                self.parameters,
-                self.before[part],
-                self.shares.budget[part],
-                self.minimum,
-            ),
+        return by_pieces(len(self.room), lambda part: self._judge(posterior, part, self._above(part)))
+
+    def said(self, part: slice) -> Said:
+        """What is said of some of the ads."""
+        above = self._above(part)
+        judgement = self._judge(self.view.posterior, part, above)
+        moved = rightly_moved(above, self.history.budget[part], self.shares.budget[part])
+        # Who is cut is paused: all of its money moves.
+        cut = judgement.verdict == _CUT
+        moved[cut] = rounded(ndtr(-above[cut]))
+        return Said(
+            verdict=judgement.verdict,
+            confidence=np.where(judgement.verdict == _KILL, 1.0 - judgement.wrong, moved),
+            evidence={**said_columns(self.history, self.view, judgement, part), "p_moves_right": moved},
         )
+
+    def _judge(self, posterior: Posterior, part: slice, above: Floats) -> Judgement:
+        """The posterior is of all ads, `above` of the part."""
+        ads, policy, history = len(self.room), self.policy, self.history
+        standing = policy.standing(history, self.view, self.refused, part)
+        shared = history.shared[part] if len(history.shared) else None
+        outdone = policy.outdone(some(self.view.posterior, ads, part), above, shared)
+        return judge(
+            some(posterior, ads, part),
+            replace(standing, outdone=outdone),
+            policy,
+            history.budget[part],
+            self.shares.budget[part],
+            int(np.ceil(policy.platform_minimum * history.minor_per_major)),
+        )
+
+    def _above(self, part: slice) -> Floats:
+        posterior = some(self.view.posterior, len(self.room), part)
+        money = self.history.minor_per_major
+        return above_level(posterior, self.room[part], self.history.budget[part], self.shares.level, money)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A verdict on each ad, and the evidence that is made with it. The confidence is that of a kill, and else the
+    chance that the ad's money moves the right way."""
+
+    verdict: Codes
+    confidence: Floats
+    evidence: dict[str, Ints | Floats | Flags]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """Which ads are to be killed, and so get no money."""
+
+    ads: Flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,36 +128,28 @@ class BayesPolicy(BayesParameters):
         return view_of(history, self, None).fitted
 
     def decide(self, history: AdHistory, fitted: Fitted | None = None) -> PolicyResult:
-        """A verdict per ad; the shares of the active ads and `unallocated` sum to what they had before.
-
-        The confidence is that of a kill, and else the chance that the ad's money moves the right way.
-        """
+        """A verdict per ad; the shares of the active ads and `unallocated` sum to what they had before."""
         weighed = self.weigh(history, fitted)
-        judgement = weighed.judge(weighed.view.posterior)
-        view, shares = weighed.view, weighed.shares
-        moved = rightly_moved(weighed.above, history.budget, shares)
-        # Who is cut is paused: all of its money moves.
-        cut = judgement.verdict == _CUT
-        moved[cut] = rounded(ndtr(-weighed.above[cut]))
+        said, shares = by_pieces(len(history.ad_ids), weighed.said), weighed.shares
         columns = {
-            **evidence_columns(history, view, judgement, shares, weighed.standing.next_sd),
-            "p_moves_right": moved,
+            **known_columns(history, weighed.view, shares),
+            **said.evidence,
             "shares_its_budget": history.shared if len(history.shared) else False,
         }
 
         # No share of a total that is too small for all may raise an ad that is paused.
-        budget = np.where(cut, np.minimum(shares.budget, history.budget), shares.budget)
+        budget = np.where(said.verdict == _CUT, np.minimum(shares.budget, history.budget), shares.budget)
 
         def sentence(ad: int) -> str:
-            verdict, change = VERDICTS[int(judgement.verdict[ad])], int(budget[ad] - history.budget[ad])
+            verdict, change = VERDICTS[int(said.verdict[ad])], int(budget[ad] - history.budget[ad])
             return reason(history, self, verdicts.evidence_of(ad), ad, verdict, change)
 
         verdicts = VerdictColumns(
             ad_ids=history.ad_ids,
-            verdict=judgement.verdict,
+            verdict=said.verdict,
             current_budget=history.budget,
             budget=budget,
-            confidence=np.where(judgement.verdict == _KILL, 1.0 - judgement.wrong, moved),
+            confidence=said.confidence,
             evidence=columns,
             reason=sentence,
         )
@@ -126,19 +158,15 @@ class BayesPolicy(BayesParameters):
     def weigh(self, history: AdHistory, fitted: Fitted | None = None) -> Weighed:
         """All that the verdicts rest on, the shares of the money among it."""
         view = view_of(history, self, fitted)
-        standing = self._standing(history, view)
-        room, money = self._room(view), history.minor_per_major
-        shares = share_out(history, self, self._seed, view.posterior, room, killable(view.posterior, standing, self))
-        above = above_level(view.posterior, room, history.budget, shares, money)
-        return Weighed(
-            parameters=self,
-            view=view,
-            standing=replace(standing, outdone=self._outdone(history, view.posterior, above)),
-            before=history.budget,
-            shares=shares,
-            above=above,
-            minimum=int(np.ceil(self.platform_minimum * money)),
-        )
+        ads, posterior, refused = len(history.ad_ids), view.posterior, self._refused(view)
+
+        def stopped_some(part: slice) -> _Stopped:
+            return _Stopped(killable(some(posterior, ads, part), self.standing(history, view, refused, part), self))
+
+        room, stopped = self._room(view), by_pieces(ads, stopped_some).ads
+        shares = share_out(history, self, self._seed, posterior, room, stopped)
+
+        return Weighed(policy=self, history=history, view=view, refused=refused, room=room, shares=shares)
 
     @property
     def _seed(self) -> str:
@@ -153,42 +181,43 @@ class BayesPolicy(BayesParameters):
             1 / (1 / view.fitted.response.room + view.told.wear.rate * self.plan_days / 2), dtype=np.float64
         )
 
-    def _standing(self, history: AdHistory, view: View) -> Standing:
+    def standing(self, history: AdHistory, view: View, refused: Flags, part: slice) -> Standing:
+        """That of some of the ads, before anyone is known to be outdone."""
         # An age that is not a number protects.
-        old = history.age_hours >= self.min_age * _HOURS_PER_DAY
-        spent = np.round(view.told.sums.spend, 6)
+        age = history.age_hours[part]
+        spent = np.round(view.told.sums.spend[part], 6)
         return Standing(
-            active=history.active,
-            protected=~(old & (spent >= self.min_spend)),
-            refused=self._refused(view),
-            starved=self._starved(history, view),
+            active=history.active[part],
+            protected=~((age >= self.min_age * _HOURS_PER_DAY) & (spent >= self.min_spend)),
+            refused=refused[part],
+            starved=self._starved(history, view, part),
             outdone=np.full(len(spent), -np.inf),
-            budget=view.told.budget,
-            next_sd=next_sd(view, self.cycle_days),
+            budget=view.told.budget[part],
+            next_sd=view.terms.next_sd[part],
         )
 
-    def _outdone(self, history: AdHistory, view: Posterior, above: Floats) -> Floats:
+    def outdone(self, view: Posterior, above: Floats, shared: Flags | None) -> Floats:
         """The log ROAS up to which an ad's money earns more elsewhere as surely as a cut demands, its uncertainty as it
         is. Where next to nothing is left to be taken that is less sure, but the ad must be poor, too."""
         likely = ndtri(self.cut_certainty)
         poor = np.log(self.cut_roas) + view.saturation - likely * view.sd
         bound = np.minimum(view.mean - (above + likely) * view.own_sd, poor)
-        if len(history.shared):
+        if shared is not None:
             surely = view.mean - (above + ndtri(self.kill_certainty)) * view.own_sd
-            bound = np.where(history.shared, surely, bound)
+            bound = np.where(shared, surely, bound)
         return np.nan_to_num(rounded(bound), nan=-np.inf)
 
-    def _starved(self, history: AdHistory, view: View) -> Flags:
+    def _starved(self, history: AdHistory, view: View, part: slice) -> Flags:
         """Ads that have had next to no money for days, and those that share their owner's budget: the platform, not
         we, splits that, and to lower it would starve their siblings."""
-        grown = history.age_hours >= self.cut_days * _HOURS_PER_DAY
-        starved = grown & (view.told.sums.recent <= self.platform_minimum * self.cut_days)
-        return np.asarray(starved | history.shared if len(history.shared) else starved, dtype=np.bool_)
+        grown = history.age_hours[part] >= self.cut_days * _HOURS_PER_DAY
+        starved = grown & (view.told.sums.recent[part] <= self.platform_minimum * self.cut_days)
+        return np.asarray(starved | history.shared[part] if len(history.shared) else starved, dtype=np.bool_)
 
     def _refused(self, view: View) -> Flags:
         """Ads that the e-process does not let be killed; none while the gate is off."""
         if not self.gate:
-            return np.zeros(len(view.wear), dtype=np.bool_)
+            return np.zeros(len(view.told.budget), dtype=np.bool_)
         return np.asarray(self._log_e(view) < -np.log(self.gate_alpha), dtype=np.bool_)
 
     def _log_e(self, view: View) -> Floats:

@@ -50,12 +50,27 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Each ad's whole past, shape n. Money is major units; `recent` was spent on the last days, `before` before the
+    last row."""
+
+    impressions: Ints
+    clicks: Ints
+    leads: Ints
+    spend: Floats
+    recent: Floats
+    before: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Daily rows of n ads, by ad, the oldest first. `spend` is minor units; `fed` are the ads that have any rows,
-    `starts` the first row of each and, at last, the number of all rows."""
+    """Daily rows of n ads, by ad, the oldest first, and their sums. `spend` is minor units, `most` the largest of a
+    row; `fed` are the ads that have any rows, `starts` the first row of each and, at last, the number of all rows."""
 
     ads: int
     minor_per_major: int
+    sums: Sums
+    most: int
     fed: Ints
     starts: Ints
     days_ago: Ints
@@ -63,11 +78,6 @@ class Rows:
     clicks: Ints
     leads: Ints
     spend: Ints
-
-    @property
-    def most(self) -> int:
-        """The largest spend of a row, minor units."""
-        return int(self.spend.max(initial=0))
 
     @property
     def oldest(self) -> int:
@@ -109,40 +119,29 @@ class Rows:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """Each ad's whole past, shape n. Money is major units; counts are doubles, which hold them exactly.
+def rows_of(history: AdHistory, recent_days: int) -> Rows:
+    """The history's rows, sorted unless they are already; a spend or count restated below zero counts as none.
 
-    `recent` was spent on the last days, `before` before the last row.
+    `recent` in the sums are the rows of fewer than `recent_days` days ago.
     """
-
-    impressions: Floats
-    clicks: Floats
-    leads: Floats
-    spend: Floats
-    recent: Floats
-    before: Floats
-
-
-def rows_of(history: AdHistory) -> Rows:
-    """The history's rows, sorted unless they are already; a spend or count restated below zero counts as none."""
     ad, days_ago = history.row_ad, history.row_days_ago
     counts = [history.row_impressions, history.row_clicks, history.row_leads, history.row_spend]
-    looked = _look(ad, days_ago, counts)
-    if looked is None:
+    reading = _Reading(len(history.ad_ids), recent_days)
+    if not reading.read(ad, days_ago, counts):
         order = np.argsort(ad * _LONGEST - days_ago, kind="stable")
         ad, days_ago, counts = ad[order], days_ago[order], [column[order] for column in counts]
-        looked = _look(ad, days_ago, counts)
-        assert looked is not None
-    fed, starts, below = looked
+        reading = _Reading(len(history.ad_ids), recent_days)
+        reading.read(ad, days_ago, counts)
     impressions, clicks, leads, spend = (
-        np.maximum(column, 0) if less else column for column, less in zip(counts, below, strict=True)
+        np.maximum(column, 0) if below else column for column, below in zip(counts, reading.below, strict=True)
     )
     return Rows(
         ads=len(history.ad_ids),
         minor_per_major=history.minor_per_major,
-        fed=fed,
-        starts=starts,
+        sums=reading.sums(history.minor_per_major),
+        most=reading.most,
+        fed=np.concatenate([np.empty(0, dtype=np.int64), *reading.fed]),
+        starts=np.concatenate([*reading.starts, [len(ad)]]),
         days_ago=days_ago,
         impressions=impressions,
         clicks=clicks,
@@ -151,42 +150,65 @@ def rows_of(history: AdHistory) -> Rows:
     )
 
 
-def sums_of(rows: Rows, recent_days: int) -> Sums:
-    """`recent` are the rows of fewer than `recent_days` days ago."""
-    keys = ("impressions", "clicks", "leads", "spend")
-    sums = Sums(**{key: np.zeros(rows.ads) for key in (*keys, "recent", "before")})
-    for block in rows.blocks():
-        for key in keys:
-            getattr(sums, key)[block.ads] = block.total(getattr(block, key))
-        sums.recent[block.ads] = block.total(np.where(block.days_ago < recent_days, block.spend, 0))
-        sums.before[block.ads] = sums.spend[block.ads] - block.spend[block.starts + block.number - 1]
-    for money in (sums.spend, sums.recent, sums.before):
-        money /= rows.minor_per_major
-    return sums
+class _Reading:
+    """What one pass over the rows finds: the ads that have some, where the rows of each begin, what they sum to, which
+    counts have values `below` zero, and the `most` that a row spent."""
+
+    def __init__(self, ads: int, recent_days: int) -> None:
+        self.fed: list[Ints] = []
+        self.starts: list[Ints] = []
+        self.below = [False] * 4
+        self.most = 0
+        self._counts, self._money = np.zeros((3, ads), dtype=np.int64), np.zeros((3, ads))
+        self._recent_days = recent_days
+
+    def read(self, ad: Ints, days_ago: Ints, counts: Sequence[Ints]) -> bool:
+        """False for rows that are not sorted by ad and falling age."""
+        first, size, last = 0, _BLOCK, -1
+        while first < len(ad):
+            part = slice(first, first + size)
+            starts = _starts(ad[part], days_ago[part])
+            if starts is None or ad[first] <= last:
+                return False
+            if part.stop < len(ad):
+                # The last ad's rows may go on: it is read with the next ones.
+                if len(starts) == 1:
+                    size *= 2
+                    continue
+                part, starts = slice(first, first + int(starts[-1])), starts[:-1]
+            self._add(ad[part][starts], starts, days_ago[part], [column[part] for column in counts])
+            self.starts.append(starts + first)
+            first, last = part.stop, int(self.fed[-1][-1])
+        return True
+
+    def _add(self, ads: Ints, starts: Ints, days_ago: Ints, counts: list[Ints]) -> None:
+        for place, column in enumerate(counts):
+            if column.min() < 0:
+                self.below[place] = True
+                counts[place] = np.maximum(column, 0)
+        *seen, spend = counts
+        for place, column in enumerate(seen):
+            self._counts[place, ads] = np.add.reduceat(column, starts)
+        spent, last = np.add.reduceat(spend, starts), np.append(starts[1:], len(spend)) - 1
+        recent = np.add.reduceat(np.where(days_ago < self._recent_days, spend, 0), starts)
+        for place, found in enumerate((spent, recent, spent - spend[last])):
+            self._money[place, ads] = found
+        self.most = max(self.most, int(spend.max()))
+        self.fed.append(ads)
+
+    def sums(self, minor_per_major: int) -> Sums:
+        self._money /= minor_per_major
+        (impressions, clicks, leads), (spend, recent, before) = self._counts, self._money
+        return Sums(impressions=impressions, clicks=clicks, leads=leads, spend=spend, recent=recent, before=before)
 
 
-def _look(ad: Ints, days_ago: Ints, counts: Sequence[Ints]) -> tuple[Ints, Ints, list[bool]] | None:
-    """The ads that have rows, where the rows of each begin and all end, and which counts have values below zero; None
-    for rows that are not sorted by ad and falling age."""
-    fed, starts, below = [], [], [False] * len(counts)
-    last_ad, last_day = -1, _LONGEST
-    for first in range(0, len(ad), _BLOCK):
-        part = slice(first, first + _BLOCK)
-        place, ago = ad[part], days_ago[part]
-        begin, younger = np.empty(len(place), dtype=np.bool_), np.empty(len(place), dtype=np.bool_)
-        begin[0], younger[0] = place[0] != last_ad, ago[0] > last_day
-        np.not_equal(place[1:], place[:-1], out=begin[1:])
-        np.greater(ago[1:], ago[:-1], out=younger[1:])
-        # True only where a row is older than the one before it, of the same ad.
-        if np.greater(younger, begin, out=younger).any():
-            return None
-        begins = np.flatnonzero(begin)
-        fed.append(place[begins])
-        starts.append(begins + first)
-        below = [less or bool(column[part].min() < 0) for less, column in zip(below, counts, strict=True)]
-        last_ad, last_day = place[-1], ago[-1]
-    ads = np.concatenate([np.empty(0, dtype=np.int64), *fed])
-    if (ads[1:] <= ads[:-1]).any():
+def _starts(ad: Ints, days_ago: Ints) -> Ints | None:
+    """Where the rows of each ad begin; None for rows that are not sorted by ad and falling age."""
+    begin, younger = np.ones(len(ad), dtype=np.bool_), np.zeros(len(ad), dtype=np.bool_)
+    np.not_equal(ad[1:], ad[:-1], out=begin[1:])
+    np.greater(days_ago[1:], days_ago[:-1], out=younger[1:])
+    # True only where a row is older than the one before it, of the same ad.
+    if np.greater(younger, begin, out=younger).any():
         return None
-    starts.append(np.array([len(ad)]))
-    return ads, np.concatenate(starts), below
+    starts = np.flatnonzero(begin)
+    return starts if (np.diff(ad[starts]) > 0).all() else None

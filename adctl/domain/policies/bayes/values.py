@@ -8,7 +8,7 @@ import numpy as np
 
 from adctl.domain.policies.bayes.funnel import Funnel
 from adctl.domain.policies.bayes.totals import add_totals
-from adctl.domain.policies.protocol import Floats
+from adctl.domain.policies.protocol import Floats, Ints
 
 # How ads differ in the mean log value of their deals.
 _AD_SD = 0.2
@@ -34,7 +34,6 @@ class ValueModel:
 class Values:
     """Posterior of the log of an ad's expected deal, shape n."""
 
-    count: Floats
     mean: Floats
     own_variance: Floats
     common_variance: float
@@ -44,19 +43,20 @@ class Values:
 class Won:
     """Won deals whose worth is known, per ad: how many, the sum of their logs and of the logs' squares."""
 
-    count: Floats
+    count: Ints
     total: Floats
     square: Floats
 
 
 def won_of(funnel: Funnel) -> Won:
-    found = np.zeros((3, 1, funnel.ads))
+    count, found = np.zeros((1, funnel.ads), dtype=np.int64), np.zeros((2, 1, funnel.ads))
     for ad, worth in funnel.won():
         known = worth > 0
         ad, logs = ad[known], np.log(worth[known])
-        for column, weights in zip(found, (None, logs, logs**2), strict=True):
+        add_totals(count, 0, ad)
+        for column, weights in zip(found, (logs, logs**2), strict=True):
             add_totals(column, 0, ad, weights)
-    return Won(count=found[0, 0], total=found[1, 0], square=found[2, 0])
+    return Won(count=count[0], total=found[0, 0], square=found[1, 0])
 
 
 def fit_values(won: Won, prior_mean: float) -> ValueModel:
@@ -87,7 +87,6 @@ def value_posterior(model: ValueModel, won: Won) -> Values:
     precision = won.count / model.variance + 1 / _AD_SD**2
     mean = (won.total / model.variance + model.mean / _AD_SD**2) / precision
     return Values(
-        count=won.count,
         mean=mean + model.variance / 2,
         own_variance=1 / precision,
         common_variance=model.mean_variance + model.variance_variance / 4,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from adctl.domain.policies.bayes.exposure import Response, exposure_of, fit_response, forgetting, wear_of
-from adctl.domain.policies.bayes.rows import Block, Rows, Sums, rows_of, sums_of
-from adctl.domain.policies.protocol import Floats
+from adctl.domain.policies.bayes.rows import Block, Rows, rows_of
+from adctl.domain.policies.protocol import Floats, Ints
 from tests.domain.policies.bayes.stories import Story, told
 
 
@@ -21,18 +23,14 @@ def clicked(room: float, wear: float, *, ads: int = 60, days: int = 30, seed: in
     spend: Floats = np.clip(60 * np.exp(0.8 * rng.standard_normal((ads, days))), 10, 300)
     before = np.cumsum(spend, axis=1) - spend
     mean = rng.uniform(0.5, 2, (ads, 1)) * -room * np.expm1(-spend / room) * np.exp(-wear * before)
-    zeros = np.zeros(ads * days, dtype=np.int64)
-    return Rows(
-        ads=ads,
-        minor_per_major=100,
-        fed=np.arange(ads),
-        starts=np.arange(ads + 1) * days,
-        days_ago=np.tile(np.arange(days)[::-1], ads),
-        impressions=zeros,
-        clicks=rng.poisson(mean).astype(np.int64).reshape(-1),
-        leads=zeros,
-        spend=np.rint(spend.reshape(-1) * 100).astype(np.int64),
-    )
+    clicks = rng.poisson(mean).astype(np.int64).reshape(-1)
+    return ordered(ads, days, clicks, np.rint(spend.reshape(-1) * 100).astype(np.int64))
+
+
+def ordered(ads: int, days: int, clicks: Ints, spend: Ints) -> Rows:
+    """Rows of ads that ran for as many days each."""
+    history = told(*(Story(ad_id=f"ad{place:03d}", days=days) for place in range(ads)))
+    return rows_of(replace(history, row_clicks=clicks, row_spend=spend), 3)
 
 
 def whole(rows: Rows) -> Block:
@@ -40,23 +38,19 @@ def whole(rows: Rows) -> Block:
     return block
 
 
-def sums(rows: Rows) -> Sums:
-    return sums_of(rows, 3)
-
-
 def test_without_saturation_and_wear_exposure_is_plain_spend() -> None:
     rows = clicked(1e9, 0.0)
 
-    found = exposure_of(rows, response(), wear_of(rows, sums(rows), response()), 0.0, np.full(30, 0.25))
+    found = exposure_of(rows, response(), wear_of(rows, response()), 0.0, np.full(30, 0.25))
 
-    assert np.allclose(found.total, sums(rows).spend)
-    assert np.allclose(found.mature_spend, sums(rows).spend / 4)
+    assert np.allclose(found.total, rows.sums.spend)
+    assert np.allclose(found.mature_spend, rows.sums.spend / 4)
 
 
 def test_exposure_is_saturated_worn_and_forgotten() -> None:
     rows = clicked(1e9, 0.0, ads=2, days=4)
     law = response(room=100.0, wear=0.001)
-    worn, block = wear_of(rows, sums(rows), law), whole(rows)
+    worn, block = wear_of(rows, law), whole(rows)
 
     found = exposure_of(rows, law, worn, 7.0, np.ones(4)).total
 
@@ -74,7 +68,7 @@ def test_what_is_a_half_life_old_counts_half() -> None:
 def test_saturation_and_wear_are_found_from_clicks(room: float, wear: float) -> None:
     rows = clicked(room, wear)
 
-    found = fit_response(rows, sums(rows), 5.0, 60.0)
+    found = fit_response(rows, 5.0, 60.0)
 
     assert found.room == pytest.approx(room, rel=0.15)
     assert found.wear == pytest.approx(wear, abs=0.00005)
@@ -83,19 +77,9 @@ def test_saturation_and_wear_are_found_from_clicks(room: float, wear: float) -> 
 def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
     # given one account of two kinds of ads
     slow, fast = clicked(300.0, 0.0002, ads=30), clicked(300.0, 0.0012, ads=30, seed=2)
-    both = Rows(
-        ads=60,
-        minor_per_major=100,
-        fed=np.arange(60),
-        starts=np.arange(61) * 30,
-        days_ago=np.concatenate([slow.days_ago, fast.days_ago]),
-        impressions=np.concatenate([slow.impressions, fast.impressions]),
-        clicks=np.concatenate([slow.clicks, fast.clicks]),
-        leads=np.concatenate([slow.leads, fast.leads]),
-        spend=np.concatenate([slow.spend, fast.spend]),
-    )
+    both = ordered(60, 30, np.concatenate([slow.clicks, fast.clicks]), np.concatenate([slow.spend, fast.spend]))
 
-    rate = wear_of(both, sums(both), fit_response(both, sums(both), 5.0, 60.0)).rate
+    rate = wear_of(both, fit_response(both, 5.0, 60.0)).rate
 
     assert rate[:30].mean() < 0.0005 < rate[30:].mean()
 
@@ -103,7 +87,7 @@ def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
 def test_an_account_that_spent_nothing_keeps_the_priors() -> None:
     rows = clicked(1e9, 0.0, ads=0)
 
-    found = fit_response(rows, sums(rows), 5.0, 60.0)
+    found = fit_response(rows, 5.0, 60.0)
 
     assert found.room == pytest.approx(300.0)
     assert found.wear == 0.0
@@ -112,7 +96,7 @@ def test_an_account_that_spent_nothing_keeps_the_priors() -> None:
 def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
     history = told(Story(ad_id="a", days=3, spend=100), Story(ad_id="b", days=2, spend=700))
 
-    rows = rows_of(history)
+    rows = rows_of(history, 3)
 
     assert whole(rows).before().tolist() == [0, 100, 200, 0, 700]
 
@@ -121,21 +105,10 @@ def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
     spend, days = 100.0, 21
     before: Floats = np.arange(days, dtype=np.float64) * spend
     clicks = np.rint(60 * np.exp(-0.0004 * before)).astype(np.int64)
-    zeros = np.zeros(days, dtype=np.int64)
-    rows = Rows(
-        ads=1,
-        minor_per_major=100,
-        fed=np.zeros(1, dtype=np.int64),
-        starts=np.array([0, days]),
-        days_ago=np.arange(days)[::-1],
-        impressions=zeros,
-        clicks=clicks,
-        leads=zeros,
-        spend=np.full(days, 10_000),
-    )
+    rows = ordered(1, days, clicks, np.full(days, 10_000))
 
-    unflagged = wear_of(rows, sums(rows), response(), np.array([False]))
-    flagged = wear_of(rows, sums(rows), response(), np.array([True]))
+    unflagged = wear_of(rows, response(), np.array([False]))
+    flagged = wear_of(rows, response(), np.array([True]))
 
     assert unflagged.rate.tolist() == [0.0]
     assert 0.0001 < flagged.rate[0] <= 0.0004

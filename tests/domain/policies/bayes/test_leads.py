@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adctl.domain.policies.bayes.leads import LeadModel, click_yield, fit_leads, lead_posterior
+from adctl.domain.policies.bayes.leads import LeadModel, Leads, campaigns_of, click_yield, fit_leads, lead_posterior
 from adctl.domain.policies.protocol import Floats, Ints
 
 
@@ -27,10 +27,16 @@ def codes(*values: int) -> Ints:
     return np.array(values, dtype=np.int64)
 
 
+def infer(model: LeadModel, leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints) -> Leads:
+    """The posterior of all ads of an account."""
+    campaigns = campaigns_of(model, leads, exposure, clicks, campaign, 6.0)
+    return lead_posterior(model, campaigns, campaign, leads, exposure, clicks)
+
+
 def test_the_terms_of_one_ad_are_those_worked_out_by_hand() -> None:
     # Three leads where 10 · 0.1 = 1 is usual, in a campaign of its own: its factor is (2 + 6) / (2/3 + 6) = 1.2 first,
     # then (0.625 · 3 + 6) / (0.625 + 6) = 1.188679; ψ(2 + 3) = 1.506118, ψ₁(5) = 0.221323.
-    found = lead_posterior(model(), column(3.0), column(10.0), column(0.0), codes(0), 6.0)
+    found = infer(model(), column(3.0), column(10.0), column(0.0), codes(0))
 
     factor = 7.875 / 6.625
     assert found.campaign == pytest.approx(np.log(factor))
@@ -44,7 +50,7 @@ def test_the_terms_of_one_ad_are_those_worked_out_by_hand() -> None:
 def test_an_ad_without_leads_or_exposure_stands_where_its_campaign_and_clicks_put_it() -> None:
     leads, exposure = column(40.0, 0.0, 0.0), column(200.0, 0.0, 0.0)
 
-    found = lead_posterior(model(elasticity=0.5), leads, exposure, column(0.0, 0.0, 0.8), codes(0, 0, 1), 6.0)
+    found = infer(model(elasticity=0.5), leads, exposure, column(0.0, 0.0, 0.8), codes(0, 0, 1))
 
     assert found.campaign[1] == found.campaign[0] > found.campaign[2] == pytest.approx(0.0)
     assert found.clicks[2] == pytest.approx(0.4)
@@ -55,7 +61,7 @@ def test_an_ad_without_leads_or_exposure_stands_where_its_campaign_and_clicks_pu
 def test_a_campaigns_good_ads_lift_the_others_and_the_more_leads_the_more() -> None:
     def lift(leads: float) -> float:
         counts, spent = column(leads, 0.0), column(leads * 5, 0.0)
-        return float(lead_posterior(model(), counts, spent, column(0.0, 0.0), codes(0, 0), 6.0).campaign[1])
+        return float(infer(model(), counts, spent, column(0.0, 0.0), codes(0, 0)).campaign[1])
 
     assert 0 < lift(2) < lift(20) < np.log(2)
 

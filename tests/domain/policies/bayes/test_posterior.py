@@ -52,11 +52,12 @@ def test_saturation_lowers_the_mean_and_shared_doubt_widens_all_alike() -> None:
 def test_the_ledgers_terms_sum_to_the_mean_and_their_variances_to_its_square() -> None:
     view = view_of(told(*account()), BayesParameters(), None)
 
-    terms = view.leads.mean + view.stages.mean.sum(axis=1) + view.values.mean + view.wear + view.saturation
-    assert np.allclose(view.posterior.mean, terms, atol=1e-8)
-    shared = view.leads.common_variance + view.stages.common_variance + view.values.common_variance
-    assert np.allclose(view.posterior.sd**2 - view.posterior.own_sd**2, shared, atol=1e-8)
-    assert shared > 0
+    terms, found = view.terms, view.posterior
+    leads = terms.account + terms.campaign + terms.clicks + terms.own + terms.neighbours
+    total = leads + terms.steps.sum(axis=1) + terms.value + terms.wear + terms.saturation
+    assert np.allclose(found.mean, total, atol=1e-8)
+    assert np.allclose(found.sd**2 - found.own_sd**2, terms.common, atol=1e-8)
+    assert terms.common > 0
 
 
 def test_more_of_the_same_makes_sure() -> None:

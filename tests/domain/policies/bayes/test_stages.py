@@ -89,10 +89,10 @@ def test_an_ad_that_is_good_at_one_step_is_expected_to_be_good_at_the_next() -> 
         stories.append(Story(ad_id=f"ad{place:02}", days=70, deals=tuple(made)))
     history = told(*stories)
 
-    stages = view_of(history, BayesParameters(), None).stages
+    view = view_of(history, BayesParameters(), None)
 
-    assert stages.mean[1, 1] > stages.mean[0, 1] + 0.01
-    assert (stages.quality_variance > 0).all()
+    assert view.terms.steps[1, 1] > view.terms.steps[0, 1] + 0.01
+    assert view.fitted.stages.quality_variance > 0
 
 
 def test_more_deals_make_an_ad_surer() -> None:
@@ -125,5 +125,5 @@ def test_where_many_clicks_mean_poor_leads_an_ad_without_deals_is_expected_to_be
     view = view_of(told(*some, many, few), BayesParameters(), None)
 
     assert view.fitted.stages.click_odds < -0.2
-    assert view.stages.mean[24].sum() < view.stages.mean[25].sum() - 0.2
+    assert view.terms.steps[24].sum() < view.terms.steps[25].sum() - 0.2
     assert view.fitted.stages.click_odds_variance > 0

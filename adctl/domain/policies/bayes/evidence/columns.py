@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from adctl.domain.policies.bayes.budget import Shares
 from adctl.domain.policies.bayes.evidence.ledger import ledger_columns
 from adctl.domain.policies.bayes.fitting import View
+from adctl.domain.policies.bayes.pieces import some
 from adctl.domain.policies.bayes.posterior import DECIMALS, Z90, rounded
 from adctl.domain.policies.bayes.verdicts import Judgement
 from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
@@ -16,23 +15,52 @@ from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
 Column = Ints | Floats | Flags | tuple[str, ...] | Fact
 
 
-def evidence_columns(
-    history: AdHistory, view: View, judgement: Judgement, shares: Shares, next_sd: Floats
-) -> Mapping[str, Column]:
-    """Money is minor units, ROAS ratios, times days. Columns that begin with log_ are the ledger.
+def known_columns(history: AdHistory, view: View, shares: Shares) -> dict[str, Column]:
+    """Evidence that stands before any verdict, of all ads. Money is minor units; columns that begin with log_ are the
+    ledger."""
+    told, terms = view.told, view.terms
+    columns: dict[str, Column] = {
+        "share": history.budget,
+        "impressions": told.sums.impressions,
+        "clicks": told.sums.clicks,
+        "leads": told.sums.leads,
+        "deals": told.leads,
+        "deals_ignored": told.funnel.ignored,
+        "won_deals": told.won.count,
+    }
+    for place, step in enumerate(view.fitted.steps):
+        columns[f"came_{step}"] = view.tallies.entered[:, place]
+        columns[f"passed_{step}"] = view.tallies.progressed[:, place]
+        columns[f"waiting_{step}"] = view.tallies.waiting[:, place]
+    return {
+        **columns,
+        "leads_usual": terms.usual,
+        "elasticity": round(view.fitted.leads.elasticity, DECIMALS),
+        "sd": terms.posterior.sd,
+        "wins_expected": terms.wins,
+        "marginal_roas": round(shares.level, DECIMALS),
+        **(history.fatigue.evidence() if history.fatigue else {}),
+        **_kin(history),
+        **ledger_columns(terms, view.fitted.steps, with_kin=history.kin is not None),
+    }
+
+
+def said_columns(history: AdHistory, view: View, judgement: Judgement, part: slice) -> dict[str, Ints | Floats | Flags]:
+    """Evidence that is made with the verdicts on some of the ads. Money is minor units, ROAS ratios, times days.
 
     Rounded, so that what is stored is the same on every processor.
     """
-    money = float(history.minor_per_major)
-    low, middle, high = (view.posterior.quantile(z) for z in (-Z90, 0.0, Z90))
-    columns: dict[str, Column] = {
-        **_seen(history, view, money),
-        **_expected(view),
+    money, told = float(history.minor_per_major), view.told
+    posterior = some(view.posterior, len(history.ad_ids), part)
+    low, middle, high = (posterior.quantile(z) for z in (-Z90, 0.0, Z90))
+    columns = {
+        "spend": np.rint(told.sums.spend[part] * money).astype(np.int64),
+        "mature_spend": np.rint(told.mature_spend[part] * money).astype(np.int64),
+        "wins_expected_in_days": _days_until(view, part),
+        "sd_after_waiting": view.terms.next_sd[part],
         "roas": middle,
         "roas_low": low,
         "roas_high": high,
-        "sd": view.posterior.sd,
-        "sd_after_waiting": next_sd,
         "p_below_kill": judgement.below_kill,
         "p_above_scale": 1.0 - judgement.below_scale,
         "p_wrong": judgement.wrong,
@@ -42,59 +70,18 @@ def evidence_columns(
         "waiting_costs": np.rint(judgement.costs * money),
         "waiting_buys": np.rint(judgement.buys * money),
         "flips_at_roas": judgement.flips_at,
-        "marginal_roas": shares.level,
-        **(history.fatigue.evidence() if history.fatigue else {}),
-        **_kin(history),
-        **ledger_columns(view, with_kin=history.kin is not None),
     }
-    return {key: _rounded(column) for key, column in columns.items()}
-
-
-def _rounded(column: Column) -> Column:
-    if isinstance(column, np.ndarray):
-        return rounded(column.astype(np.float64, copy=False)) if column.dtype.kind == "f" else column
-    return round(column, DECIMALS) if isinstance(column, float) else column
-
-
-def _seen(history: AdHistory, view: View, money: float) -> dict[str, Column]:
-    told, tallies = view.told, view.tallies
-    columns: dict[str, Column] = {
-        "spend": np.rint(told.sums.spend * money).astype(np.int64),
-        "mature_spend": np.rint(told.mature_spend * money).astype(np.int64),
-        "share": history.budget,
-        "impressions": told.sums.impressions.astype(np.int64),
-        "clicks": told.sums.clicks.astype(np.int64),
-        "leads": told.sums.leads.astype(np.int64),
-        "deals": told.leads,
-        "deals_ignored": told.funnel.ignored,
-        "won_deals": told.won.count.astype(np.int64),
-    }
-    for place, step in enumerate(view.fitted.steps):
-        columns[f"came_{step}"] = tallies.entered[:, place]
-        columns[f"passed_{step}"] = tallies.progressed[:, place]
-        columns[f"waiting_{step}"] = tallies.waiting[:, place]
-    return columns
+    return {key: np.round(column, DECIMALS) if column.dtype.kind == "f" else column for key, column in columns.items()}
 
 
 def _kin(history: AdHistory) -> dict[str, Column]:
     """Pseudo-counts of similar ads, whatever their weight makes of them."""
     if history.kin is None:
         return {}
-    return {"kin_leads": history.kin.leads.events, "kin_usual": history.kin.leads.expected}
+    return {"kin_leads": rounded(history.kin.leads.events), "kin_usual": rounded(history.kin.leads.expected)}
 
 
-def _expected(view: View) -> dict[str, Column]:
-    """Wins still expected from open deals, and the mean days until they come (NaN where none are open)."""
-    wins, passing = np.zeros(len(view.wear)), np.zeros(len(view.wear))
-    # A deal that is to pass its step may then fail a later one.
-    for step in range(len(view.fitted.steps)):
-        still = view.tallies.still[:, step]
-        wins = wins * np.exp(view.stages.mean[:, step]) + still if step else still
-        passing = passing + still
-    days = np.where(passing > 1e-9, view.tallies.days_left / np.maximum(passing, 1e-9), np.nan)
-    return {
-        "wins_expected": wins,
-        "wins_expected_in_days": days,
-        "leads_usual": view.told.exposure * np.exp(view.leads.mean - view.leads.own),
-        "elasticity": view.fitted.leads.elasticity,
-    }
+def _days_until(view: View, part: slice) -> Floats:
+    """The mean days until the next steps of open deals, NaN where none are open."""
+    passing = view.tallies.still[part].sum(axis=1)
+    return np.where(passing > 1e-9, view.tallies.days_left[part] / np.maximum(passing, 1e-9), np.nan)

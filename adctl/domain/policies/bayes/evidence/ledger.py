@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from adctl.domain.policies.bayes.fitting import View
+from adctl.domain.policies.bayes.terms import Terms
 from adctl.domain.policies.protocol import Evidence, Floats
 
 _PREFIX = "log_"
@@ -34,20 +33,19 @@ class LedgerLine:
     evidence: str
 
 
-def ledger_columns(view: View, *, with_kin: bool = False) -> dict[str, Floats]:
+def ledger_columns(terms: Terms, steps: Sequence[str], *, with_kin: bool = False) -> dict[str, Floats | float]:
     """The terms of all ads as evidence columns; together they sum to log `roas`."""
-    n = len(view.wear)
-    columns = {
-        "account": np.full(n, view.leads.account),
-        "campaign": view.leads.campaign,
-        "clicks": view.leads.clicks,
-        "own_leads": view.leads.own,
+    columns: dict[str, Floats | float] = {
+        "account": terms.account,
+        "campaign": terms.campaign,
+        "clicks": terms.clicks,
+        "own_leads": terms.own,
     }
     if with_kin:
-        columns["neighbours"] = view.leads.neighbours
-    for place, step in enumerate(view.fitted.steps):
-        columns[_STEP + step] = view.stages.mean[:, place]
-    columns |= {"value": view.values.mean, "wear": view.wear, "saturation": view.saturation}
+        columns["neighbours"] = terms.neighbours
+    for place, step in enumerate(steps):
+        columns[_STEP + step] = terms.steps[:, place]
+    columns |= {"value": terms.value, "wear": terms.wear, "saturation": terms.saturation}
     return {_PREFIX + key: column for key, column in columns.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
@@ -13,19 +14,21 @@ from adctl.adapters.store import accounts, audit, decisions, entities, guard_ans
 from adctl.adapters.store.audit import Event
 from adctl.adapters.store.deal_columns import crm_stages
 from adctl.adapters.store.guard_answers import Answered
-from adctl.adapters.store.history import account_history
+from adctl.adapters.store.history import AccountHistory, account_history
 from adctl.adapters.store.time_travel import as_known
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import value_shown
-from adctl.domain.decisions import Decision
+from adctl.domain.decisions import Decision, budget_verdict
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
 from adctl.domain.models import policy_of
 from adctl.domain.owners import ownership
 from adctl.domain.policies.bayes.evidence.ledger import ledger
+from adctl.domain.policies.bayes.moves import joint_return, judge_move
+from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.flips import flip
 from adctl.domain.policies.hearing import heard
-from adctl.domain.policies.protocol import Evidence, Policy
+from adctl.domain.policies.protocol import AdHistory, Evidence, Ints, Policy, PolicyResult, Verdict, as_columns
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.shares_report import shares_table
 from adctl.errors import ConfigurationError, UsageError
@@ -73,8 +76,8 @@ class _Case:
 def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | None = None) -> Report:
     """What was decided about the entity on the account day `day`, the newest decision when no day is given.
 
-    All of it was stored with the decision; only the spend that would flip an ad's verdict is found by deciding again on
-    what was known then. Raises UsageError for an unknown entity.
+    All of it was stored with the decision; only the spend that would flip a verdict, and what is believed of a budget
+    as a whole, is found by deciding again on what was known then. Raises UsageError for an unknown entity.
     """
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
@@ -101,25 +104,61 @@ class _Flips:
 
 
 def _flips(engine: Engine, profile: AccountProfile, case: _Case, policy: Policy) -> _Flips:
-    """The spend at which the policy, asked again about all that it knew, decides otherwise about an ad."""
+    """The spend at which the policy, asked again about all that it knew, decides otherwise about an ad or a budget."""
     decision, decided_at = case.decision, case.decided_at
-    if decision is None or decided_at is None or case.kind is not EntityKind.AD:
+    if decision is None or decided_at is None:
         return _Flips()
     with as_known(engine, profile.account, decided_at) as connection:
-        history = account_history(connection, profile, decision.day).history
+        loaded = account_history(connection, profile, decision.day)
+    history = loaded.history
     if len(history.ad_ids) > _MOST_ADS:
         return _Flips(notes=(f"The spend that would flip it is not looked for among more than {_MOST_ADS:,} ads.",))
-    ad = history.ad_ids.index(decision.entity_id) if decision.entity_id in history.ad_ids else None
-    if ad is None or heard(policy, history).verdicts[ad].verdict is not decision.verdict:
+    ads = _ads_of(loaded, decision)
+    if decision.field is Field.DAILY_BUDGET and not len(ads):
+        return _Flips()
+    result = heard(policy, history) if len(ads) else None
+    if result is None or _told_again(result, decision, ads)[0] is not decision.verdict:
         return _Flips(notes=("Asked again, this version of the policy decides otherwise: no flip is looked for.",))
-    found = flip(lambda other: heard(policy, other), history, ad)
+    odds = _odds(policy, history, result, ads) if decision.field is Field.DAILY_BUDGET else ()
+    found = flip(lambda other: heard(policy, other), history, ads, lambda one: _told_again(one, decision, ads))
     if found is None:
-        return _Flips(notes=("No spend, from nothing to 64 times what it spent, would flip the verdict.",))
+        return _Flips(facts=odds, notes=("No spend, from nothing to 64 times what it spent, would flip the verdict.",))
     return _Flips(
         facts=(
+            *odds,
             Fact(key="flips_at_spend", label="would flip had it spent", value=found.spend, kind=Kind.MONEY),
             Fact(key="flips_to", label="and the verdict would be", value=found.verdict.value),
         )
+    )
+
+
+def _ads_of(loaded: AccountHistory, decision: Decision) -> Ints:
+    """The ad that was decided about, or those that the budget feeds, as indexes."""
+    if decision.field is Field.STATUS:
+        return np.array([at for at, ad in enumerate(loaded.history.ad_ids) if ad == decision.entity_id], dtype=np.int64)
+    owners = [owner.entity_id for owner in loaded.owned.owners]
+    owner = owners.index(decision.entity_id) if decision.entity_id in owners else len(owners)
+    return np.flatnonzero((loaded.ads.owner(loaded.owned) == owner) & (loaded.history.budget > 0))
+
+
+def _told_again(result: PolicyResult, decision: Decision, ads: Ints) -> tuple[Verdict, Evidence]:
+    if decision.field is Field.DAILY_BUDGET:
+        return budget_verdict(as_columns(result.verdicts), ads)[0], {}
+    found = result.verdicts[int(ads[0])]
+    return found.verdict, found.evidence
+
+
+def _odds(policy: Policy, history: AdHistory, result: PolicyResult, ads: Ints) -> tuple[Fact, ...]:
+    """What is believed of a budget: the return of its ads' money together, and how the change of it may be wrong."""
+    if not isinstance(policy, BayesPolicy):
+        return ()
+    weighed = policy.weigh(history)
+    joint = joint_return(weighed, ads)
+    move = judge_move(weighed, ads, budget_verdict(as_columns(result.verdicts), ads)[1])
+    values = {"roas": joint.median, "roas_low": joint.low, "roas_high": joint.high}
+    values |= {"p_wrong": move.wrong, "loss_if_wrong": round(move.loss)} if move else {}
+    return tuple(
+        Fact(key=key, label=label, value=values[key], kind=kind) for key, label, kind in _POSTERIOR if key in values
     )
 
 

@@ -293,6 +293,14 @@ def _budget(maker: Maker, owner: Owner, shares: _Shares, place: int) -> Decision
     )
 
 
+def budget_verdict(verdicts: VerdictColumns, ads: Ints) -> tuple[Verdict, Ints]:
+    """The verdict on a budget that feeds `ads` (indexes), and what each of them is to get of it, minor units."""
+    after = np.where(verdicts.verdict[ads] == _KILL, 0, verdicts.budget[ads])
+    if np.isin(verdicts.verdict[ads], PAUSING).all():
+        return Verdict.KEEP, after
+    return _direction(int(verdicts.current_budget[ads].sum()), int(after.sum())), after
+
+
 def _direction(current: int, target: int) -> Verdict:
     if target > current:
         return Verdict.SCALE

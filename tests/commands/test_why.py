@@ -173,3 +173,18 @@ def test_an_unknown_entity_is_refused_and_an_account_without_decisions_says_so(s
     assert (outcome.code, outcome.document["command"]) == (0, "why")
     refused = adctl("why", "--at", START.isoformat(), "nothing")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+def test_of_a_budget_it_is_told_what_is_believed_of_its_ads_together_and_what_would_flip_it(bayes: Loop) -> None:
+    bayes.decide()
+    (row, *_) = [one for one in decided(bayes, field="daily_budget") if one["verdict"] in ("scale", "cut")]
+    report = asked(bayes, row["entity_id"])
+    facts = {one.key: one.value for one in report.facts}
+    low, middle, high, wrong, loss = (
+        float(str(facts[key])) for key in ("roas_low", "roas", "roas_high", "p_wrong", "loss_if_wrong")
+    )
+    assert 0 < low < middle < high
+    assert 0 <= wrong <= 1
+    assert loss >= 0
+    assert "flips_at_spend" in facts or "would flip the verdict" in report.notes[-1]
+    assert facts.get("flips_to") != row["verdict"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from adctl.domain.policies.protocol import AdHistory, Evidence, PolicyResult, Verdict
+from adctl.domain.policies.protocol import AdHistory, Evidence, Ints, PolicyResult, Verdict
 
 # Spends beyond this many times what was spent answer no practical question.
 _FARTHEST = 64.0
@@ -25,9 +25,13 @@ class Flip:
     verdict: Verdict
 
 
-def with_spend(history: AdHistory, ad: int, spend: int) -> AdHistory:
-    """The same history, only that the ad's rows sum to `spend` minor units: in proportion, the rest in the last."""
-    mine = np.flatnonzero(history.row_ad == ad)
+Read = Callable[[PolicyResult], tuple[Verdict, Evidence]]
+
+
+def with_spend(history: AdHistory, ads: int | Ints, spend: int) -> AdHistory:
+    """The same history, only that the rows of the ad or ads (indexes) sum to `spend` minor units: in proportion, the
+    rest in the last."""
+    mine = np.flatnonzero(np.isin(history.row_ad, ads))
     mine = mine[np.argsort(-history.row_days_ago[mine], kind="stable")]
     before = history.row_spend[mine]
     scaled = before * spend // max(int(before.sum()), 1)
@@ -47,21 +51,24 @@ class _Seen:
     ahead: float
 
 
-def flip(decide: Callable[[AdHistory], PolicyResult], history: AdHistory, ad: int) -> Flip | None:
-    """A spend that changes the verdict: above what was spent first for what goes on, below it for what is stopped.
+def flip(
+    decide: Callable[[AdHistory], PolicyResult], history: AdHistory, ads: int | Ints, read: Read | None = None
+) -> Flip | None:
+    """A spend that changes the verdict: above what was spent first for what goes on, below it for what is stopped. That
+    of an ad, or of several together, of whom `read` tells the verdict.
 
     Looks at every doubling (or half) of what was spent, and narrows the range between what keeps the verdict and what
     does not down to one minor unit. None when no such spend up to 64 times what was spent, and not even nothing,
     changes it, or nothing was spent. Decides about a dozen times where the policy says at which ROAS it flips, some
     thirty times where it does not.
     """
-    spent = int(history.row_spend[history.row_ad == ad].sum())
+    spent = int(history.row_spend[np.isin(history.row_ad, ads)].sum())
     if spent <= 0:
         return None
 
     def look(spend: int) -> _Seen:
-        found = decide(with_spend(history, ad, spend)).verdicts[ad]
-        return _Seen(spend=spend, verdict=found.verdict, ahead=_ahead(found.evidence))
+        verdict, evidence = (read or _of_ad(ads))(decide(with_spend(history, ads, spend)))
+        return _Seen(spend=spend, verdict=verdict, ahead=_ahead(evidence))
 
     now = look(spent)
     factors = [2.0**power for power in range(1, int(np.log2(_FARTHEST)) + 1)]
@@ -75,6 +82,14 @@ def flip(decide: Callable[[AdHistory], PolicyResult], history: AdHistory, ad: in
                 return _narrow(look, near, far)
             near = far
     return None
+
+
+def _of_ad(ads: int | Ints) -> Read:
+    def read(result: PolicyResult) -> tuple[Verdict, Evidence]:
+        found = result.verdicts[int(ads)]
+        return found.verdict, found.evidence
+
+    return read
 
 
 def _ahead(evidence: Evidence) -> float:

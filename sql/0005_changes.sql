@@ -11,7 +11,8 @@ create table controls (
 );
 insert into controls (account) values ('*');
 
--- The limits in force, copied from the configuration by each `enqueue` and `execute`, so that every host obeys the same.
+-- The limits in force: of what the hosts of an account are configured with, the strictest, so that every host obeys the
+-- same.
 create table limits (
   account text primary key references accounts,
   rate_per_campaign integer not null check (rate_per_campaign >= 0),
@@ -31,7 +32,16 @@ create table limits (
   -- In the account's own time zone, and may pass midnight. Both null: none.
   quiet_from time,
   quiet_until time,
-  check ((quiet_from is null) = (quiet_until is null))
+  check ((quiet_from is null) = (quiet_until is null)),
+  kill_last_ad boolean not null default false
+);
+-- What each host is configured with, written down by its every `execute` and `reconcile`.
+create table host_limits (
+  like limits including constraints including defaults,
+  host text not null,
+  seen_at timestamptz not null,
+  primary key (account, host),
+  foreign key (account) references accounts
 );
 
 create table change_states (state text primary key, terminal boolean not null);
@@ -697,11 +707,29 @@ create function cap_verdict(p_change pending_ad_changes, p_limits limits) return
     or p_change.target_budget > p_change.expected_budget and t.amount > p_limits.cap_increase
 $$;
 
+-- `p_others` are the ads beside this one that the caller has just read as active. What was sent to pause one of them, and
+-- may not have shown in that reading yet, counts as done.
+create function last_ad_verdict(p_change pending_ad_changes, p_limits limits, p_read_at timestamptz, p_others text[])
+returns send_verdict language sql stable as $$
+  with left_active as (
+    select count(*) as ads from unnest(p_others) o (ad_id)
+    where not exists (
+      select from change_attempts a
+      where a.account = p_change.account and a.entity_kind = 'ad' and a.entity_id = o.ad_id
+        and a.target_status = 'PAUSED' and may_hold(a.outcome) and a.authorised_at > p_read_at - p_limits.settle)
+  )
+  select ('block', 'last active ad', 'none would be left in ad set ' || coalesce(p_change.ad_set_id, 'unknown'),
+    'one active ad', null, null)::send_verdict
+  from left_active l
+  where p_change.target_status = 'PAUSED' and not p_limits.kill_last_ad and l.ads = 0
+$$;
+
 -- The only way to `executing`: every guard that concurrency could break is judged here, on the fresh value the caller
 -- has just read, in the transaction that also writes the attempt. One account's authorisations are in one order, by the
 -- lock on the audit head. Answers `send` with the attempt's number, `wait` with when it may pass, or `block`.
 create function authorise_send(p_account text, p_change_id uuid, p_worker text, p_read_at timestamptz,
-  p_observed_budget bigint, p_observed_status text) returns send_verdict language plpgsql as $$
+  p_observed_budget bigint, p_observed_status text, p_others text[] default '{}')
+returns send_verdict language plpgsql as $$
 declare
   v_change pending_ad_changes;
   v_limits limits;
@@ -734,7 +762,8 @@ begin
   select v.* into v_verdict from unnest(array[
       blocking_verdict(v_change, v_limits), campaign_rate_verdict(v_change, v_limits),
       ad_set_rate_verdict(v_change, v_limits), velocity_verdict(v_change, v_limits), cap_verdict(v_change, v_limits),
-      quiet_verdict(p_account, v_limits)]) v
+      quiet_verdict(p_account, v_limits), edited_verdict(v_change, v_limits),
+      last_ad_verdict(v_change, v_limits, p_read_at, p_others)]) v
     where v.verdict is not null order by v.verdict = 'block' desc, v.until desc nulls first limit 1;
   if found then
     return v_verdict;

@@ -122,6 +122,23 @@ create table person_edits (
 );
 create index person_edits_by_time on person_edits (account, edited_at);
 
+-- What a person replaced was in force until then, as what we sent is: velocity counts it, whatever lease an edit has.
+create function edited_verdict(p_change pending_ad_changes, p_limits limits) returns send_verdict
+language sql stable as $$
+  with held as (
+    select e.edited_at, case when v.said ~ '^[0-9]{1,15}$' then v.said::bigint end as value
+    from person_edits e cross join lateral unnest(array[e.old_value, e.new_value]) v (said)
+    where e.account = p_change.account and e.entity_kind = p_change.entity_kind and e.entity_id = p_change.entity_id
+      and e.field = 'daily_budget' and e.edited_at > adctl_now() - p_limits.velocity_window
+  )
+  select ('wait', 'velocity', p_change.target_budget,
+    min(h.value) || '..' || max(h.value) || ' ± ' || trim_scale(p_limits.velocity_percent) || ' %',
+    max(h.edited_at) + p_limits.velocity_window, null)::send_verdict
+  from held h
+  where not within_velocity(p_change.target_budget, h.value, p_limits.velocity_percent)
+  having count(*) > 0
+$$;
+
 -- Meta's smallest daily budgets in the account's currency, minor units, by what the ad set is optimised for.
 create table minimum_budgets (
   account text not null references accounts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -129,10 +130,11 @@ def _share(percent: Decimal) -> Fraction:
 
 
 def send_limits(job: Job) -> Mapping[str, object]:
-    """The limits that the database judges each sending by."""
+    """The limits that the database judges each sending by, as this host is configured."""
     limits = job.account.limits
     floor = max(limits.floor or 1, _minimum_budget(job))
     return {
+        "host": job.settings.host_name or socket.gethostname(),
         "rate_per_campaign": limits.rate_per_campaign_per_hour,
         "rate_per_ad_set": limits.rate_per_ad_set_per_hour,
         "velocity_percent": limits.velocity_percent,
@@ -147,6 +149,7 @@ def send_limits(job: Job) -> Mapping[str, object]:
         "max_attempts": limits.max_attempts,
         "quiet_from": limits.quiet_hours[0] if limits.quiet_hours else None,
         "quiet_until": limits.quiet_hours[1] if limits.quiet_hours else None,
+        "kill_last_ad": limits.kill_last_ad,
     }
 
 

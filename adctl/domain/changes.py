@@ -94,6 +94,7 @@ class Change:
     kind: EntityKind
     entity_id: str
     campaign_id: str
+    ad_set_id: str | None
     field: Field
     expected: Value
     target: Value

@@ -116,6 +116,10 @@ class AdsPlatform(Protocol):
         """The object as it is now, None when Meta says that it does not exist."""
         ...
 
+    def active_ads(self, ad_set_id: str) -> Collection[str]:
+        """Ids of the ads in an ad set that are on now and that Meta has not ended."""
+        ...
+
     def write(self, entity_id: str, field: Field, target: int | str, *, not_after: float = math.inf) -> WriteAnswer:
         """Nothing of it is sent after `not_after`, a reading of the monotonic clock in seconds."""
         ...

@@ -280,6 +280,13 @@ class Settings(Tokens):
     ] = None
     data_dir: Annotated[Path, path("The embedded server and caches live here.", example='"~/.local/share/adctl"')]
     db_keep_alive: Annotated[int, whole("Seconds the embedded server stays up after its last user.", 0, 86_400)] = 0
+    host_name: Annotated[
+        str | None,
+        text(
+            "What this host is called among those that run an account; unset: its own name. Pods take one name.",
+            example='"pods"',
+        ),
+    ] = None
     default_account: Annotated[
         str | None,
         text("The account meant when --account is not given.", example='"main"', env="ADCTL_ACCOUNT"),

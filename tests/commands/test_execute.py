@@ -632,3 +632,79 @@ def test_sigterm_ends_reconcile_after_the_change_in_hand(loop: Loop) -> None:
     assert b"the next run goes on" in out
     assert states(loop) == ["completed", "unknown", "unknown"]
     assert loop.value("select exit_code from job_runs") == 0
+
+
+# --- what others do between enqueue and execute ----------------------------------------------------------------------
+
+
+def pair(loop: Loop) -> tuple[Ad, Ad]:
+    """The only two active ads of an ad set."""
+    ads = loop.sandbox.world.tree.ads
+    chosen = next(one.ad_set for one in ads if one.status == "ACTIVE" and sum(o.ad_set is one.ad_set for o in ads) > 1)
+    first, second, *others = [one for one in ads if one.ad_set is chosen]
+    for one in (first, second):
+        loop.sandbox.meta.edit_by_person({"id": one.id, "status": "ACTIVE"})
+    for one in others:
+        loop.sandbox.meta.edit_by_person({"id": one.id, "status": "PAUSED"})
+    return first, second
+
+
+def test_an_ad_that_became_the_last_active_one_of_its_ad_set_since_it_was_queued_is_not_paused(loop: Loop) -> None:
+    first, second = pair(loop)
+    loop.queue(first, "PAUSED")
+    loop.sandbox.meta.edit_by_person({"id": second.id, "status": "PAUSED"})
+    report = loop.execute()
+    assert (states(loop), loop.posts(), report.exit_code, first.status) == (["blocked"], [], 3, "ACTIVE")
+    assert the_change(loop)["state_reason"] == (
+        f"last active ad: none would be left in ad set {first.ad_set.id}, limit one active ad"
+    )
+
+
+def test_an_ad_beside_one_that_meta_has_ended_is_the_last(loop: Loop) -> None:
+    first, second = pair(loop)
+    loop.queue(first, "PAUSED")
+    loop.sandbox.meta.edit_by_person({"id": second.id, "review": "DISAPPROVED"})
+    loop.execute()
+    assert (states(loop), first.status) == (["blocked"], "ACTIVE")
+
+
+def test_of_the_last_two_ads_two_workers_pause_one(loop: Loop) -> None:
+    first, second = pair(loop)
+    for one in (first, second):
+        loop.queue(one, "PAUSED")
+    # Both read, whoever is sent first, that the other is active.
+    fault = loop.sandbox.meta.faults.arm("no_effect", method="POST", times=None)
+    loop.execute()
+    assert fault.hits == 1
+    assert states(loop) == ["blocked", "unknown"]
+
+
+def test_the_last_ad_is_paused_where_that_is_allowed(loop: Loop) -> None:
+    loop.configure("[accounts.main.limits]", "[accounts.main.limits]\nkill_last_ad = true")
+    first, second = pair(loop)
+    for one in (first, second):
+        loop.queue(one, "PAUSED")
+    loop.execute()
+    assert (first.status, second.status) == ("PAUSED", "PAUSED")
+
+
+def test_ads_that_cannot_be_listed_leave_the_change_waiting(loop: Loop) -> None:
+    first, _ = pair(loop)
+    loop.queue(first, "PAUSED")
+    loop.sandbox.meta.faults.arm("status", method="GET", path="/ads$", times=None)
+    with pytest.raises(UnavailableError):
+        loop.execute()
+    assert (states(loop), loop.posts()) == (["pending"], [])
+
+
+def test_a_value_that_a_person_put_back_after_a_lost_write_is_not_overwritten(loop: Loop) -> None:
+    node = queue_raise(loop)
+    before = node.daily_budget
+    loop.sandbox.meta.faults.arm("close", method="POST", apply=True)
+    loop.execute()
+    loop.advance(seconds=60)
+    loop.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": before})
+    loop.advance(seconds=SETTLE)
+    report = loop.execute()
+    assert (states(loop), len(loop.posts()), node.daily_budget, report.exit_code) == (["conflict"], 1, before, 3)
+    assert the_change(loop)["state_reason"].endswith("as before, and was edited since the sending")

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from adctl.adapters.store import guard_context
+from adctl.cli.wiring import plan_limits
 from adctl.sandbox.ad_objects import AdSet
-from tests.builders import LEDGER, Loop, table
+from tests.builders import LEDGER, START, Loop, table
 
 
 @pytest.fixture
@@ -117,3 +119,37 @@ def test_without_metas_log_the_run_goes_on_and_says_so(read: Loop) -> None:
     assert [row["new_value"] for row in edits(read)] == ["7777"], "what stands at Meta is compared all the same"
     assert any("log of edits could not be read" in note for note in report.notes)
     assert not any("log of edits" in note for note in read.sync_meta().notes)
+
+
+def test_what_a_person_replaced_counts_for_velocity_though_the_lease_is_over(read: Loop) -> None:
+    # given a budget that a person has just cut to a half, and no lease
+    read.configure("[accounts.main.limits]", "[accounts.main.limits]\nhands_off_hours = 0")
+    node = ad_set(read)
+    before = node.daily_budget or 0
+    read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": before // 2})
+    read.advance(minutes=1)
+    read.sync_meta()
+    at = edits(read)[0]["edited_at"]
+    read.queue(node, before // 2 * 11 // 10)
+    read.execute()
+    row = read.rows("pending_ad_changes")[0]
+    assert (row["state"], read.posts()) == ("pending", [])
+    assert row["state_reason"].startswith("velocity: ")
+    assert row["earliest_execute_at"] == at + timedelta(hours=6)
+    # then it goes once the old value has been gone for the window
+    read.advance(hours=6)
+    read.execute()
+    assert read.rows("pending_ad_changes")[0]["state"] == "completed"
+
+
+def test_a_plan_counts_what_a_person_replaced_too(synced: Loop) -> None:
+    synced.configure("[accounts.main.limits]", "[accounts.main.limits]\nhands_off_hours = 0")
+    owner = next(one for one in synced.owners() if isinstance(one, AdSet))
+    before = owner.daily_budget or 0
+    synced.sandbox.meta.edit_by_person({"id": owner.id, "daily_budget": before * 2})
+    synced.advance(minutes=1)
+    synced.sync()
+    with synced.engine.connect() as connection:
+        job = synced.job()
+        context = guard_context.load(connection, job.profile, plan_limits(job), START, spare_learning=False)
+    assert {value.value for value in context.values[owner.id]} == {before, before * 2}

@@ -21,6 +21,7 @@ def change(expected: Value, target: Value) -> Change:
         kind=EntityKind.AD_SET if is_budget else EntityKind.AD,
         entity_id="1",
         campaign_id="2",
+        ad_set_id=None,
         field=Field.DAILY_BUDGET if is_budget else Field.STATUS,
         expected=expected,
         target=target,

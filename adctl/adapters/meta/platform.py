@@ -28,7 +28,7 @@ from adctl.adapters.meta.parsing import (
     whole,
 )
 from adctl.domain.creatives import Creative
-from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, Edit, EntityKind, EntityState, Field
+from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign, Edit, EntityKind, EntityState, Field, has_ended
 from adctl.domain.ids import AdId
 from adctl.domain.insights import Insight, InsightPart
 from adctl.domain.ports import ReportState, ReportStatus, WriteAnswer
@@ -221,6 +221,19 @@ class MetaPlatform:
         if row.get("id") != entity_id:
             raise UnavailableError(f"meta: asked for {kind} {entity_id}, got {row.get('id')!r}")
         return state_of(kind, row)
+
+    def active_ads(self, ad_set_id: str) -> list[str]:
+        asked = {"fields": "id,status,effective_status", "effective_status": list(_AD_STATUSES)}
+        try:
+            pages = list(self._graph.pages((_checked(ad_set_id), "ads"), asked, limit=200))
+        except MissingObjectError:
+            return []
+        return [
+            object_id(row, "id")
+            for page in pages
+            for row in page
+            if text(row, "status") == "ACTIVE" and not has_ended(text(row, "effective_status"))
+        ]
 
     def write(self, entity_id: str, field: Field, target: int | str, *, not_after: float = math.inf) -> WriteAnswer:
         """Set one field to an absolute value: whole minor units, or ACTIVE or PAUSED. Sent at most once.

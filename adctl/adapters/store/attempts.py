@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
 from adctl.domain.changes import Change
 from adctl.domain.entities import EntityKind, Field
+from adctl.domain.guards.strictest import stricter, strictest
 from adctl.domain.ids import Account, AdSetId, CampaignId
 from adctl.domain.ports import WriteOutcome
 
@@ -67,6 +68,16 @@ def may_try_again(connection: Connection, change: Change) -> bool:
     )
 
 
+def last_sent(connection: Connection, change: Change) -> datetime | None:
+    """When the newest attempt was authorised, None when there is none."""
+    value = connection.scalar(
+        text("select max(authorised_at) from change_attempts where account = :account and change_id = :change_id"),
+        {"account": change.account, "change_id": change.change_id},
+    )
+    assert value is None or isinstance(value, datetime)
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
     """One authorised sending; budgets are minor units. `may_hold` is False where Meta provably refused it.
@@ -107,33 +118,85 @@ def since(connection: Connection, account: Account, start: datetime) -> tuple[Se
     return tuple(Sending(**{**row._mapping, "kind": EntityKind(row.kind), "field": Field(row.field)}) for row in rows)
 
 
-def sync_limits(connection: Connection, account: Account, limits: Mapping[str, object]) -> None:
-    """Copies the configured limits to the row that `authorise_send` obeys on every host; those it may lack are none."""
-    connection.execute(
-        text(
-            """
-            insert into limits as l (account, rate_per_campaign, rate_per_ad_set, velocity_percent, velocity_window,
-              floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts, quiet_from, quiet_until,
-              floors, ceilings)
-            values (:account, :rate_per_campaign, :rate_per_ad_set, :velocity_percent, :velocity_window, :floor_budget,
-              :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts, :quiet_from, :quiet_until,
-              cast(:floors as jsonb), cast(:ceilings as jsonb))
-            on conflict (account) do update set
-              rate_per_campaign = excluded.rate_per_campaign, rate_per_ad_set = excluded.rate_per_ad_set,
-              velocity_percent = excluded.velocity_percent, velocity_window = excluded.velocity_window,
-              floor_budget = excluded.floor_budget, ceiling_budget = excluded.ceiling_budget,
-              cap_increase = excluded.cap_increase, freshness = excluded.freshness, settle = excluded.settle,
-              max_attempts = excluded.max_attempts, quiet_from = excluded.quiet_from,
-              quiet_until = excluded.quiet_until, floors = excluded.floors, ceilings = excluded.ceilings
-            where l is distinct from excluded
-            """
-        ),
-        {
-            "account": account,
-            "quiet_from": None,
-            "quiet_until": None,
-            **limits,
-            "floors": json.dumps(limits.get("floors", {})),
-            "ceilings": json.dumps(limits.get("ceilings", {})),
-        },
+_HOUR = timedelta(hours=1)
+# A host that runs once a day is still one of the account's.
+_GONE = timedelta(hours=26)
+_NOT_GIVEN: Mapping[str, object] = {
+    "host": "",
+    "quiet_from": None,
+    "quiet_until": None,
+    "floors": {},
+    "ceilings": {},
+    "kill_last_ad": False,
+}
+_LOCK = text("select pg_advisory_xact_lock(hashtextextended('adctl.limits/' || :account, 0))")
+_NOTE_LIMITS = text(
+    """
+    insert into host_limits (account, host, seen_at, rate_per_campaign, rate_per_ad_set, velocity_percent,
+      velocity_window, floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts, quiet_from,
+      quiet_until, floors, ceilings, kill_last_ad)
+    values (:account, :host, adctl_now(), :rate_per_campaign, :rate_per_ad_set, :velocity_percent,
+      :velocity_window, :floor_budget, :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts, :quiet_from,
+      :quiet_until, cast(:floors as jsonb), cast(:ceilings as jsonb), :kill_last_ad)
+    on conflict (account, host) do update set seen_at = excluded.seen_at,
+      rate_per_campaign = excluded.rate_per_campaign, rate_per_ad_set = excluded.rate_per_ad_set,
+      velocity_percent = excluded.velocity_percent, velocity_window = excluded.velocity_window,
+      floor_budget = excluded.floor_budget, ceiling_budget = excluded.ceiling_budget,
+      cap_increase = excluded.cap_increase, freshness = excluded.freshness, settle = excluded.settle,
+      max_attempts = excluded.max_attempts, quiet_from = excluded.quiet_from, quiet_until = excluded.quiet_until,
+      floors = excluded.floors, ceilings = excluded.ceilings, kill_last_ad = excluded.kill_last_ad
+    """
+)
+# What is on its way was sent by whoever counts on the settling time of then.
+_SET_LIMITS = text(
+    """
+    insert into limits as l (account, rate_per_campaign, rate_per_ad_set, velocity_percent, velocity_window,
+      floor_budget, ceiling_budget, cap_increase, freshness, settle, max_attempts, quiet_from, quiet_until, floors,
+      ceilings, kill_last_ad)
+    values (:account, :rate_per_campaign, :rate_per_ad_set, :velocity_percent, :velocity_window, :floor_budget,
+      :ceiling_budget, :cap_increase, :freshness, :settle, :max_attempts, :quiet_from, :quiet_until,
+      cast(:floors as jsonb), cast(:ceilings as jsonb), :kill_last_ad)
+    on conflict (account) do update set
+      rate_per_campaign = excluded.rate_per_campaign, rate_per_ad_set = excluded.rate_per_ad_set,
+      velocity_percent = excluded.velocity_percent, velocity_window = excluded.velocity_window,
+      floor_budget = excluded.floor_budget, ceiling_budget = excluded.ceiling_budget,
+      cap_increase = excluded.cap_increase, freshness = excluded.freshness,
+      settle = greatest(excluded.settle, case when exists (
+        select from change_attempts a where a.account = l.account and a.authorised_at > adctl_now() - l.settle
+      ) then l.settle end),
+      max_attempts = excluded.max_attempts, quiet_from = excluded.quiet_from,
+      quiet_until = excluded.quiet_until, floors = excluded.floors, ceilings = excluded.ceilings,
+      kill_last_ad = excluded.kill_last_ad
+    where l is distinct from excluded
+    """
+)
+_HOSTS = text("select * from host_limits where account = :account and seen_at > adctl_now() - :gone order by host")
+
+
+def sync_limits(connection: Connection, account: Account, limits: Mapping[str, object]) -> tuple[str, ...]:
+    """Puts the strictest of what the account's hosts are configured with, this one (`host`) among them, in force on
+    every host. Limits that are not given are none.
+
+    Returns a sentence for each way in which other hosts are stricter. Raises ConfigurationError where nothing could
+    keep to the limits of all.
+    """
+    own = {"account": account, **_NOT_GIVEN, **limits}
+    connection.execute(_LOCK, {"account": account})
+    connection.execute(_NOTE_LIMITS, _parameters(own))
+    hosts = [dict(row._mapping) for row in connection.execute(_HOSTS, {"account": account, "gone": _GONE})]
+    held = strictest(hosts)
+    connection.execute(_SET_LIMITS, _parameters({"account": account, **held}))
+    differing = stricter(own, held)
+    if not differing:
+        return ()
+    others = ", ".join(
+        f"{row['host']} ({row['seen_at']:%Y-%m-%d %H:%M} UTC)" for row in hosts if row["host"] != own["host"]
     )
+    return (
+        f"Other hosts of this account are configured with stricter limits, which hold: {', '.join(differing)}. "
+        f"They last ran it: {others}. Configure them alike; one that is gone counts for {_GONE // _HOUR} hours.",
+    )
+
+
+def _parameters(limits: Mapping[str, object]) -> dict[str, object]:
+    return {**limits, "floors": json.dumps(limits["floors"]), "ceilings": json.dumps(limits["ceilings"])}

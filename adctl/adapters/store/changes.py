@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,7 +44,7 @@ def expire_old(connection: Connection, account: Account) -> int:
 
 
 _COLUMNS = """
-    select account, change_id, entity_kind, entity_id, campaign_id, field, expected_budget, target_budget,
+    select account, change_id, entity_kind, entity_id, campaign_id, ad_set_id, field, expected_budget, target_budget,
       expected_status, target_status, jitter_ms, state, state_reason, attempts, reason, updated_at
     from
 """
@@ -72,15 +72,24 @@ def release(connection: Connection, change: Change) -> None:
 _AUTHORISE = text(
     """
     select v.verdict, v.guard, v.value, v.allowed, v.until, v.attempt
-    from authorise_send(:account, :change_id, :worker, :read_at, :budget, :status) v
+    from authorise_send(:account, :change_id, :worker, :read_at, :budget, :status, :others) v
     """
 )
 
 
 def authorise(
-    connection: Connection, change: Change, worker: str, *, read_at: datetime, observed: Value
+    connection: Connection,
+    change: Change,
+    worker: str,
+    *,
+    read_at: datetime,
+    observed: Value,
+    others: Collection[str] = (),
 ) -> SendVerdict:
-    """The one way to a sending: guards and attempt in one transaction, which the caller commits before the POST."""
+    """The one way to a sending: guards and attempt in one transaction, which the caller commits before the POST.
+
+    `others`: of the ads beside one that is to be paused those that were active after `read_at`.
+    """
     is_budget = change.field is Field.DAILY_BUDGET
     row = connection.execute(
         _AUTHORISE,
@@ -91,6 +100,7 @@ def authorise(
             "read_at": read_at,
             "budget": observed if is_budget else None,
             "status": None if is_budget else observed,
+            "others": list(others),
         },
     ).one()
     return SendVerdict(**row._mapping)
@@ -229,6 +239,7 @@ def change_of(row: Mapping[Any, Any]) -> Change:
         kind=EntityKind(row["entity_kind"]),
         entity_id=row["entity_id"],
         campaign_id=row["campaign_id"],
+        ad_set_id=row["ad_set_id"],
         field=Field(row["field"]),
         expected=row["expected_budget"] if is_budget else row["expected_status"],
         target=row["target_budget"] if is_budget else row["target_status"],

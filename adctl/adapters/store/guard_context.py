@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -55,7 +55,7 @@ def load(
         freshness=_freshness(connection, profile, limits, today),
         edited=person_edits.newest(connection, profile.account, now - limits.hands_off),
         active_ads=Counter(ad.ad_set_id for ad in running),
-        values=_values(sent),
+        values=_values(sent, person_edits.budgets(connection, profile.account, now - limits.velocity_window)),
         now_in_force=in_force,
         campaign_actions={
             campaign_id: [s.at for s in sent if s.campaign_id == campaign_id] for campaign_id in campaigns
@@ -102,9 +102,12 @@ def _freshness(connection: Connection, profile: AccountProfile, limits: Limits, 
     )
 
 
-def _values(sent: Sequence[attempts.Sending]) -> dict[str, list[ValueInForce]]:
+def _values(
+    sent: Sequence[attempts.Sending], edited: Mapping[str, Sequence[tuple[int, datetime]]]
+) -> dict[str, list[ValueInForce]]:
     """What may have been in force, as the database judges it: until an attempt's answer the value it replaced, its
-    target, and the target before. What was sent last is the current value of the next change.
+    target, and the target before; until a person's edit what it replaced. What was sent last is the current value of
+    the next change.
     """
     found: dict[str, list[ValueInForce]] = defaultdict(list)
     before: dict[str, int] = {}
@@ -113,6 +116,8 @@ def _values(sent: Sequence[attempts.Sending]) -> dict[str, list[ValueInForce]]:
             values = {s.expected_budget, s.target_budget, before.get(s.entity_id, s.target_budget)}
             found[s.entity_id] += [ValueInForce(value=v, until=s.replaced_until) for v in sorted(values)]
             before[s.entity_id] = s.target_budget
+    for entity_id, values_then in edited.items():
+        found[entity_id] += [ValueInForce(value=value, until=at) for value, at in values_then]
     return found
 
 

@@ -126,5 +126,24 @@ def newest(connection: Connection, account: Account, start: datetime) -> dict[st
     return {row.entity_id: row.at for row in rows}
 
 
+def budgets(connection: Connection, account: Account, start: datetime) -> dict[str, list[tuple[int, datetime]]]:
+    """Daily budgets (minor units) that edits after `start` replaced or set, with the moment, by the object's id."""
+    rows = connection.execute(
+        text(
+            """
+            select e.entity_id, v.said, e.edited_at as at
+            from person_edits e cross join lateral unnest(array[e.old_value, e.new_value]) v (said)
+            where e.account = :account and e.field = 'daily_budget' and e.edited_at > :start
+              and v.said ~ '^[0-9]{1,15}$'
+            """
+        ),
+        {"account": account, "start": start},
+    )
+    found: dict[str, list[tuple[int, datetime]]] = {}
+    for row in rows:
+        found.setdefault(row.entity_id, []).append((int(row.said), row.at))
+    return found
+
+
 def _text(budget: int | None) -> str | None:
     return None if budget is None else str(budget)

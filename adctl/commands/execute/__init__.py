@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Engine
@@ -43,7 +43,7 @@ def run(
         return _preview(engine, profile, platform)
     with transaction(engine) as connection:
         accounts.ensure(connection, profile)
-        attempts.sync_limits(connection, profile.account, limits)
+        stricter = attempts.sync_limits(connection, profile.account, limits)
         exposure.limit_arming(connection, profile.account, armed_for)
         changes.prepare(connection)
         expired = changes.expire_old(connection, profile.account)
@@ -58,7 +58,7 @@ def run(
                 handled += 1
         finally:
             note_usage(engine, profile, platform)
-    return _report(engine, session, expired, whole=whole)
+    return _report(engine, session, expired, stricter, whole=whole)
 
 
 def _seconds(span: object) -> float:
@@ -84,7 +84,7 @@ def _preview(engine: Engine, profile: AccountProfile, platform: AdsPlatform) -> 
     )
 
 
-def _report(engine: Engine, session: Session, expired: int, *, whole: bool) -> Report:
+def _report(engine: Engine, session: Session, expired: int, stricter: Sequence[str], *, whole: bool) -> Report:
     account = session.profile.account
     with transaction(engine, read_only=True) as connection:
         waiting = changes.counts(connection, account)
@@ -112,6 +112,7 @@ def _report(engine: Engine, session: Session, expired: int, *, whole: bool) -> R
         notes=(
             *(("Meta asked for a rest: what is left waits for a later run.",) if session.must_rest() else ()),
             *(() if whole else (STOPPED,)),
+            *stricter,
         ),
         exit_code=3 if session.troubled else 0,
     )

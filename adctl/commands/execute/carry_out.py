@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -68,8 +69,13 @@ class Hand:
     def _read_claimed(self, change: Change) -> tuple[datetime, EntityState | None]:
         """The object as it is now, and the moment before it was read; without an answer the change is given back."""
         read_at = self.session.now()
-        try:
+        with self._given_back_unread(change):
             return read_at, self.session.platform.read(change.kind, change.entity_id)
+
+    @contextmanager
+    def _given_back_unread(self, change: Change) -> Iterator[None]:
+        try:
+            yield
         except AdctlError as error:
             # What no later answer mends goes behind the others, which it would keep from being sent.
             passes = isinstance(error, UnavailableError | BusyError)
@@ -78,12 +84,22 @@ class Hand:
             self.session.settle(change, State.CLAIMED, State.PENDING, reason=reason, not_before=until)
             raise
 
+    def _others_active(self, change: Change) -> Collection[str]:
+        """Of the ads beside one that is to be paused those that are on: people may have paused them since enqueue."""
+        if change.target != "PAUSED" or change.ad_set_id is None:
+            return ()
+        with self._given_back_unread(change):
+            return set(self.session.platform.active_ads(change.ad_set_id)) - {change.entity_id}
+
     def _send(self, change: Change, read_at: datetime) -> None:
         connection = self.session.connection
+        others = self._others_active(change)
         # Reconcile takes what is older than `settle` for decided: a process frozen since must not send any more.
         not_after = time.monotonic() + self.settle
         with bound(connection):
-            verdict = changes.authorise(connection, change, self.worker, read_at=read_at, observed=change.expected)
+            verdict = changes.authorise(
+                connection, change, self.worker, read_at=read_at, observed=change.expected, others=others
+            )
         if verdict.verdict != "send" or verdict.attempt is None:
             self._hold_back(change, verdict)
             return

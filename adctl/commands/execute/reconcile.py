@@ -12,6 +12,7 @@ from adctl.commands.execute.session import Session, note_usage, observed_in, ref
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row
 from adctl.domain.changes import Change, Reading, State, judge
+from adctl.domain.entities import EntityState
 from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Fact, Kind, Report, Table
 from adctl.errors import AdctlError, BusyError, UnavailableError
@@ -37,7 +38,7 @@ def run(
         return _preview(engine, profile)
     with transaction(engine) as connection:
         accounts.ensure(connection, profile)
-        attempts.sync_limits(connection, profile.account, limits)
+        stricter = attempts.sync_limits(connection, profile.account, limits)
         changes.prepare(connection)
     refuse_while_resting(engine, profile)
     with autocommitting(engine) as connection:
@@ -55,7 +56,7 @@ def run(
         summary=f"{len(session.lines)} moves; {len(left)} still in flight." if session.lines else "No changes.",
         facts=(Fact(key="in_flight", label="still in flight", value=len(left), kind=Kind.COUNT),),
         tables=(Table(key="changes", title="What was found", columns=COLUMNS, rows=tuple(session.lines)),),
-        notes=() if whole else (STOPPED,),
+        notes=(*(() if whole else (STOPPED,)), *stricter),
         exit_code=3 if session.troubled else 0,
     )
 
@@ -127,6 +128,12 @@ def _resolve(session: Session, change: Change, *, may_try_again: bool) -> None:
     match judge(change, state):
         case Reading.AT_TARGET:
             to, reason = State.COMPLETED, "seen"
+        case Reading.AS_EXPECTED if _touched_since(session, change, state):
+            # Applied and put back by a person, or never applied: sending it again could overwrite the person.
+            to, reason = (
+                State.CONFLICT,
+                f"Meta holds {session.shown(observed)} as before, and was edited since the sending",
+            )
         case Reading.AS_EXPECTED if may_try_again:
             to, reason = State.PENDING, "was not applied"
         case Reading.AS_EXPECTED:
@@ -137,3 +144,12 @@ def _resolve(session: Session, change: Change, *, may_try_again: bool) -> None:
             expected = f"{session.shown(change.expected)} or {session.shown(change.target)}"
             to, reason = State.CONFLICT, f"Meta holds {session.shown(observed)}, expected {expected}"
     session.settle(change, State.UNKNOWN, to, actor="reconcile", reason=reason, observed=observed)
+
+
+def _touched_since(session: Session, change: Change, state: EntityState | None) -> bool:
+    """Whether Meta says that the object was changed after the change was sent last."""
+    if state is None or state.updated_at is None:
+        return False
+    with session.connection.begin():
+        sent_at = attempts.last_sent(session.connection, change)
+    return sent_at is not None and state.updated_at > sent_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -136,10 +136,14 @@ class Driver:
         with self.session.begin():
             return changes.claim(self.session, self.account, self.worker)
 
-    def authorise(self, change: Change, *, read_at: datetime | None = None) -> SendVerdict:
+    def authorise(
+        self, change: Change, *, read_at: datetime | None = None, others: Collection[str] = ("another",)
+    ) -> SendVerdict:
         with self.session.begin():
             read_at = read_at or accounts.now(self.session)
-            return changes.authorise(self.session, change, self.worker, read_at=read_at, observed=change.expected)
+            return changes.authorise(
+                self.session, change, self.worker, read_at=read_at, observed=change.expected, others=others
+            )
 
     def answer(self, change: Change, outcome: WriteOutcome, attempt: int = 1) -> None:
         """Writes down what the attempt proved and moves the change accordingly."""

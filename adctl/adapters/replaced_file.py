@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import tempfile
@@ -13,7 +14,11 @@ _PRIVATE = 0o600
 
 
 def replace_file(path: Path, parts: Sequence[bytes | memoryview], *, mode: int = _PRIVATE) -> None:
-    """Replaces `path` by the parts in a row, durably; who has the old file mapped keeps it. Raises OSError."""
+    """Replaces `path` by the parts in a row, durably; who has the old file mapped keeps it. Raises OSError, also for
+    what is there and no plain file: a device such as /dev/null must not become one.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is there and no plain file", str(path))
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, change_records, changes, guard_context, queue
+from adctl.adapters.store import accounts, attempts, change_records, changes, guard_context, queue
 from adctl.adapters.store.change_records import Record
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row, value_shown
@@ -106,7 +106,7 @@ def _sorted_out(connection: Connection, found: Sequence[Record]) -> _Plan:
         undo = change_records.live_undo(connection, change)
         if undo is not None:
             done[change.change_id] = f"change {str(undo.change.change_id)[:8]} takes it back: {undo.change.state}"
-        elif change.state is not State.COMPLETED or not change.attempts:
+        elif change.state is not State.COMPLETED or not attempts.may_have_changed(connection, change):
             refused[change.change_id] = f"is {change.state} and was not carried out by us: nothing to take back"
         else:
             records.append(record)
@@ -196,6 +196,8 @@ def _report(
     planned = sum(isinstance(answer, Pass) for answer in answers.values())
     rows = [_row(record, plan, answers.get(record.change.change_id), profile.currency) for record in found]
     held = len(answers) - planned + len(plan.refused)
+    # A worker claimed a change of the field between the look and the queue.
+    overtaken = 0 if dry_run else planned - added
     told = (
         f"{planned} changes would be taken back." if dry_run else f"{added} changes are queued that take others back."
     )
@@ -211,8 +213,15 @@ def _report(
             Fact(key="held_back", label="cannot be taken back", value=held, kind=Kind.COUNT),
         ),
         tables=(Table(key="changes", title="Undo", columns=COLUMNS, rows=tuple(rows)),),
-        notes=(_LOST,) if planned else (),
-        exit_code=3 if held else 0,
+        notes=(
+            *((_LOST,) if planned else ()),
+            *(
+                (f"{overtaken} were not queued: a change of the same field is in flight; ask again.",)
+                if overtaken
+                else ()
+            ),
+        ),
+        exit_code=3 if held or overtaken else 0,
     )
 
 

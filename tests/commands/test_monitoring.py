@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import threading
@@ -82,6 +83,15 @@ def test_the_textfile_is_replaced_in_one_step_and_readable_for_the_collector(adc
     assert [path.name for path in adctl.folder.glob(".adctl.prom*")] == []
     refused = adctl("metrics", "--out", str(adctl.folder / "nowhere" / "adctl.prom"))
     assert (refused.code, "No such file or directory" in refused.err) == (2, True)
+
+
+def test_figures_take_the_place_of_no_device(adctl: CommandLine) -> None:
+    adctl.configure(ACCOUNT)
+    pipe = adctl.folder / "pipe"
+    os.mkfifo(pipe)
+    refused = adctl("metrics", "--out", str(pipe))
+    assert (refused.code, "is there and no plain file" in refused.err) == (2, True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 @contextmanager

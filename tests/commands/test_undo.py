@@ -97,6 +97,35 @@ def test_what_a_person_changed_since_is_not_taken_back(read: Loop) -> None:
     assert node.daily_budget == 7777
 
 
+def test_what_a_person_set_while_meta_put_us_off_is_not_ours_to_take_back(read: Loop) -> None:
+    node = ad_set(read)
+    target = (node.daily_budget or 0) * 11 // 10
+    read.queue(node, target)
+    read.sandbox.meta.faults.arm("graph_error", method="POST", code=613, subcode=1487632, message="4 times an hour")
+    read.execute()
+    read.sandbox.meta.edit_by_person({"id": node.id, "daily_budget": target})
+    read.advance(hours=1)
+    read.execute()
+    row = read.rows("pending_ad_changes")[0]
+    assert (row["state"], row["attempts"]) == ("completed", 1)
+    report = undo(read, str(row["change_id"]))
+    assert (report.exit_code, fact(report, "queued")) == (3, 0)
+    assert reasons(report) == ["is completed and was not carried out by us: nothing to take back"]
+
+
+def test_an_undo_is_taken_back_by_one_of_its_own(read: Loop) -> None:
+    node, before, change = raised(read)
+    after = node.daily_budget
+    undo(read, change)
+    read.execute()
+    assert node.daily_budget == before
+    first = str(read.value("select change_id from pending_ad_changes where compensates is not null"))
+    undo(read, first)
+    read.execute()
+    assert (node.daily_budget, len(read.posts())) == (after, 3)
+    assert undo(read, change).summary == "No changes.", "it was taken back once, by the first undo"
+
+
 def test_a_person_who_is_quicker_than_the_undo_makes_it_a_conflict(read: Loop) -> None:
     node, _, change = raised(read)
     undo(read, change)

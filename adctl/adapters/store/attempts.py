@@ -68,6 +68,21 @@ def may_try_again(connection: Connection, change: Change) -> bool:
     )
 
 
+def may_have_changed(connection: Connection, change: Change) -> bool:
+    """True when a sending of this change may have set what Meta holds; one that was refused or put off did not."""
+    return bool(
+        connection.scalar(
+            text(
+                """
+                select exists (select from change_attempts a
+                  where a.account = :account and a.change_id = :change_id and may_hold(a.outcome))
+                """
+            ),
+            {"account": change.account, "change_id": change.change_id},
+        )
+    )
+
+
 def last_sent(connection: Connection, change: Change) -> datetime | None:
     """When the newest attempt was authorised, None when there is none."""
     value = connection.scalar(

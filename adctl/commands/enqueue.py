@@ -109,18 +109,20 @@ def _drifts(
         decision, answer = now.get(one.decision_id, (None, None))
         match answer:
             case None if one.decision_id in queued:
-                told = "" if queued[one.decision_id] == one.target else f"queued → {queued[one.decision_id]}"
+                became = queued[one.decision_id]
+                told = "" if became == one.target else f"queued → {_said(became, plan.currency)}"
             case None:
                 told = "no such decision any more"
             case Pass() if decision is not None and (decision.current, answer.target) == (one.expected, one.target):
                 told = ""
             case Pass():
-                told = f"→ {answer.target}"
+                told = f"→ {_said(answer.target, plan.currency)}"
             case _:
                 told = f"{answer.guard}: {answer.reason}"
         if told:
-            planned = f"{one.field} {one.expected} → {one.target}"
-            rows.append({"entity": f"{one.kind} {one.entity_id}", "planned": planned, "now": told})
+            planned = f"{one.field} {_said(one.expected, plan.currency)} → {_said(one.target, plan.currency)}"
+            row = {"entity": f"{one.kind} {one.entity_id}", "planned": planned, "now": told}
+            rows.append({**row, "expected": one.expected, "target": one.target})
     return rows
 
 

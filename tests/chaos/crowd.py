@@ -26,6 +26,9 @@ _MOST_ROUNDS = 15
 _ENDS = {0, 3, 69, 75, -9}
 GENEROUS = ('cap_increase_per_24h = "300.00"', 'cap_increase_per_24h = "9000.00"')
 
+# Every change is to be completed.
+LAST_ADS_TOO = ("[accounts.main.limits]\n", "[accounts.main.limits]\nkill_last_ad = true\n")
+
 
 def queue_many(loop: Loop, number: int, rng: np.random.Generator) -> list[Campaign | AdSet | Ad]:
     """Half of them raises and cuts of budgets, half pauses of ads."""
@@ -81,6 +84,7 @@ def crowd(database_url: str, folder: Path, *, seed: int, changes: int = 40) -> N
         if seed % 2 == 0:
             cell.loop.configure(*GENEROUS)
         nodes = queue_many(cell.loop, changes, rng)
+        running = _with_an_active_ad(cell.loop)
         armed = _arm_faults(cell, nodes, rng)
         for number in range(3):
             ends_of(cell, start_executors(cell.loop, seed * 100 + 50 + number, deaths=60))
@@ -92,6 +96,12 @@ def crowd(database_url: str, folder: Path, *, seed: int, changes: int = 40) -> N
         assert len(armed.keys() & reached) >= changes // 4
         assert len({row["authorised_by"] for row in cell.loop.rows("change_attempts")}) >= 3, "one did it all"
         assert cell.violations() == []
+        assert _with_an_active_ad(cell.loop) == running, "the last active ad of an ad set was paused"
+
+
+def _with_an_active_ad(loop: Loop) -> set[str]:
+    """The ad sets that deliver; every ad in them was to be paused."""
+    return {ad.ad_set.id for ad in loop.sandbox.world.tree.ads if ad.status == "ACTIVE"}
 
 
 def _arm_faults(cell: Cell, nodes: list[Campaign | AdSet | Ad], rng: np.random.Generator) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.builders import Loop
 from tests.chaos.cells import Cell, cell_on, start
-from tests.chaos.crowd import GENEROUS, WORLD, amid_sending, queue_many, rounds_until_done
+from tests.chaos.crowd import GENEROUS, LAST_ADS_TOO, WORLD, amid_sending, queue_many, rounds_until_done
 from tests.chaos.own_server import own_server
 from tests.chaos.scenarios import wait_until_stopped
 
@@ -43,6 +43,7 @@ def crash_at(_url: str, folder: Path, *, point: str, beside: Sequence[str] = EVE
     # One that waits for its turn, so that those that were completed have something to go on with.
     changes = len(beside) + 2
     with own_server(folder) as server, cell_on(server.url, folder) as cell:
+        cell.loop.configure(*LAST_ADS_TOO)
         queue_many(cell.loop, changes, np.random.default_rng(0))
         server.freeze_log_writer()
         others = _start_frozen(cell.loop, beside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -229,6 +230,22 @@ def test_a_pause_longer_than_a_reading_stays_fresh_does_not_block_the_change(loo
     queue_raise(loop, jitter_ms=90_000)
     report = loop.execute(sleep=lambda seconds: loop.advance(seconds=seconds), limit=3)
     assert (fact(report, "confirmed"), states(loop)) == (1, ["completed"])
+
+
+def test_a_reading_that_takes_longer_than_it_stays_fresh_is_tried_again_later_and_not_for_ever(loop: Loop) -> None:
+    first, _ = pair(loop)
+    loop.queue(first, "PAUSED")
+    # given ads that take a minute and a second to be listed
+    waiting = loop.sandbox.meta.faults.arm("latency", method="GET", path="/ads$", seconds=2)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(loop.execute, limit=3)
+        wait_for(lambda: waiting.hits == 1)
+        loop.set_clock(loop.sandbox.world.now + timedelta(seconds=61))
+        running.result(60)
+    row = the_change(loop)
+    assert (row["state"], loop.posts()) == ("pending", [])
+    assert row["state_reason"].startswith("freshness: ")
+    assert row["earliest_execute_at"] - loop.sandbox.world.now == timedelta(seconds=61, minutes=5)
 
 
 @pytest.mark.parametrize("status", ["ARCHIVED", "DELETED"])
@@ -635,6 +652,13 @@ def test_sigterm_ends_reconcile_after_the_change_in_hand(loop: Loop) -> None:
 
 
 # --- what others do between enqueue and execute ----------------------------------------------------------------------
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert happened()
 
 
 def pair(loop: Loop) -> tuple[Ad, Ad]:

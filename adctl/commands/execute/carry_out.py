@@ -115,7 +115,9 @@ class Hand:
                 change, State.CLAIMED, State.BLOCKED, reason=verdict.sentence(self.session.profile.currency)
             )
             return
-        until = verdict.until or self.session.now() + _LOOK_AGAIN
+        now = self.session.now()
+        # What passes at once by its own word, as a reading that took too long, would be taken up again without an end.
+        until = verdict.until if verdict.until is not None and verdict.until > now else now + _LOOK_AGAIN
         self.session.settle(
             change,
             State.CLAIMED,

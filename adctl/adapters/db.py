@@ -25,6 +25,7 @@ _GIVE_UP = {
 _ENDED = ("25P03", "25P04")
 # SQLSTATEs of authentication and privileges.
 _DENIED = ("28000", "28P01", "42501")
+_REFUSED = ("password authentication failed", "no password supplied", "no pg_hba.conf entry")
 # SQLSTATEs that the triggers of sql/ raise, which name no constraint.
 _INVARIANT = ("23001", "23514")
 _SESSION = (
@@ -65,7 +66,7 @@ def translate(error: DBAPIError | psycopg.Error) -> AdctlError | None:
     state, words = original.sqlstate or "", str(original).strip().splitlines()
     first = words[0] if words else type(original).__name__
     # A connection that was never made has no SQLSTATE, only words.
-    if state in _DENIED or "password authentication failed" in first or ("role" in first and "not exist" in first):
+    if state in _DENIED or any(word in first for word in _REFUSED) or ("role" in first and "not exist" in first):
         return DeniedError(f"database: {first}", fix="check the role and its rights in the database URL")
     if state in _INVARIANT and original.diag.constraint_name is None:
         return InvariantError(f"database: {first}", fix="nothing was written; run adctl audit verify and report this")

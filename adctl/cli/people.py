@@ -34,6 +34,7 @@ def status(account: Account = None, as_json: Json = False, config: Config = None
     """Show the last runs, how old data is, the queue, the money."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import host_name
         from adctl.commands.status import Expectations, run
 
         limits = job.account.limits
@@ -42,6 +43,7 @@ def status(account: Account = None, as_json: Json = False, config: Config = None
             crm_age=timedelta(hours=limits.freshness_crm_hours),
             cap=limits.cap_increase_per_24h,
             unattributed=float(job.account.attribution.unattributed_warn_percent) / 100,
+            host=host_name(job),
         )
         return run(job.engine, job.profile, expectations)
 

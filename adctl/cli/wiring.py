@@ -134,7 +134,7 @@ def send_limits(job: Job) -> Mapping[str, object]:
     limits = job.account.limits
     floor = max(limits.floor or 1, _minimum_budget(job))
     return {
-        "host": job.settings.host_name or socket.gethostname(),
+        "host": host_name(job),
         "rate_per_campaign": limits.rate_per_campaign_per_hour,
         "rate_per_ad_set": limits.rate_per_ad_set_per_hour,
         "velocity_percent": limits.velocity_percent,
@@ -151,6 +151,11 @@ def send_limits(job: Job) -> Mapping[str, object]:
         "quiet_until": limits.quiet_hours[1] if limits.quiet_hours else None,
         "kill_last_ad": limits.kill_last_ad,
     }
+
+
+def host_name(job: Job) -> str:
+    """What this host is called among those that run an account."""
+    return job.settings.host_name or socket.gethostname()
 
 
 def approval_of(account: AccountSettings) -> Approval:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attributions, changes, exposure, fatigue, runs
+from adctl.adapters.store import accounts, attempts, attributions, changes, exposure, fatigue, runs
 from adctl.adapters.store.attributions import Standing
 from adctl.adapters.store.runs import Run
 from adctl.domain.accounts import AccountProfile
@@ -30,14 +30,16 @@ Row = Mapping[str, Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectations:
-    """What the configuration promises: how old data may be, how much may be raised in 24 hours (minor units, None when
-    not set: nothing is sent then), and the share of deals without an ad (0..1) beyond which somebody should look.
+    """What the configuration of this host promises: how old data may be, how much may be raised in 24 hours (minor
+    units, None when not set: nothing is sent then), and the share of deals without an ad (0..1) beyond which somebody
+    should look.
     """
 
     insights_age: timedelta
     crm_age: timedelta
     cap: int | None
     unattributed: float = 1.0
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class _Found:
     raised: int
     halt: str | None
     armed_until: datetime | None
+    caps_elsewhere: Mapping[str, int | None]
     standing: Standing
     worn: Mapping[str, str]
 
@@ -71,6 +74,7 @@ def run(engine: Engine, profile: AccountProfile, expectations: Expectations) -> 
             raised=exposure.raised_since(connection, profile.account, now - _DAY),
             halt=exposure.halt(connection, profile.account),
             armed_until=exposure.armed_until(connection, profile.account),
+            caps_elsewhere=attempts.caps_elsewhere(connection, profile.account, expectations.host),
             standing=attributions.standing(connection, profile.account),
             worn=_worn(connection, profile, now),
         )
@@ -175,10 +179,15 @@ def _counted(count: int, one: str, many: str) -> str:
 
 def _money(found: _Found, cap: int | None) -> tuple[Fact, ...]:
     sending, until = "on", found.armed_until
+    # The least of all hosts' holds; one that has none lets nothing be sent.
+    without = [host for host, theirs in found.caps_elsewhere.items() if theirs is None]
     if found.halt is not None:
         sending = found.halt
-    elif cap is None:
-        sending = "off: limits.cap_increase_per_24h is not set"
+    elif cap is None or without:
+        where = "" if cap is None else f" on {', '.join(without)}"
+        sending = f"off: limits.cap_increase_per_24h is not set{where}"
+    caps = [cap, *found.caps_elsewhere.values()]
+    least = None if None in caps else min(one for one in caps if one is not None)
     return (
         Fact(key="sending", label="sending", value=sending),
         *([Fact(key="armed_until", label="armed until", value=until, kind=Kind.TIME)] if until else []),
@@ -186,7 +195,7 @@ def _money(found: _Found, cap: int | None) -> tuple[Fact, ...]:
         # Meta may spend a quarter more than the daily budget on one day.
         Fact(key="worst_case", label="worst case of a day", value=-(-found.budget * 5 // 4), kind=Kind.MONEY),
         Fact(key="raised", label="raised in the last 24 h", value=found.raised, kind=Kind.MONEY),
-        Fact(key="cap", label="cap on raises in 24 h", value=cap, kind=Kind.MONEY),
+        Fact(key="cap", label="cap on raises in 24 h", value=least, kind=Kind.MONEY),
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from adctl.commands import status
+from adctl.commands.status import Expectations
+from adctl.domain.report import Cell
 from tests.builders import Loop, fact, table
 
 CAP = 'cap_increase_per_24h = "300.00"'
@@ -70,3 +73,19 @@ def test_a_settling_time_is_not_shortened_under_a_sending_that_counts_on_it(loop
     loop.advance(seconds=140)
     report = loop.execute()
     assert (settle_of(loop), fact(report, "confirmed"), len(table(report, "changes").rows)) == (30, 1, 2)
+
+
+def test_status_shows_the_least_cap_of_all_hosts(loop: Loop) -> None:
+    def facts(cap: int | None) -> dict[str, Cell]:
+        expected = Expectations(insights_age=timedelta(1), crm_age=timedelta(1), cap=cap, host="here")
+        return {one.key: one.value for one in status.run(loop.engine, loop.job().profile, expected).facts}
+
+    on(loop, "strict")
+    loop.execute()
+    assert [facts(cap)["cap"] for cap in (20_000, 40_000, None)] == [20_000, 30_000, None]
+    loop.configure(CAP, "")
+    loop.execute()
+    assert (facts(20_000)["cap"], facts(20_000)["sending"]) == (
+        None,
+        "off: limits.cap_increase_per_24h is not set on strict",
+    )

@@ -54,6 +54,7 @@ _WORDS = {
     "halt_verdict": ("halt", "running_control"),
     "halt_reason": ("running_control", "halt"),
     "quiet_verdict": ("quiet",),
+    "last_ad_verdict": ("last_active", "last_ads", "no_more", "settled"),
     "attempts_made": ("try_left", "tries_use"),
     "authorise_send": ("alike", "session_that", "another_value", "fresh", "two_guards", "waits_for", "locked", "disk"),
     "holds_entity_lock": ("only_the_session",),

@@ -188,6 +188,12 @@ _SET_LIMITS = text(
 _HOSTS = text("select * from host_limits where account = :account and seen_at > adctl_now() - :gone order by host")
 
 
+def caps_elsewhere(connection: Connection, account: Account, host: str) -> dict[str, int | None]:
+    """The cap on raises (minor units, None where it is not set) of each other host that still counts."""
+    rows = connection.execute(_HOSTS, {"account": account, "gone": _GONE})
+    return {row.host: row.cap_increase for row in rows if row.host != host}
+
+
 def sync_limits(connection: Connection, account: Account, limits: Mapping[str, object]) -> tuple[str, ...]:
     """Puts the strictest of what the account's hosts are configured with, this one (`host`) among them, in force on
     every host. Limits that are not given are none.

@@ -468,3 +468,99 @@ def test_what_is_sent_is_on_the_disk_before_whatever_the_server_usually_waits_fo
         driver.session.execute(text(f"set synchronous_commit = {usual}"))
         assert passes(changes.authorise(driver.session, change, driver.worker, read_at=NOON, observed=1000))
         assert driver.session.scalar(text("show synchronous_commit")) == then
+
+
+# The last active ad
+
+
+def pauses(driver: Driver, of: str, others: tuple[str, ...], outcome: WriteOutcome = WriteOutcome.ACCEPTED) -> str:
+    """Judges a pause of an ad beside these active ones; what passes ends in `outcome`. Returns the guard, if any."""
+    driver.queue(status(of=of))
+    change = driver.claim()
+    assert change is not None
+    verdict = driver.authorise(change, others=others)
+    if passes(verdict):
+        driver.answer(change, outcome)
+    else:
+        driver.move(change, State.CLAIMED, State.BLOCKED)
+    driver.release(change)
+    assert (verdict.verdict, verdict.until) in (("send", None), ("block", None))
+    return verdict.guard or ""
+
+
+def test_the_last_active_ad_of_an_ad_set_is_not_paused_unless_that_is_allowed(driver: Driver) -> None:
+    assert pauses(driver, "a1", ()) == "last active ad"
+    assert pauses(driver, "a2", ("a9",)) == ""
+    driver.limit(kill_last_ad=True)
+    assert pauses(driver, "a3", ()) == ""
+
+
+def test_neither_a_start_nor_a_budget_asks_for_other_ads(driver: Driver) -> None:
+    for wanted in (status("ACTIVE", "PAUSED", of="a1"), budget(1100)):
+        driver.queue(wanted)
+        change = driver.claim()
+        assert change is not None
+        assert passes(driver.authorise(change, others=()))
+        driver.answer(change, WriteOutcome.ACCEPTED)
+        driver.release(change)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "guard"),
+    [
+        (WriteOutcome.ACCEPTED, "last active ad"),
+        (WriteOutcome.UNKNOWN, "last active ad"),
+        (WriteOutcome.REFUSED, ""),
+    ],
+)
+def test_an_ad_whose_pause_may_have_been_sent_counts_as_active_no_more(
+    driver: Driver, outcome: WriteOutcome, guard: str
+) -> None:
+    assert pauses(driver, "a1", ("a2", "a3"), outcome) == ""
+    assert pauses(driver, "a2", ("a1",)) == guard
+
+
+def test_once_a_pause_is_settled_what_was_read_counts_again(driver: Driver) -> None:
+    assert pauses(driver, "a1", ("a2",)) == ""
+    driver.at(NOON + SETTLE - SECOND)
+    assert pauses(driver, "a2", ("a1",)) == "last active ad"
+    driver.at(NOON + SETTLE)
+    assert pauses(driver, "a2", ("a1",)) == ""
+
+
+def test_of_two_last_ads_that_two_sessions_pause_at_once_one_stays(driver: Driver) -> None:
+    driver.queue(status(of="a1"), status(of="a2"))
+    with driving(driver.engine, worker="w2") as other:
+        one, two = driver.claim(), other.claim()
+        assert one is not None
+        assert two is not None
+        first = driver.authorise(one, others=(two.entity_id,))
+        second = other.authorise(two, others=(one.entity_id,))
+        assert (first.verdict, second.verdict, second.guard) == ("send", "block", "last active ad")
+
+
+# What a person replaced
+
+
+def edited(driver: Driver, at: datetime, old: str = "1000", new: str = "1100", of: str = "s1") -> None:
+    driver.sql(
+        "insert into person_edits values ('main', 'ad_set', :of, 'daily_budget', :old, :new, :at, :at)",
+        of=of,
+        old=old,
+        new=new,
+        at=at,
+    )
+
+
+def test_what_a_person_replaced_counts_for_six_hours(driver: Driver) -> None:
+    edited(driver, NOON - HOUR, "1000", "1100")
+    passes_exactly_at(driver, budget(1201, 1100), "velocity", NOON + 5 * HOUR)
+
+
+@pytest.mark.parametrize(("old", "target"), [("1000", 1200), ("900", 1080), ("ACTIVE", 1320), ("", 1320)])
+def test_what_is_within_a_fifth_of_what_a_person_replaced_or_is_no_amount_passes(
+    driver: Driver, old: str, target: int
+) -> None:
+    edited(driver, NOON - HOUR, old, "1100")
+    edited(driver, NOON - HOUR, "10", "20", of="s2")
+    assert passes(driver.ask(budget(target, 1100)))

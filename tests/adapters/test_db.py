@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -54,3 +55,19 @@ def test_a_role_that_the_server_does_not_know_is_one_that_is_refused(engine: Eng
     with pytest.raises(DBAPIError) as refused:
         unknown.connect()
     assert isinstance(translate(refused.value), DeniedError)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'FATAL:  password authentication failed for user "u"',
+        "fe_sendauth: no password supplied",
+        'FATAL:  no pg_hba.conf entry for host "10.0.0.7", user "u", database "adctl", no encryption',
+    ],
+)
+def test_a_refused_password_is_a_refusal_that_no_later_tick_mends(words: str) -> None:
+    # A connection that was never made brings libpq's words and no SQLSTATE.
+    error = psycopg.OperationalError(
+        f'connection failed: connection to server at "127.0.0.1", port 5432 failed: {words}'
+    )
+    assert isinstance(translate(error), DeniedError)

@@ -39,21 +39,23 @@ def share_out(
 ) -> Shares:
     """Shares the total of the active ads' budgets among those that go on. `room` (n) is major units a day."""
     total = int(history.budget[history.active].sum())
-    fed = history.active & ~stopped & (history.budget > 0)
+    going = history.active & ~stopped & (history.budget > 0)
     budget = np.zeros(len(history.ad_ids), dtype=np.int64)
-    if not fed.any():
+    if not going.any():
         return Shares(budget=budget, unallocated=total, level=float("nan"))
+    # Where all go on, nothing is copied.
+    fed = slice(None) if going.all() else going
     lower, upper, cap = _bounds(history.budget[fed], total, parameters, history.minor_per_major)
     task = _Task(
         total=float(total),
         height=view.first[fed],
         spread=view.own_sd[fed] * _temperature(history.age_hours[fed], parameters),
         room=room[fed] * history.minor_per_major,
-        lower=lower.astype(np.float64),
-        upper=cap.astype(np.float64),
+        lower=np.broadcast_to(float(lower), len(upper)),
+        upper=np.broadcast_to(float(cap), len(upper)),
         least=float(np.log(parameters.margin_roas)) if parameters.margin_roas > 0 else -np.inf,
     )
-    deviates = _deviates(history, seed, parameters.draws, fed) if fed.sum() <= _MANY else None
+    deviates = _deviates(history, seed, parameters.draws, going) if len(upper) <= _MANY else None
     # Money falls in a day and rises over weeks. So an ad keeps what the draws give it on average, be it a small chance
     # of much; only what the ramp keeps from the others goes by what is expected alone.
     kept = np.minimum(_average(task, parameters.draws, deviates), upper)
@@ -111,16 +113,16 @@ def _average(task: _Task, draws: int, deviates: Floats | None) -> Floats:
     return shares / draws
 
 
-def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_major: int) -> tuple[Ints, Ints, Ints]:
-    """The least and the most of each ad's next budget, and the most that it may have in the long run.
+def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_major: int) -> tuple[int, Ints, int]:
+    """The least and the most of each ad's next budget, and the most that any may have in the long run.
 
     No running ad falls below the platform's minimum; where the total cannot pay that, below an even part.
     """
     # The exact decimal that was configured: 1.2 as a double would move a bound by one unit.
     ramp, part = Fraction(str(parameters.ramp)), Fraction(str(parameters.max_share))
     minimum = int(np.ceil(parameters.platform_minimum * minor_per_major))
-    lower = np.full(len(current), min(minimum, total // len(current)), dtype=np.int64)
-    cap = np.maximum(total * part.numerator // part.denominator, lower)
+    lower = min(minimum, total // len(current))
+    cap = max(total * part.numerator // part.denominator, lower)
     return lower, np.clip(current * ramp.numerator // ramp.denominator, lower, cap), cap
 
 

@@ -67,8 +67,8 @@ def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
 
     An ad that is flagged as `tired` is shrunk less: its own days then say more than the account's usual wear.
     """
-    usual = np.full(rows.ads, response.wear)
-    prior = np.full(rows.ads, (_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance)
+    usual: Floats = np.broadcast_to(response.wear, rows.ads)
+    prior: Floats = np.broadcast_to((_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance, rows.ads)
     if tired is not None and tired.any():
         prior = np.where(tired, prior + (_TIRED_SD / np.maximum(rows.sums.spend, 1e-12)) ** 2, prior)
     elif response.wear * float(rows.sums.before.max(initial=0.0)) < _NO_WEAR:

@@ -74,7 +74,7 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
     groups = int(history.campaign.max()) + 1 if len(history.campaign) else 0
     least = parameters.shift_transitions
     delays = fitted.delays if fitted else fit_delays(funnel, history.campaign, groups, least)
-    told = _told(history, parameters, rows, funnel, response, delays)
+    told = _told(history, parameters, rows, funnel, budget, response, delays)
     tallies = tally(funnel, delays, history.campaign)
     if fitted is None:
         fitted = _fit(history, parameters, told, tallies, response, delays)
@@ -86,6 +86,7 @@ def _told(
     parameters: BayesParameters,
     rows: Rows,
     funnel: Funnel,
+    budget: Floats,
     response: Response,
     delays: Delays,
 ) -> Told:
@@ -96,7 +97,7 @@ def _told(
         rows=rows,
         sums=rows.sums,
         funnel=funnel,
-        budget=history.budget / history.minor_per_major,
+        budget=budget,
         wear=wear,
         mature=mature,
         mature_spend=exposure.mature_spend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -9,6 +10,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def _print_aside() -> None:
+    """Standard output is the report's of the process that asked."""
+    sys.stdout = sys.stderr
 
 
 def in_processes(
@@ -25,7 +31,7 @@ def in_processes(
             done(number, task)
         return found
     # Fresh processes: a fork would copy whatever threads the numerical libraries hold.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_print_aside) as pool:
         futures: dict[Future[R], T] = {pool.submit(work, task): task for task in tasks}
         try:
             for number, future in enumerate(as_completed(futures), start=1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +70,7 @@ def backtest(
 
         if days is not None and days < _SHORTEST:
             raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
-        with as_asked(), progress() as step:
+        with as_asked(), redirect_stdout(sys.stderr), progress() as step:
             report = run(worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step)
         return drawn(report, picture)
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -127,7 +127,8 @@ def _watched(invocation: Invocation, settings: Settings, account: str | None, wo
 
 def run_job(invocation: Invocation, settings: Settings, account: str | None, work: Callable[[Job], Report]) -> Report:
     """Runs a command of the loop under its lock, with a row in the ledger of runs; a dry run needs neither."""
-    with _opened(invocation, settings, account) as job:
+    # Standard output is the report's alone, whatever a policy that somebody brought prints.
+    with _opened(invocation, settings, account) as job, redirect_stdout(sys.stderr):
         return work(job) if invocation.dry_run else _run_locked(invocation.command, job, work)
 
 

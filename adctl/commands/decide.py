@@ -74,11 +74,14 @@ def run(
     with reading as connection:
         loaded = account_history(connection, profile, day)
     plan = _plan(profile, day, lineup.champion, loaded)
-    shadows, failures = _shadows(profile, day, lineup, loaded)
     written = 0
     if writes:
         with transaction(engine) as connection:
             written = decisions.record(connection, profile.account, run_id, plan, loaded.at)
+    # Only now: whatever a challenger does to this process, the champion has decided.
+    shadows, failures = _shadows(profile, day, lineup, loaded)
+    if writes and shadows:
+        with transaction(engine) as connection:
             for _, theirs in shadows:
                 decisions.record(connection, profile.account, run_id, theirs, loaded.at, shadow=True)
     told = [_REPLAYED.format(at=known_at)] if known_at else []

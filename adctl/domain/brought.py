@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from adctl.errors import ConfigurationError
@@ -13,10 +15,20 @@ def brought_class(named: str, what: str, fix: str) -> Any:
     """What the name means. Raises ConfigurationError, in the words of `what` and `fix`, when there is no such thing."""
     module_name, _, class_name = named.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), class_name)
+        with strangers_code():
+            return getattr(importlib.import_module(module_name), class_name)
     # Whatever a stranger's module does when it is run.
     except Exception as error:
         raise ConfigurationError(f"{what} {named!r}: cannot be imported: {said(error)}", fix=fix) from error
+
+
+@contextmanager
+def strangers_code() -> Iterator[None]:
+    """Within it, to exit is to fail, too."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"it exits with {error.code!r}") from error
 
 
 def said(error: Exception) -> str:

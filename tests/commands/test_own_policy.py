@@ -20,12 +20,12 @@ def adctl(synced: Loop) -> CommandLine:
     return CommandLine(folder=synced.folder, environment=environment)
 
 
-def break_it(folder: Path) -> int:
+def break_it(folder: Path, fault: str = "n = 1 // 0") -> int:
     """Returns the line that fails."""
     file = folder / "my_policies.py"
     lines = file.read_text().splitlines()
     place = lines.index("        n = len(history.ad_ids)")
-    lines[place] = "        n = 1 // 0"
+    lines[place] = f"        {fault}"
     file.write_text("\n".join(lines))
     return place + 1
 
@@ -89,3 +89,22 @@ def test_a_champion_that_fails_stops_the_decision_and_one_that_is_gone_too(synce
     assert (gone.code, gone.err.count("\n")) == (78, 1)
     assert "No module named 'my_policies'" in gone.err
     assert synced.rows("decisions") == []
+
+
+def test_a_challenger_spoils_no_report_by_printing_and_no_decision_by_dying(synced: Loop, adctl: CommandLine) -> None:
+    assert adctl("models", "register", "--policy", OWN, "--param", "least_spend=50").code == 0
+    file = synced.folder / "my_policies.py"
+    whole = file.read_text()
+    file.write_text(
+        f'print("loading")\n{whole}'.replace("        n = len(", "        print('looking')\n        n = len(")
+    )
+    printing = adctl("decide", "--dry-run", "--json")
+    assert (printing.document["dry_run"], "looking" in printing.err) == (True, True)
+    file.write_text(whole)
+    break_it(synced.folder, "import os; os.kill(os.getpid(), 9)")
+
+    assert adctl("decide").code != 0
+
+    assert {(row["policy"], row["shadow"]) for row in synced.rows("decisions")} == {("blended", False)}
+    again = adctl("decide")
+    assert (again.code, "No changes." in again.out) == (0, True), again.err

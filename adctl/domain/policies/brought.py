@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adctl.domain.brought import brought_class, said
+from adctl.domain.brought import brought_class, said, strangers_code
 from adctl.domain.policies.protocol import (
     VERDICTS,
     AdHistory,
@@ -40,8 +40,9 @@ class BroughtPolicy:
     def decide(self, history: AdHistory) -> PolicyResult:
         """What the policy says. Raises InputRejectedError, naming it, when it fails or breaks the protocol."""
         try:
-            result = self.inner.decide(_read_only(history))
-            return PolicyResult(verdicts=_checked(history, result), unallocated=int(result.unallocated))
+            with strangers_code():
+                result = self.inner.decide(_read_only(history))
+                return PolicyResult(verdicts=_checked(history, result), unallocated=int(result.unallocated))
         except _BrokenError as error:
             raise InputRejectedError(f"policy {self.name!r}: {error}", fix=_FIX) from error
         # Whatever a stranger's code raises.
@@ -71,7 +72,8 @@ def brought_policy(named: str, parameters: Mapping[str, int | float | str | bool
     """
     made = brought_class(named, "policy", _FIX)
     try:
-        inner = made(**parameters)
+        with strangers_code():
+            inner = made(**parameters)
         version, known = getattr(inner, "version", None), getattr(inner, "parameters", None)
     # Whatever a stranger's code raises.
     except Exception as error:

@@ -91,6 +91,13 @@ def test_what_is_no_policy_is_refused_by_name(module: Write, source: str, reason
     assert f"policy '{name}:Own'" in str(refused.value)
 
 
+@pytest.mark.parametrize(("gap", "end"), [("raise SystemExit(0)", ""), ("", "\nraise SystemExit(0)\n")])
+def test_who_exits_fails_and_ends_nothing(module: Write, gap: str, end: str) -> None:
+    name = module(STILL.format(gap=gap) + end)
+    with pytest.raises((ConfigurationError, InputRejectedError), match="it exits with 0"):
+        make_policy(f"{name}:Own", {}).decide(history(*ADS))
+
+
 def test_a_parameter_that_it_does_not_have_is_refused_by_name(documented: Policy) -> None:
     with pytest.raises(ConfigurationError, match="unknown parameter 'most_spend'"):
         make_policy(documented.name, {"most_spend": 1})

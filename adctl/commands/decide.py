@@ -68,11 +68,7 @@ def run(
         if tally and not (redo or dry_run):
             standing = decisions.of_day(connection, profile.account, day, limit=_MOST_SHOWN)
             return _standing_report(profile, lineup, day, tally, standing, over=known_at is not None)
-    reading = (
-        as_known(engine, profile.account, known_at) if known_at else transaction(engine, read_only=True, snapshot=True)
-    )
-    with reading as connection:
-        loaded = account_history(connection, profile, day)
+    loaded = _read(engine, profile, day, known_at)
     plan = _plan(profile, day, lineup.champion, loaded)
     written = 0
     if writes:
@@ -87,6 +83,15 @@ def run(
     told = [_REPLAYED.format(at=known_at)] if known_at else []
     lineup = replace(lineup, notes=(*lineup.notes, *failures, *told))
     return _planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=not writes)
+
+
+def _read(engine: Engine, profile: AccountProfile, day: date, known_at: datetime | None) -> AccountHistory:
+    """What is known of the day now, or was known of it at that moment."""
+    if known_at:
+        with as_known(engine, profile.account, known_at) as connection:
+            return account_history(connection, profile, day)
+    with transaction(engine, read_only=True, snapshot=True) as connection:
+        return account_history(connection, profile, day)
 
 
 def _known_at(connection: Connection, profile: AccountProfile, day: date, now: datetime) -> datetime | None:

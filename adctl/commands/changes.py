@@ -36,10 +36,10 @@ class Survey:
         up, down = sum(max(move, 0) for move in moves), sum(min(move, 0) for move in moves)
         statuses = sum(isinstance(record.change.target, str) for record in self.records)
         parts = (
-            f"{len(moves)} changes",
+            f"{len(moves)} change{'' if len(moves) == 1 else 's'}",
             f"{show(up + down, currency)} a day in all: {show(up, currency)} up, {show(down, currency)} down",
-            f"{statuses} of them pause or start ads" if statuses else "",
-            f"{self.left} more are left" if self.left else "",
+            f"ads paused or started: {statuses}" if statuses else "",
+            f"left beyond them: {self.left}" if self.left else "",
         )
         return "; ".join(part for part in parts if part)
 
@@ -267,7 +267,7 @@ def _each(
             Fact(key="difference", label="what they change a day", value=money, kind=Kind.MONEY),
         ),
         tables=(Table(key="changes", title="Changes", columns=COLUMNS, rows=tuple(rows), empty="No changes."),),
-        notes=(f"{chosen.left} more are left: the same again takes them.",)
+        notes=(f"Left beyond these: {chosen.left}. The same again takes them.",)
         if isinstance(chosen, Survey) and chosen.left
         else (),
         exit_code=3 if left else 0,

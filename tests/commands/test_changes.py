@@ -224,7 +224,7 @@ def test_all_are_counted_with_their_money_and_just_those_are_moved(loop: Loop) -
     profile = loop.job().profile
     found = changes.survey(loop.engine, profile, State.PENDING)
     assert found.said("USD") == (
-        "3 changes; 2.00 USD a day in all: 5.00 USD up, -3.00 USD down; 1 of them pause or start ads"
+        "3 changes; 2.00 USD a day in all: 5.00 USD up, -3.00 USD down; ads paused or started: 1"
     )
     loop.queue(later, (later.daily_budget or 0) + 100)
     report = changes.cancel(loop.engine, profile, found, by=BY, reason="a test ends it")
@@ -237,9 +237,9 @@ def test_what_is_more_than_is_moved_at_once_is_said_before_and_after(loop: Loop)
         loop.queue(node, (node.daily_budget or 0) + 100)
     profile = loop.job().profile
     found = changes.survey(loop.engine, profile, State.PENDING, most=2)
-    assert found.said("USD").endswith("; 1 more are left")
+    assert found.said("USD").endswith("; left beyond them: 1")
     report = changes.cancel(loop.engine, profile, found, by=BY, reason="a test ends it")
-    assert (fact(report, "moved"), report.notes) == (2, ("1 more are left: the same again takes them.",))
+    assert (fact(report, "moved"), report.notes) == (2, ("Left beyond these: 1. The same again takes them.",))
 
 
 CANCEL = ("changes", "cancel", "--all", "--reason", "over")
@@ -252,7 +252,7 @@ def test_where_nobody_can_be_asked_all_changes_need_a_yes_beforehand(loop: Loop)
     before = loop.digest()
     refused = line(*CANCEL)
     assert (refused.code, refused.out, loop.digest()) == (2, "", before)
-    assert "changes cancel: 1 changes; " in refused.err
+    assert "changes cancel: 1 change; " in refused.err
     assert "--yes" in refused.err
     assert line(*CANCEL, "--dry-run").code == 0
     assert loop.digest() == before
@@ -275,7 +275,7 @@ def test_at_a_terminal_a_person_is_asked_before_all_changes_are_moved(
     said = b""
     while b"Go on? [y/N]" not in said:
         said += os.read(ours, 1000)
-    assert b"1 changes; " in said
+    assert b"1 change; " in said
     assert loop.value("select count(*) from job_runs") == 0, "a run that only asks is no run"
     os.write(ours, answer)
     asking.communicate(timeout=60)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from adctl.adapters.db import transaction
+from adctl.adapters.store.changes import act_as
 from adctl.cli.wiring import approval_of, meta, plan_limits
 from adctl.commands import undo as command
 from adctl.domain.report import Report
 from adctl.errors import UsageError
 from adctl.sandbox.ad_objects import Ad, AdSet, Campaign
+from tests.adapters.store.test_staging import wait_until_blocked
 from tests.builders import LEDGER, Loop, fact, table
 
 LIMITS = "[accounts.main.limits]"
@@ -197,6 +202,22 @@ def test_a_whole_run_is_taken_back_and_what_was_never_sent_is_named(read: Loop) 
     assert [node.daily_budget for node in nodes] == before
     with pytest.raises(UsageError, match="queued and sent nothing"):
         undo(read, of_run=UUID(int=1))
+
+
+def test_an_undo_that_a_worker_overtakes_is_not_said_to_be_queued(read: Loop) -> None:
+    node, _, change = raised(read)
+    read.queue(node, (node.daily_budget or 0) + 100)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(read.engine) as worker:
+            act_as(worker, "execute")
+            claim = "update pending_ad_changes set state = 'claimed', claimed_by = 'w', claimed_at = adctl_now()"
+            worker.execute(text(f"{claim} where state = 'pending'"))
+            late = pool.submit(undo, read, change)
+            wait_until_blocked(read.engine)
+        report = late.result(60)
+    assert (fact(report, "planned"), fact(report, "queued"), report.exit_code) == (1, 0, 3)
+    assert report.notes[-1] == "1 were not queued: a change of the same field is in flight; ask again."
+    assert read.value("select count(*) from pending_ad_changes where compensates is not null") == 0
 
 
 def test_an_undo_waits_for_approval_where_every_change_does(read: Loop) -> None:

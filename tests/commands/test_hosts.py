@@ -61,6 +61,20 @@ def test_a_host_that_is_gone_counts_for_a_day_and_then_no_more(loop: Loop) -> No
     assert (loop.execute().notes, settle_of(loop)) == ((), 30)
 
 
+def test_of_many_hosts_the_newest_are_named_and_those_that_are_gone_are_forgotten(loop: Loop) -> None:
+    for number in range(5):
+        on(loop, f"pod-{number}", settle_seconds=200)
+        loop.execute()
+        loop.advance(minutes=1)
+    on(loop, "here", settle_seconds=30)
+    (note,) = loop.execute().notes
+    assert [name in note for name in ("pod-4", "pod-3", "pod-2", "pod-1")] == [True, True, True, False]
+    assert " and 2 more." in note
+    loop.advance(hours=26)
+    loop.execute()
+    assert [row["host"] for row in loop.rows("host_limits")] == ["here"]
+
+
 def test_a_settling_time_is_not_shortened_under_a_sending_that_counts_on_it(loop: Loop) -> None:
     on(loop, "one", settle_seconds=200)
     queue_raise(loop)

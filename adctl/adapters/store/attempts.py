@@ -136,6 +136,7 @@ def since(connection: Connection, account: Account, start: datetime) -> tuple[Se
 _HOUR = timedelta(hours=1)
 # A host that runs once a day is still one of the account's.
 _GONE = timedelta(hours=26)
+_MOST_NAMED = 3
 _NOT_GIVEN: Mapping[str, object] = {
     "host": "",
     "quiet_from": None,
@@ -185,6 +186,7 @@ _SET_LIMITS = text(
     where l is distinct from excluded
     """
 )
+_FORGET_HOSTS = text("delete from host_limits where account = :account and seen_at <= adctl_now() - :gone")
 _HOSTS = text("select * from host_limits where account = :account and seen_at > adctl_now() - :gone order by host")
 
 
@@ -203,6 +205,7 @@ def sync_limits(connection: Connection, account: Account, limits: Mapping[str, o
     """
     own = {"account": account, **_NOT_GIVEN, **limits}
     connection.execute(_LOCK, {"account": account})
+    connection.execute(_FORGET_HOSTS, {"account": account, "gone": _GONE})
     connection.execute(_NOTE_LIMITS, _parameters(own))
     hosts = [dict(row._mapping) for row in connection.execute(_HOSTS, {"account": account, "gone": _GONE})]
     held = strictest(hosts)
@@ -210,12 +213,13 @@ def sync_limits(connection: Connection, account: Account, limits: Mapping[str, o
     differing = stricter(own, held)
     if not differing:
         return ()
-    others = ", ".join(
-        f"{row['host']} ({row['seen_at']:%Y-%m-%d %H:%M} UTC)" for row in hosts if row["host"] != own["host"]
-    )
+    others = sorted((row for row in hosts if row["host"] != own["host"]), key=lambda row: row["seen_at"], reverse=True)
+    named = [f"{row['host']} ({row['seen_at']:%Y-%m-%d %H:%M} UTC)" for row in others[:_MOST_NAMED]]
+    more = f" and {len(others) - len(named)} more" if len(others) > len(named) else ""
     return (
         f"Other hosts of this account are configured with stricter limits, which hold: {', '.join(differing)}. "
-        f"They last ran it: {others}. Configure them alike; one that is gone counts for {_GONE // _HOUR} hours.",
+        f"They last ran it: {', '.join(named)}{more}. Configure them alike; one that is gone counts for "
+        f"{_GONE // _HOUR} hours.",
     )
 
 

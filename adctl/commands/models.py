@@ -87,14 +87,19 @@ def _refuse_or_new(found: tuple[Model, ...], wanted: Model) -> bool:
                 f"model {model.name!r}: is {model.policy} {model.version} as registered before, not what is asked for",
                 fix="choose another name",
             )
-        if model.key == wanted.key and model.role is not Role.RETIRED:
-            if model.name == wanted.name:
-                return False
+        if model.key == wanted.key and model.name == wanted.name and model.role is not Role.RETIRED:
+            return False
+    _refuse_twin(found, wanted)
+    return True
+
+
+def _refuse_twin(found: tuple[Model, ...], wanted: Model) -> None:
+    for model in found:
+        if model.key == wanted.key and model.name != wanted.name and model.role is not Role.RETIRED:
             raise UsageError(
                 f"model {wanted.name!r}: the {model.role} {model.name!r} is the same policy with the same parameters",
-                fix="change a parameter",
+                fix=f"change a parameter, or take {model.name}",
             )
-    return True
 
 
 def retire(engine: Engine, profile: AccountProfile, name: str, *, run_id: UUID, dry_run: bool = False) -> Report:
@@ -117,7 +122,8 @@ def retire(engine: Engine, profile: AccountProfile, name: str, *, run_id: UUID, 
 def rollback(engine: Engine, profile: AccountProfile, *, reason: str, run_id: UUID, dry_run: bool = False) -> Report:
     """Makes the champion before the present one champion again, a retired one too; the present one challenges on.
 
-    Raises UsageError when the present champion was never promoted.
+    Raises UsageError when the present champion was never promoted, and when the one before it was retired and is
+    registered under another name by now.
     """
     with transaction(engine, read_only=dry_run) as connection:
         if not dry_run:
@@ -128,6 +134,7 @@ def rollback(engine: Engine, profile: AccountProfile, *, reason: str, run_id: UU
         if champion is None or before is None:
             raise UsageError("the champion was never promoted: there is none before it", fix="adctl models list")
         back = named(found, before)
+        _refuse_twin(found, back)
         policy_of(back)
         if not dry_run:
             _crown(connection, profile, champion, back, reason, run_id)

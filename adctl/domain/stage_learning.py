@@ -107,10 +107,11 @@ def _chances(tallies: Tallies, doubt: Floats) -> tuple[Floats, Floats]:
 
 
 def _price(logs: Floats) -> tuple[float, float]:
-    """Mean and variance of the log of the expected amount, major units, amounts being lognormal."""
+    """Mean and variance of the log of the expected amount, major units, amounts being lognormal: at most the largest,
+    as few of them with one mistyped would else stand for more than anybody ever paid."""
     deals = len(logs)
     variance = float(logs.var(ddof=1))
-    return float(logs.mean()) + variance / 2, variance / deals + variance**2 / (2 * (deals - 1))
+    return min(float(logs.mean()) + variance / 2, float(logs.max())), variance / deals + variance**2 / (2 * (deals - 1))
 
 
 def _learned(

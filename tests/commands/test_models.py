@@ -258,6 +258,18 @@ def test_two_accounts_have_a_champion_each(loop: Loop) -> None:
     assert roles(loop, "two") == {"bayes": "champion"}
 
 
+def test_a_rollback_to_a_model_that_goes_by_another_name_now_names_that_one(loop: Loop) -> None:
+    add(loop, "next")
+    crown(loop, "next")
+    job = loop.job()
+    retire(loop.engine, job.profile, job.account.policy, run_id=uuid4())
+    add(loop, "again", job.account.policy, **job.account.policy_parameters)
+    before = loop.digest(LEDGER)
+    with pytest.raises(UsageError, match="the challenger 'again' is the same policy"):
+        rollback(loop.engine, job.profile, reason="it paused the best ad", run_id=uuid4())
+    assert loop.digest(LEDGER) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -79,3 +79,10 @@ def test_too_few_won_deals_teach_nothing() -> None:
 def test_a_step_fewer_to_go_is_worth_more() -> None:
     values = [one.value for one in learned(grown(43))]
     assert values == sorted(values)
+
+
+def test_one_amount_beyond_all_others_makes_no_deal_worth_more_than_it() -> None:
+    entered = np.full((6, 1), 3.0)
+    cash = np.array([100, 110, 90, 105, 95, 10**13])
+    (won,) = learn_stages(("won",), entered, np.full(6, np.nan), np.full(6, 4.0), cash, 100)
+    assert won.value <= 10**13

@@ -14,7 +14,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, changes, decisions, exposure, guard_answers, guard_context, queue
 from adctl.domain import money
 from adctl.domain.accounts import AccountProfile
-from adctl.domain.changes import Approval, NewChange, Value
+from adctl.domain.changes import Approval, NewChange, Value, priced
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import Field
 from adctl.domain.guards.answers import Answer, Pass, Refuse, Wait
@@ -311,8 +311,10 @@ def _held_row(decision: Decision, answer: Wait | Refuse, currency: str) -> Mappi
         "before": decision.current,
         "target": decision.target,
         "guard": answer.guard.value,
-        "value": _figure(answer.value),
-        "limit": _figure(answer.limit),
+        "value": priced(answer.guard, answer.value, currency),
+        "limit": priced(answer.guard, answer.limit, currency),
+        "guard_value": answer.value,
+        "guard_limit": answer.limit,
         "until": answer.until if isinstance(answer, Wait) else None,
         "reason": answer.reason,
         "decision_id": str(decision.decision_id),
@@ -321,10 +323,6 @@ def _held_row(decision: Decision, answer: Wait | Refuse, currency: str) -> Mappi
 
 def _said(value: int | str, currency: str) -> str:
     return money.show(value, currency) if isinstance(value, int) else value
-
-
-def _figure(value: int | float | str) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _summary(planned: int, added: int, replaced: int, *, dry_run: bool) -> str:

@@ -15,7 +15,7 @@ from adctl.adapters.store import accounts, attempts, change_records, changes, gu
 from adctl.adapters.store.change_records import Record
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row, value_shown
-from adctl.domain.changes import Approval, NewChange, State, Value
+from adctl.domain.changes import Approval, NewChange, State, Value, priced
 from adctl.domain.decisions import Decision
 from adctl.domain.guards.answers import Answer, Pass, Refuse, Wait
 from adctl.domain.guards.context import Freshness, GuardContext
@@ -238,7 +238,8 @@ def _row(record: Record, plan: _Plan, answer: Answer | None, currency: str) -> M
             return change_row(back, State.PENDING, "as it was", currency)
         case Wait():
             until = "" if answer.until is None else f", passes at {answer.until:%Y-%m-%d %H:%M} UTC"
-            why = f"{answer.guard}: {answer.value}, limit {answer.limit}{until}"
+            value, limit = (priced(answer.guard, figure, currency) for figure in (answer.value, answer.limit))
+            why = f"{answer.guard}: {value}, limit {limit}{until}"
         case Refuse():
             why = f"{answer.guard}: {answer.reason}"
         case None:

@@ -151,16 +151,18 @@ class SendVerdict:
     def sentence(self, currency: str) -> str:
         """The refusal as an operator reads it: guard, value, limit, and when it would pass."""
         passes = "" if self.until is None else f", passes at {self.until:%Y-%m-%d %H:%M:%S} UTC"
-        value, allowed = self.value, self.allowed
-        if self.guard in _OF_MONEY:
-            value, allowed = (None if told is None else _priced(told, currency) for told in (value, allowed))
+        value, allowed = (priced(self.guard, told, currency) for told in (self.value, self.allowed))
         return f"{self.guard}: {value}, limit {allowed}{passes}"
 
 
 # Guards that say minor units: one amount, or a span of them with the percentage around it.
-_OF_MONEY = frozenset({"floor", "ceiling", "velocity", "cap"})
+_OF_MONEY = frozenset({"step", "velocity", "floor", "ceiling", "cap", "funding"})
 
 
-def _priced(told: str, currency: str) -> str:
+def priced(guard: str | None, figure: object, currency: str) -> str:
+    """A guard's value or limit as a person reads it."""
+    told = f"{figure:.3f}" if isinstance(figure, float) else str(figure)
+    if guard not in _OF_MONEY:
+        return told
     amounts, around, share = told.partition(" ± ")
     return re.sub(r"\d+", lambda found: show(int(found[0]), currency), amounts) + around + share

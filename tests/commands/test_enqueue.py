@@ -153,6 +153,16 @@ def test_an_older_days_decisions_cancel_nothing_newer(decided: Loop) -> None:
     assert {key for key, row in changes(decided).items() if row["state"] == "pending"} >= newer
 
 
+def test_what_a_guard_of_money_holds_back_is_shown_as_money_and_is_minor_units_by_name(decided: Loop) -> None:
+    decided.configure(CAP, 'cap_increase_per_24h = "0.01"')
+    rows = [row for row in table(decided.enqueue(dry_run=True), "held_back").rows if row["guard"] == "cap"]
+    assert rows
+    for row in rows:
+        assert (row["limit"], row["guard_limit"]) == ("0.01 USD", 1)
+        assert isinstance(row["guard_value"], int)
+        assert row["value"] == money.show(row["guard_value"], "USD")
+
+
 def test_without_a_cap_nothing_is_queued(decided: Loop) -> None:
     decided.configure(CAP, "")
     report = decided.enqueue()

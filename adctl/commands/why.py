@@ -30,7 +30,7 @@ from adctl.domain.policies.flips import flip
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import AdHistory, Evidence, Ints, Policy, PolicyResult, Verdict, as_columns
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.domain.shares_report import shares_table
+from adctl.domain.shares_report import shares_after, shares_table
 from adctl.errors import ConfigurationError, UsageError
 
 # Facts that are told as sentences and figures of their own, with how each is read; money is minor units.
@@ -52,6 +52,7 @@ _POSTERIOR = (
 )
 # A dozen decisions on more ads than this take longer than a person waits.
 _MOST_ADS = 20_000
+_DECIDED_AGAIN = "Its ads were decided again after it had been queued: their shares add up to another budget."
 _STEP_WORDS = ("came_", "passed_", "waiting_")
 # The terms of the ledger in the order of the funnel; those of the stages stand between.
 _TERMS = ("account", "campaign", "clicks", "own_leads", "neighbours", "step", "value", "wear", "saturation")
@@ -365,6 +366,9 @@ def _worn(evidence: Evidence) -> list[str]:
 
 
 def _notes(case: _Case) -> list[str]:
+    if case.decision and case.decision.field is Field.DAILY_BUDGET:
+        again = case.decision.evidence.get("shares_after") != shares_after(case.ads)
+        return [_DECIDED_AGAIN] if again and case.ads else []
     if case.decision is None or case.decision.field is not Field.STATUS or case.kind is not EntityKind.AD:
         return []
     owner = case.decision.ad_set_id or case.decision.campaign_id

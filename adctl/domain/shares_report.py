@@ -31,6 +31,11 @@ def shares_table(ads: Sequence[Decision]) -> Table:
     return Table(key="shares", title="Its ads: shares add up", columns=_COLUMNS, rows=lines, empty="none")
 
 
+def shares_after(ads: Sequence[Decision]) -> int:
+    """What the ads are to get together, minor units."""
+    return sum(amount for ad in ads if isinstance(amount := _row(ad)["after"], int))
+
+
 def _row(ad: Decision) -> dict[str, Cell]:
     after = 0 if ad.verdict is Verdict.KILL else ad.evidence.get("budget")
     said = {key: ad.evidence.get(key) for key in _SAID}

@@ -188,3 +188,14 @@ def test_of_a_budget_it_is_told_what_is_believed_of_its_ads_together_and_what_wo
     assert loss >= 0
     assert "flips_at_spend" in facts or "would flip the verdict" in report.notes[-1]
     assert facts.get("flips_to") != row["verdict"]
+
+
+def test_of_a_queued_budget_it_is_said_that_its_ads_were_decided_again(synced: Loop) -> None:
+    synced.decide()
+    synced.enqueue()
+    (queued, *_) = [row for row in synced.rows("pending_ad_changes") if row["field"] == "daily_budget"]
+    assert not any("decided again" in note for note in asked(synced, queued["entity_id"]).notes)
+    synced.run_sql("update deals set stage = 'closedlost', pipeline = 'default'")
+    synced.advance(minutes=5)
+    synced.decide(redo=True)
+    assert any("decided again" in note for note in asked(synced, queued["entity_id"]).notes)

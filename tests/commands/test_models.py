@@ -106,6 +106,19 @@ def test_challengers_decide_beside_the_champion_and_reach_no_queue(synced: Loop)
     assert queued.isdisjoint(row["decision_id"] for row in shadows(synced))
 
 
+def test_a_challenger_decides_no_more_once_the_champions_decisions_are_queued(synced: Loop) -> None:
+    """It would know more than the champion did, and be scored on it."""
+    add(synced, "shade")
+    synced.decide()
+    synced.enqueue()
+    before = shadows(synced)
+    synced.run_sql("update deals set stage = 'closedlost', pipeline = 'default'")
+    synced.advance(minutes=5)
+    synced.decide(redo=True)
+    assert before
+    assert shadows(synced) == before
+
+
 def test_the_database_refuses_a_shadow_decision_in_the_queue(synced: Loop) -> None:
     add(synced, "shade")
     synced.decide()

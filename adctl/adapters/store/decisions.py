@@ -55,7 +55,8 @@ def record(
 ) -> int:
     """Stores a day's decisions except those that were queued already; returns how many are new or changed.
 
-    Those of a challenger are a `shadow`: compared with the champion's, and never queued.
+    Those of a challenger are a `shadow`: compared with the champion's, and never queued. Once some of the day's are
+    queued none is stored any more: it would know more than what it is compared with did.
     """
     day = plan.ads.maker.day
     ensure_months(connection, "decisions", (day,))
@@ -70,6 +71,8 @@ def record(
             {"account": account, "day": day},
         )
     )
+    if shadow and queued:
+        return 0
     lines = DecisionLines(run_id=run_id, at=at, queued=queued, shadow=shadow)
     maker = plan.ads.maker
     asked = {"account": account, "day": day, "policy": maker.policy, "version": maker.policy_version}

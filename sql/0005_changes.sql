@@ -110,19 +110,21 @@ create table pending_ad_changes (
   observed_budget bigint,
   observed_status text,
   updated_at timestamptz not null,
+  -- An index that names the state would be written by every move; these change less often than it does.
+  open boolean not null generated always as (
+    state in ('proposed', 'pending', 'claimed', 'executing', 'unknown', 'conflict')) stored,
+  in_line boolean not null generated always as (state in ('pending', 'claimed')) stored,
+  stands boolean not null generated always as (state not in ('failed', 'blocked', 'cancelled', 'expired')) stored,
   primary key (account, change_id),
   unique (account, decision_id),
   foreign key (account, compensates) references pending_ad_changes
-);
+) with (fillfactor = 60);
 -- Finished rows stay out of every index the hot path uses.
-create unique index one_open_change on pending_ad_changes (account, entity_kind, entity_id, field)
-  where state in ('proposed', 'pending', 'claimed', 'executing', 'unknown', 'conflict');
-create index due_changes on pending_ad_changes (account, earliest_execute_at, change_id) where state = 'pending';
+create unique index one_open_change on pending_ad_changes (account, entity_kind, entity_id, field) where open;
+create index due_changes on pending_ad_changes (account, earliest_execute_at, change_id) where in_line;
 -- What was taken back once is not taken back again.
 create unique index one_live_undo on pending_ad_changes (account, compensates)
-  where compensates is not null and state not in ('failed', 'blocked', 'cancelled', 'expired');
-create index changes_in_flight on pending_ad_changes (account, change_id)
-  where state in ('claimed', 'executing', 'unknown', 'conflict');
+  where compensates is not null and stands;
 
 -- Written in the transaction that authorises the sending, so durable before the first byte.
 create table change_attempts (
@@ -177,12 +179,24 @@ create table audit_heads (
   hash bytea not null default '\x'
 );
 
--- A link says its moment in UTC, whatever the session's time zone is.
+-- What a link's hash is over besides the link before: its place, its moment in UTC whatever the session's time zone is, and
+-- its row as text, which tells apart all that differs.
+create function audit_moment(p_at timestamptz) returns text language sql stable as $$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')
+$$;
+
+create function link_text(p_row ad_change_history) returns text language sql stable as $$
+  select row(p_row.account, p_row.change_id, p_row.from_state, p_row.to_state, p_row.actor, p_row.entity_kind,
+    p_row.entity_id, p_row.field, p_row.expected, p_row.target, p_row.observed, p_row.attempt, p_row.reason)::text
+$$;
+
+create function link_hash(p_previous bytea, p_seq bigint, p_moment text, p_text text) returns bytea
+language sql immutable as $$
+  select sha256(p_previous || convert_to(p_seq || ' ' || p_moment || ' ' || p_text, 'UTF8'))
+$$;
+
 create function audit_hash(p_previous bytea, p_row ad_change_history) returns bytea language sql stable as $$
-  select sha256(p_previous || convert_to(jsonb_build_array(
-    p_row.account, p_row.seq, p_row.at at time zone 'UTC', p_row.change_id, p_row.from_state, p_row.to_state,
-    p_row.actor, p_row.entity_kind, p_row.entity_id, p_row.field, p_row.expected, p_row.target, p_row.observed,
-    p_row.attempt, p_row.reason)::text, 'UTF8'))
+  select link_hash(p_previous, p_row.seq, audit_moment(p_row.at), link_text(p_row))
 $$;
 
 create function refuse_rewriting() returns trigger language plpgsql as $$
@@ -316,7 +330,8 @@ $$;
 create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes, p_now timestamptz) returns text
 language sql stable as $$
   select case
-    when p_old.state = 'proposed' and p_new.state = 'pending' and coalesce(trim(p_new.approved_by), '') = ''
+    when p_old.state = 'proposed' and p_new.state = 'pending'
+      and (coalesce(trim(p_new.approved_by), '') = '' or p_new.approved_at is null)
       then 'an approval names who approves'
     when p_new.state = 'claimed' and num_nulls(p_new.claimed_by, p_new.claimed_at) > 0 then 'a claim names its worker'
     when p_new.state = 'claimed' and p_new.earliest_execute_at > p_now
@@ -333,7 +348,12 @@ language sql stable as $$
   end
 $$;
 
--- Why what is known of a change's attempts does not allow this move, or null.
+-- Whether a move rests on what is known of the change's attempts.
+create function needs_proof(p_old text, p_new text) returns boolean language sql immutable as $$
+  select p_old in ('executing', 'unknown') or p_old = 'claimed' and p_new in ('pending', 'executing')
+$$;
+
+-- Why what is known of a change's attempts does not allow such a move, or null.
 create function proof_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
 language plpgsql stable as $$
 declare
@@ -366,47 +386,18 @@ begin
 end
 $$;
 
--- Asks the database as little as it can: it stands in the way of every move.
-create function guard_change() returns trigger language plpgsql as $$
-declare
-  v_actor constant text := current_actor();
-  v_now constant timestamptz := adctl_now();
-  v_refusal text;
+-- A statement that says itself when it moves a change saves this.
+create function stamp_change() returns trigger language plpgsql as $$
 begin
-  if not exists (
-      select from legal_transitions t
-      where t.from_state = old.state and t.to_state = new.state and t.actor = v_actor) then
-    if (select s.terminal from change_states s where s.state = old.state) then
-      raise exception 'change %: it is % for good', old.change_id, old.state using errcode = 'check_violation';
-    elsif new.state <> old.state then
-      raise exception 'change %: % may not move it from % to %', old.change_id, coalesce(v_actor, 'nobody'),
-        old.state, new.state using errcode = 'check_violation';
-    end if;
-  end if;
-  v_refusal := bookkeeping_refusal(old, new);
-  if v_refusal is null and new.state <> old.state then
-    v_refusal := move_refusal(old, new, v_now);
-    if v_refusal is null and old.state in ('claimed', 'executing', 'unknown') then
-      v_refusal := proof_refusal(old, new);
-    end if;
-  end if;
-  if v_refusal is not null then
-    raise exception 'change %: from % to %: %', old.change_id, old.state, new.state, v_refusal
-      using errcode = 'check_violation';
-  end if;
+  new.updated_at := adctl_now();
   if (old.state, new.state) = ('proposed', 'pending') then
-    new.approved_at := v_now;
-  elsif (old.state, new.state) = ('executing', 'unknown') then
-    -- A worker that died or sleeps on has no say any more in what its attempt proved.
-    update change_attempts a set outcome = 'unknown', finished_at = v_now, detail = 'its sender never told'
-      where a.account = old.account and a.change_id = old.change_id and a.outcome is null;
+    new.approved_at := new.updated_at;
   end if;
-  new.updated_at := v_now;
   return new;
 end
 $$;
-create trigger guard_change before update on pending_ad_changes
-  for each row execute function guard_change();
+create trigger stamp_change before update on pending_ad_changes
+  for each row when (new.updated_at is not distinct from old.updated_at) execute function stamp_change();
 
 -- Every attempt of a change sends the same integer, is written down by authorise_send, and is answered once.
 create function guard_attempt() returns trigger language plpgsql as $$
@@ -453,9 +444,11 @@ $$;
 -- moves are in one order.
 create function append_links(p_links ad_change_history[]) returns void language plpgsql as $$
 declare
-  v_now timestamptz;
+  v_texts constant text[] := array(select link_text(l) from unnest(p_links) l);
   v_head audit_heads;
-  v_row ad_change_history;
+  v_now timestamptz;
+  v_moment text;
+  v_hashes bytea[];
 begin
   select h.* into v_head from audit_heads h where h.account = p_links[1].account for update;
   if not found then
@@ -463,19 +456,20 @@ begin
       on conflict (account) do update set seq = h.seq returning h.* into v_head;
   end if;
   v_now := adctl_now();
-  for v_place in 1 .. cardinality(p_links) loop
-    v_row := p_links[v_place];
-    v_row.seq := v_head.seq + v_place;
-    v_row.at := v_now;
-    v_row.previous_hash := v_head.hash;
-    v_head.hash := audit_hash(v_head.hash, v_row);
-    v_row.hash := v_head.hash;
-    p_links[v_place] := v_row;
+  v_moment := audit_moment(v_now);
+  v_hashes[0] := v_head.hash;
+  for v_place in 1 .. cardinality(v_texts) loop
+    v_hashes[v_place] := link_hash(v_hashes[v_place - 1], v_head.seq + v_place, v_moment, v_texts[v_place]);
   end loop;
-  with written as (
-    insert into ad_change_history select l.* from unnest(p_links) l
-  )
-  update audit_heads h set seq = v_row.seq, hash = v_row.hash where h.account = v_head.account;
+  insert into ad_change_history
+    select l.account, v_head.seq + l.place, v_now, l.change_id, l.from_state, l.to_state, l.actor, l.entity_kind,
+      l.entity_id, l.field, l.expected, l.target, l.observed, l.attempt, l.reason, l.previous, l.own
+    from rows from (unnest(p_links), unnest(v_hashes), unnest(v_hashes[1:])) with ordinality as l (account, seq, at,
+      change_id, from_state, to_state, actor, entity_kind, entity_id, field, expected, target, observed, attempt, reason,
+      previous_hash, hash, previous, own, place)
+    where l.own is not null;
+  update audit_heads h set seq = v_head.seq + cardinality(v_texts), hash = v_hashes[cardinality(v_texts)]
+    where h.account = v_head.account;
 end
 $$;
 
@@ -490,11 +484,46 @@ $$;
 create trigger record_new_changes after insert on pending_ad_changes
   referencing new table as added for each statement execute function record_new_changes();
 
+-- The guard of every move, and its link. What a statement did is judged as a whole when it is done: whatever is refused
+-- takes it all back. Asks the database as little as it can, for it stands in the way of every move.
 create function record_moves() returns trigger language plpgsql as $$
+declare
+  v_actor constant text := current_actor();
+  v_now constant timestamptz := adctl_now();
+  v_moved record;
 begin
-  perform append_links(array_agg(link_of(n, o.state) order by n.earliest_execute_at, n.change_id))
-    from new_rows n join old_rows o on o.account = n.account and o.change_id = n.change_id and o.state <> n.state
-    group by n.account;
+  for v_moved in
+    select n.account, array_agg(link_of(n, o.state) order by n.earliest_execute_at, n.change_id)
+        filter (where n.state <> o.state) as links,
+      bool_or((o.state, n.state) = ('executing', 'unknown')) as lost,
+      min('change ' || o.change_id || ': ' || case
+        when t.actor is null and (select s.terminal from change_states s where s.state = o.state)
+          then 'it is ' || o.state || ' for good'
+        when t.actor is null and n.state <> o.state
+          then coalesce(v_actor, 'nobody') || ' may not move it from ' || o.state || ' to ' || n.state
+        else 'from ' || o.state || ' to ' || n.state || ': ' || coalesce(bookkeeping_refusal(o, n),
+          case when n.state <> o.state then move_refusal(o, n, v_now) end,
+          case when needs_proof(o.state, n.state) then proof_refusal(o, n) end)
+      end) as refusal
+    from new_rows n
+    join old_rows o on o.account = n.account and o.change_id = n.change_id
+    left join legal_transitions t on t.from_state = o.state and t.to_state = n.state and t.actor = v_actor
+    group by n.account
+  loop
+    if v_moved.refusal is not null then
+      raise exception '%', v_moved.refusal using errcode = 'check_violation';
+    end if;
+    if v_moved.lost then
+      -- A worker that died or sleeps on has no say any more in what its attempt proved.
+      update change_attempts a set outcome = 'unknown', finished_at = v_now, detail = 'its sender never told'
+        from new_rows n join old_rows o on o.account = n.account and o.change_id = n.change_id
+        where (o.state, n.state) = ('executing', 'unknown') and a.account = n.account and a.change_id = n.change_id
+          and a.account = v_moved.account and a.outcome is null;
+    end if;
+    if v_moved.links is not null then
+      perform append_links(v_moved.links);
+    end if;
+  end loop;
   return null;
 end
 $$;
@@ -518,27 +547,27 @@ declare
   -- Planning anew for every claim would cost more than the claim.
   v_plan constant text := set_config('plan_cache_mode', 'force_generic_plan', true);
   v_left integer := p_limit;
-  v_free uuid[];
+  v_free tid[];
   v_busy uuid[];
   v_passed uuid[] := '{}';
 begin
   while v_left > 0 loop
     with due as materialized (
-      select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
-      where c.account = p_account and c.state = 'pending' and c.change_id <> all (v_passed)
+      select c.ctid as place, c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
+      where c.account = p_account and c.in_line and c.state = 'pending' and c.change_id <> all (v_passed)
         and c.earliest_execute_at <= v_now and c.expires_at > v_now
       order by c.earliest_execute_at, c.change_id
       limit v_left for update skip locked
     ), tried as materialized (
-      select d.change_id, pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id)) as free from due d
+      select d.place, d.change_id, pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id)) as free from due d
     )
-    select coalesce(array_agg(t.change_id) filter (where t.free), '{}'),
+    select coalesce(array_agg(t.place) filter (where t.free), '{}'),
       coalesce(array_agg(t.change_id) filter (where not t.free), '{}')
       into v_free, v_busy from tried t;
     return query
       update pending_ad_changes c set state = 'claimed', state_reason = null, claimed_by = p_worker,
-        claimed_at = v_now
-      where c.account = p_account and c.change_id = any (v_free) returning c.*;
+        claimed_at = v_now, updated_at = v_now
+      where c.ctid = any (v_free) returning c.*;
     exit when v_busy = '{}';
     v_left := v_left - cardinality(v_free);
     v_passed := v_passed || v_busy;

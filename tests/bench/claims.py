@@ -61,7 +61,8 @@ _HISTORY = """
 """
 _FINISH = """
     update pending_ad_changes
-    set state = 'completed', state_reason = 'was there already', observed_budget = target_budget
+    set state = 'completed', state_reason = 'was there already', observed_budget = target_budget,
+      updated_at = adctl_now()
     where account = 'main' and change_id = any (%s)
 """
 _RELEASE = """

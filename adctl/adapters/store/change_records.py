@@ -64,7 +64,7 @@ _BY_RUN = text(
 _UNDOS = text(
     _RECORDS
     + """
-    and c.compensates = :change_id and c.state not in ('failed', 'blocked', 'cancelled', 'expired')
+    and c.compensates = :change_id and c.stands
     """
 )
 

@@ -36,7 +36,7 @@ def expire_old(connection: Connection, account: Account) -> int:
         text(
             """
             update pending_ad_changes set state = 'expired', state_reason = 'not sent in time'
-            where account = :account and state in ('proposed', 'pending') and expires_at <= adctl_now()
+            where account = :account and open and state in ('proposed', 'pending') and expires_at <= adctl_now()
             """
         ),
         {"account": account},
@@ -113,7 +113,7 @@ _MOVE = """
           case when %(durable)s then current_setting('synchronous_commit') else 'off' end, true)
     )
     update pending_ad_changes
-    set state = %(to)s, state_reason = %(reason)s,
+    set state = %(to)s, state_reason = %(reason)s, updated_at = adctl_now(),
       observed_budget = coalesce(%(budget)s, observed_budget),
       observed_status = coalesce(%(status)s, observed_status),
       earliest_execute_at = coalesce(%(not_before)s, earliest_execute_at)
@@ -162,14 +162,16 @@ _IN_FLIGHT = text(
     _COLUMNS
     + """
     pending_ad_changes
-    where account = :account and state in ('claimed', 'executing', 'unknown', 'conflict') order by change_id
+    where account = :account and open and state in ('claimed', 'executing', 'unknown', 'conflict')
+    order by change_id
     """
 )
 _DUE = text(
     _COLUMNS
     + """
     pending_ad_changes
-    where account = :account and state = 'pending' and earliest_execute_at <= adctl_now() and expires_at > adctl_now()
+    where account = :account and in_line and state = 'pending' and earliest_execute_at <= adctl_now()
+      and expires_at > adctl_now()
     order by earliest_execute_at, change_id
     """
 )
@@ -221,8 +223,7 @@ def oldest_open(connection: Connection, account: Account) -> dict[str, datetime]
         text(
             """
             select p.state, min(p.updated_at) as since from pending_ad_changes p
-            join change_states s on s.state = p.state and not s.terminal
-            where p.account = :account group by p.state order by p.state
+            where p.account = :account and p.open group by p.state order by p.state
             """
         ),
         {"account": account},

@@ -22,7 +22,7 @@ _SUPERSEDE = text(
       cast(:days as date[])) as n (kind, id, field, decision_id, day)
     where c.account = :account and c.entity_kind = n.kind and c.entity_id = n.id and c.field = n.field
       and c.decision_id is distinct from n.decision_id and (c.decision_day <= n.day or n.day is null)
-      and c.state in ('proposed', 'pending')
+      and c.open and c.state in ('proposed', 'pending')
     """
 )
 _ENQUEUE = text(
@@ -51,7 +51,7 @@ _OLDER_THAN_THE_DAYS = text(
     from decisions d
     join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
       and m.parameter_hash = d.parameter_hash and m.role = 'champion'
-    where c.account = :account and c.state in ('proposed', 'pending')
+    where c.account = :account and c.open and c.state in ('proposed', 'pending')
       and d.account = c.account and d.day = :day and d.entity_id = c.entity_id and d.entity_kind = c.entity_kind
       and d.field = c.field and not d.shadow
       and c.decision_id is distinct from d.decision_id
@@ -167,7 +167,7 @@ def queued_growth(connection: Connection, account: Account, decisions: Sequence[
             """
             select coalesce(sum(target_budget - expected_budget), 0)::bigint from pending_ad_changes
             where account = :account and decision_id = any(:decisions)
-              and state not in ('failed', 'blocked', 'cancelled', 'expired')
+              and stands
             """
         ),
         {"account": account, "decisions": list(decisions)},
@@ -183,7 +183,7 @@ def pauses_since(connection: Connection, account: Account, start: datetime) -> t
                 """
                 select created_at from pending_ad_changes
                 where account = :account and target_status = 'PAUSED' and created_at > :start
-                  and state not in ('cancelled', 'expired', 'failed', 'blocked')
+                  and stands
                 order by created_at
                 """
             ),
@@ -199,8 +199,7 @@ def to_be_paused(connection: Connection, account: Account) -> frozenset[str]:
             text(
                 """
                 select entity_id from pending_ad_changes
-                where account = :account and target_status = 'PAUSED'
-                  and state in ('proposed', 'pending', 'claimed', 'executing', 'unknown', 'conflict')
+                where account = :account and target_status = 'PAUSED' and open
                 """
             ),
             {"account": account},

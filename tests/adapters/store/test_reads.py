@@ -127,4 +127,4 @@ def test_what_a_run_looks_at_first_reads_nothing_that_is_finished(grown: Driver)
         assert changes.due(connection, MAIN) == ()
         assert change.change_id in {one.change_id for one in changes.in_flight(connection, MAIN)}
         no_table_was_scanned(connection)
-        assert read(connection, "changes_in_flight")[0] == 1
+        assert read(connection, "one_open_change")[0] == 2, "what to expire, and what is in flight"

@@ -118,7 +118,7 @@ create table pending_ad_changes (
   primary key (account, change_id),
   unique (account, decision_id),
   foreign key (account, compensates) references pending_ad_changes
-) with (fillfactor = 60);
+) with (fillfactor = 50);
 -- Finished rows stay out of every index the hot path uses.
 create unique index one_open_change on pending_ad_changes (account, entity_kind, entity_id, field) where open;
 create index due_changes on pending_ad_changes (account, earliest_execute_at, change_id) where in_line;

@@ -444,31 +444,33 @@ $$;
 -- moves are in one order.
 create function append_links(p_links ad_change_history[]) returns void language plpgsql as $$
 declare
-  v_texts constant text[] := array(select link_text(l) from unnest(p_links) l);
-  v_head audit_heads;
-  v_now timestamptz;
+  v_head record;
   v_moment text;
+  v_link ad_change_history;
   v_hashes bytea[];
 begin
-  select h.* into v_head from audit_heads h where h.account = p_links[1].account for update;
+  select h.account, h.seq, h.hash, adctl_now() as now into v_head
+    from audit_heads h where h.account = p_links[1].account for update;
   if not found then
     insert into audit_heads as h (account) values (p_links[1].account)
-      on conflict (account) do update set seq = h.seq returning h.* into v_head;
+      on conflict (account) do update set seq = h.seq returning h.account, h.seq, h.hash, adctl_now() as now into v_head;
   end if;
-  v_now := adctl_now();
-  v_moment := audit_moment(v_now);
+  v_moment := audit_moment(v_head.now);
   v_hashes[0] := v_head.hash;
-  for v_place in 1 .. cardinality(v_texts) loop
-    v_hashes[v_place] := link_hash(v_hashes[v_place - 1], v_head.seq + v_place, v_moment, v_texts[v_place]);
+  for v_place in 1 .. cardinality(p_links) loop
+    v_link := p_links[v_place];
+    v_hashes[v_place] := link_hash(v_hashes[v_place - 1], v_head.seq + v_place, v_moment, link_text(v_link));
   end loop;
-  insert into ad_change_history
-    select l.account, v_head.seq + l.place, v_now, l.change_id, l.from_state, l.to_state, l.actor, l.entity_kind,
-      l.entity_id, l.field, l.expected, l.target, l.observed, l.attempt, l.reason, l.previous, l.own
-    from rows from (unnest(p_links), unnest(v_hashes), unnest(v_hashes[1:])) with ordinality as l (account, seq, at,
-      change_id, from_state, to_state, actor, entity_kind, entity_id, field, expected, target, observed, attempt, reason,
-      previous_hash, hash, previous, own, place)
-    where l.own is not null;
-  update audit_heads h set seq = v_head.seq + cardinality(v_texts), hash = v_hashes[cardinality(v_texts)]
+  with written as (
+    insert into ad_change_history
+      select l.account, v_head.seq + l.place, v_head.now, l.change_id, l.from_state, l.to_state, l.actor, l.entity_kind,
+        l.entity_id, l.field, l.expected, l.target, l.observed, l.attempt, l.reason, l.previous, l.own
+      from rows from (unnest(p_links), unnest(v_hashes), unnest(v_hashes[1:])) with ordinality as l (account, seq, at,
+        change_id, from_state, to_state, actor, entity_kind, entity_id, field, expected, target, observed, attempt,
+        reason, previous_hash, hash, previous, own, place)
+      where l.own is not null
+  )
+  update audit_heads h set seq = v_head.seq + cardinality(p_links), hash = v_hashes[cardinality(p_links)]
     where h.account = v_head.account;
 end
 $$;
@@ -489,7 +491,6 @@ create trigger record_new_changes after insert on pending_ad_changes
 create function record_moves() returns trigger language plpgsql as $$
 declare
   v_actor constant text := current_actor();
-  v_now constant timestamptz := adctl_now();
   v_moved record;
 begin
   for v_moved in
@@ -502,10 +503,11 @@ begin
         when t.actor is null and n.state <> o.state
           then coalesce(v_actor, 'nobody') || ' may not move it from ' || o.state || ' to ' || n.state
         else 'from ' || o.state || ' to ' || n.state || ': ' || coalesce(bookkeeping_refusal(o, n),
-          case when n.state <> o.state then move_refusal(o, n, v_now) end,
+          case when n.state <> o.state then move_refusal(o, n, clock.now) end,
           case when needs_proof(o.state, n.state) then proof_refusal(o, n) end)
       end) as refusal
-    from new_rows n
+    from (select adctl_now() as now offset 0) clock
+    cross join new_rows n
     join old_rows o on o.account = n.account and o.change_id = n.change_id
     left join legal_transitions t on t.from_state = o.state and t.to_state = n.state and t.actor = v_actor
     group by n.account
@@ -515,7 +517,7 @@ begin
     end if;
     if v_moved.lost then
       -- A worker that died or sleeps on has no say any more in what its attempt proved.
-      update change_attempts a set outcome = 'unknown', finished_at = v_now, detail = 'its sender never told'
+      update change_attempts a set outcome = 'unknown', detail = 'its sender never told'
         from new_rows n join old_rows o on o.account = n.account and o.change_id = n.change_id
         where (o.state, n.state) = ('executing', 'unknown') and a.account = n.account and a.change_id = n.change_id
           and a.account = v_moved.account and a.outcome is null;
@@ -546,32 +548,40 @@ declare
   v_commit constant text := set_config('synchronous_commit', 'off', true);
   -- Planning anew for every claim would cost more than the claim.
   v_plan constant text := set_config('plan_cache_mode', 'force_generic_plan', true);
-  v_left integer := p_limit;
-  v_free tid[];
-  v_busy uuid[];
-  v_passed uuid[] := '{}';
+  v_claimed integer;
+  v_due record;
 begin
-  while v_left > 0 loop
+  return query
     with due as materialized (
-      select c.ctid as place, c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
-      where c.account = p_account and c.in_line and c.state = 'pending' and c.change_id <> all (v_passed)
+      select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
+      where c.account = p_account and c.in_line and c.state = 'pending'
         and c.earliest_execute_at <= v_now and c.expires_at > v_now
       order by c.earliest_execute_at, c.change_id
-      limit v_left for update skip locked
-    ), tried as materialized (
-      select d.place, d.change_id, pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id)) as free from due d
+      limit p_limit for update skip locked
+    ), free as materialized (
+      select d.change_id from due d where pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id))
     )
-    select coalesce(array_agg(t.place) filter (where t.free), '{}'),
-      coalesce(array_agg(t.change_id) filter (where not t.free), '{}')
-      into v_free, v_busy from tried t;
-    return query
-      update pending_ad_changes c set state = 'claimed', state_reason = null, claimed_by = p_worker,
-        claimed_at = v_now, updated_at = v_now
-      where c.ctid = any (v_free) returning c.*;
-    exit when v_busy = '{}';
-    v_left := v_left - cardinality(v_free);
-    v_passed := v_passed || v_busy;
-  end loop;
+    update pending_ad_changes c
+      set state = 'claimed', state_reason = null, claimed_by = p_worker, claimed_at = v_now, updated_at = v_now
+      where c.account = p_account and c.change_id = any (array(select f.change_id from free f)) returning c.*;
+  get diagnostics v_claimed = row_count;
+  -- What others hold is passed over, one after the other.
+  if v_claimed < p_limit then
+    for v_due in
+      select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
+      where c.account = p_account and c.in_line and c.state = 'pending'
+        and c.earliest_execute_at <= v_now and c.expires_at > v_now
+      order by c.earliest_execute_at, c.change_id for update skip locked
+    loop
+      continue when not pg_try_advisory_lock(entity_lock_key(p_account, v_due.entity_kind, v_due.entity_id));
+      return query
+        update pending_ad_changes c
+          set state = 'claimed', state_reason = null, claimed_by = p_worker, claimed_at = v_now, updated_at = v_now
+          where c.account = p_account and c.change_id = v_due.change_id returning c.*;
+      v_claimed := v_claimed + 1;
+      exit when v_claimed = p_limit;
+    end loop;
+  end if;
 end
 $$;
 

@@ -330,8 +330,7 @@ $$;
 create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes, p_now timestamptz) returns text
 language sql stable as $$
   select case
-    when p_old.state = 'proposed' and p_new.state = 'pending'
-      and (coalesce(trim(p_new.approved_by), '') = '' or p_new.approved_at is null)
+    when p_old.state = 'proposed' and p_new.state = 'pending' and coalesce(trim(p_new.approved_by), '') = ''
       then 'an approval names who approves'
     when p_new.state = 'claimed' and num_nulls(p_new.claimed_by, p_new.claimed_at) > 0 then 'a claim names its worker'
     when p_new.state = 'claimed' and p_new.earliest_execute_at > p_now
@@ -386,7 +385,8 @@ begin
 end
 $$;
 
--- A statement that says itself when it moves a change saves this.
+-- When a change was moved, and when it was approved, whatever the approval says. A move that says itself when it is made
+-- saves this.
 create function stamp_change() returns trigger language plpgsql as $$
 begin
   new.updated_at := adctl_now();
@@ -397,7 +397,7 @@ begin
 end
 $$;
 create trigger stamp_change before update on pending_ad_changes
-  for each row when (new.updated_at is not distinct from old.updated_at) execute function stamp_change();
+  for each row when (new.updated_at = old.updated_at or old.state = 'proposed') execute function stamp_change();
 
 -- Every attempt of a change sends the same integer, is written down by authorise_send, and is answered once.
 create function guard_attempt() returns trigger language plpgsql as $$
@@ -520,7 +520,7 @@ begin
       update change_attempts a set outcome = 'unknown', detail = 'its sender never told'
         from new_rows n join old_rows o on o.account = n.account and o.change_id = n.change_id
         where (o.state, n.state) = ('executing', 'unknown') and a.account = n.account and a.change_id = n.change_id
-          and a.account = v_moved.account and a.outcome is null;
+          and a.outcome is null;
     end if;
     if v_moved.links is not null then
       perform append_links(v_moved.links);

@@ -211,10 +211,23 @@ def test_an_approval_names_who_and_notes_when(driver: Driver) -> None:
     assert driver.claim() is None
     assert "names who approves" in refused(driver, _PROPOSE, actor="operator")
     assert "names who approves" in refused(driver, f"{_PROPOSE}, approved_by = ' '", actor="operator")
-    driver.sql(f"{_PROPOSE}, approved_by = 'ann', approved_at = '2000-01-01'", actor="operator")
+    forged = "approved_by = 'ann', approved_at = '2000-01-01', updated_at = '2000-01-01'"
+    driver.sql(f"{_PROPOSE}, {forged}", actor="operator")
     assert driver.value("select approved_by from pending_ad_changes") == "ann"
     assert driver.value("select approved_at from pending_ad_changes") == NOON
+    assert driver.value("select updated_at from pending_ad_changes") == NOON
     assert driver.claim() is not None
+
+
+def test_a_move_that_does_not_say_when_it_was_made_is_stamped(driver: Driver) -> None:
+    change = claimed(driver)
+    driver.at(NOON + SECOND)
+    driver.sql("update pending_ad_changes set state = 'conflict'", actor="execute")
+    assert driver.value("select updated_at from pending_ad_changes") == NOON + SECOND
+    driver.at(NOON + HOUR)
+    driver.move(change, State.CONFLICT, State.CANCELLED, actor="operator")
+    assert driver.value("select updated_at from pending_ad_changes") == NOON + HOUR
+    assert driver.value("select approved_at from pending_ad_changes") is None
 
 
 def test_a_claim_names_its_worker_and_comes_in_its_time(driver: Driver) -> None:

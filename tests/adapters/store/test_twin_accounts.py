@@ -49,6 +49,27 @@ def test_a_claim_is_of_the_accounts_own_change(driver: Driver, other: Driver) ->
     assert other.state(wanted.change_id) == "pending"
 
 
+def test_what_is_claimed_past_a_held_entity_is_the_accounts_own(engine: Engine, driver: Driver, other: Driver) -> None:
+    driver.queue(budget(1100, of="held"))
+    driver.move(claimed(driver), State.CLAIMED, State.PENDING)
+    driver.at(NOON + SECOND)
+    wanted = budget(1100)
+    for one in (driver, other):
+        assert one.queue(wanted) == 1
+    with driving(engine, worker="w2") as second:
+        assert claimed(second).change_id == wanted.change_id
+        assert other.state(wanted.change_id) == "pending"
+
+
+def test_what_is_due_in_another_account_is_not_due_in_this_one(driver: Driver, other: Driver) -> None:
+    wanted = budget(1100)
+    other.queue(wanted)
+    driver.at(NOON + SECOND)
+    driver.queue(wanted)
+    driver.at(NOON)
+    assert driver.claim() is None
+
+
 def test_another_accounts_tries_use_up_none(driver: Driver, other: Driver) -> None:
     wanted = budget(1100)
     for attempt in (1, 2):

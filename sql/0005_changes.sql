@@ -518,9 +518,8 @@ begin
     if v_moved.lost then
       -- A worker that died or sleeps on has no say any more in what its attempt proved.
       update change_attempts a set outcome = 'unknown', detail = 'its sender never told'
-        from new_rows n join old_rows o on o.account = n.account and o.change_id = n.change_id
-        where (o.state, n.state) = ('executing', 'unknown') and a.account = n.account and a.change_id = n.change_id
-          and a.outcome is null;
+        from new_rows n
+        where n.state = 'unknown' and a.account = n.account and a.change_id = n.change_id and a.outcome is null;
     end if;
     if v_moved.links is not null then
       perform append_links(v_moved.links);

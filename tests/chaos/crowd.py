@@ -87,7 +87,7 @@ def crowd(database_url: str, folder: Path, *, seed: int, changes: int = 40) -> N
         running = _with_an_active_ad(cell.loop)
         armed = _arm_faults(cell, nodes, rng)
         for number in range(3):
-            ends_of(cell, start_executors(cell.loop, seed * 100 + 50 + number, deaths=60))
+            ends_of(cell, start_executors(cell.loop, seed * 100 + 50 + number, deaths=85))
             cell.let_time_pass()
         rounds_until_done(cell, seed)
         assert cell.codes.count(-9) >= 3, f"hardly anything died: {cell.codes}"

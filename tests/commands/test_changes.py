@@ -290,6 +290,8 @@ def test_a_conflict_that_is_cancelled_leaves_meta_as_it_is_and_frees_the_field(l
     with pytest.raises(UsageError, match="is cancelled, not in conflict"):
         resolve(loop, change, State.COMPLETED)
     queue_raise(loop)
+    # Until then the value that the person replaced may still be in force.
+    loop.advance(hours=7)
     assert fact(loop.execute(), "confirmed") == 1
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from adctl.domain.changes import Change, NewChange, State
 from adctl.domain.ids import Account
 from adctl.domain.ports import WriteOutcome
-from tests.adapters.store.driver import HOUR, NOON, SECOND, SETTLE, Driver, budget, driving, open_account
+from tests.adapters.store.driver import HOUR, NOON, SECOND, SETTLE, Driver, budget, driving, open_account, status
 
 OTHER = Account("other")
 
@@ -133,3 +133,12 @@ def test_one_statement_that_moves_both_is_a_link_in_each_chain(driver: Driver, o
     driver.sql("update pending_ad_changes set state = 'cancelled', state_reason = 'so'", actor="operator")
     links = "select string_agg(account || seq, ' ' order by account, seq) from ad_change_history"
     assert driver.value(links) == "main1 main2 other1 other2"
+
+
+def test_another_accounts_pause_of_an_ad_leaves_it_active_here(driver: Driver, other: Driver) -> None:
+    other.queue(status(of="a1"))
+    paused = claimed(other)
+    assert other.authorise(paused, others=("a2",)).verdict == "send"
+    other.answer(paused, WriteOutcome.ACCEPTED)
+    driver.queue(status(of="a2"))
+    assert driver.authorise(claimed(driver), others=("a1",)).verdict == "send"

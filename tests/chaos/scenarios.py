@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -39,9 +40,15 @@ EVERY_MOVE: Moves = frozenset(
 
 
 def orders_of_moves(
-    database_url: str, _folder: Path, *, number: int, examples: int, steps: int, must_happen: Moves = EVERY_MOVE
+    database_url: str,
+    _folder: Path,
+    *,
+    numbers: Sequence[int],
+    examples: int,
+    steps: int,
+    must_happen: Moves = EVERY_MOVE,
 ) -> None:
-    """The same number explores the same orders."""
+    """The same number explores the same orders; what must happen does in those of all numbers together."""
     url = make_url(database_url).set(drivername="postgresql+psycopg")
     # With a pool: most of a step would be spent on connecting.
     engine = create_engine(url, pool_size=8, connect_args={"options": "-c TimeZone=UTC -c lock_timeout=30s"})
@@ -50,16 +57,17 @@ def orders_of_moves(
         pass
 
     Machine.engine = engine
-    run_state_machine_as_test(
-        seed(number)(Machine),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    for number in numbers:
+        run_state_machine_as_test(
+            seed(number)(Machine),
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
     with engine.connect() as connection:
         moves = connection.exec_driver_sql("select distinct from_state, to_state from ad_change_history").all()
     engine.dispose()

@@ -11,4 +11,4 @@ OFTEN = frozenset({("pending", "claimed"), ("claimed", "executing"), ("executing
 
 
 def test_no_order_of_moves_breaks_a_promise(database_url: str, tmp_path: Path) -> None:
-    orders_of_moves(database_url, tmp_path, number=1, examples=12, steps=40, must_happen=OFTEN)
+    orders_of_moves(database_url, tmp_path, numbers=(1,), examples=12, steps=40, must_happen=OFTEN)

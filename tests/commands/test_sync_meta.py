@@ -317,13 +317,6 @@ def test_each_reading_is_kept_with_its_time_and_only_where_a_figure_changed(loop
     assert clicks_known(first_read - timedelta(days=1)) == {}
 
 
-def test_a_reading_is_never_changed_or_removed(loop: Loop) -> None:
-    loop.sync_meta()
-    for statement in ("update insight_readings set clicks = 0", "delete from insight_readings"):
-        with pytest.raises(DBAPIError, match="never changed or removed"):
-            loop.run_sql(statement)
-
-
 def test_what_a_deleted_ad_had_spent_is_still_restated(loop: Loop) -> None:
     loop.sync_meta()
     day, ad = START - timedelta(days=3), loop.sandbox.world.tree.ads[0]

@@ -48,6 +48,11 @@ def seen(
     )
 
 
+def test_a_budget_adds_its_difference_and_a_status_nothing() -> None:
+    assert [change(1000, 1200).difference, change(1200, 1000).difference] == [200, -200]
+    assert change("ACTIVE", "PAUSED").difference == 0
+
+
 @pytest.mark.parametrize(
     ("state", "reading"),
     [

@@ -13,8 +13,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A module's whole new text, or the statement that replaces the SQL function `part`; `name` tells the same fault
-    again as long as its line stays as it is.
+    """A module's whole new text, or the statement that replaces or drops the function, trigger or index `part` of SQL;
+    `name` tells the same fault again as long as its line stays as it is.
     """
 
     path: str
@@ -49,8 +49,8 @@ _SQL_SWAPS = (
     (r" < ", " <= "),
     (r" > ", " >= "),
     (r" <> ", " = "),
-    # An account's own rows are a matter of the next line; what is assigned is no condition.
-    (r"(?<!account)(?<!set state)(?<!, attempts)(?<!set outcome)(?<!_at) = ", " <> "),
+    # An account's own rows are a matter of the next line.
+    (r"(?<!account) = ", " <> "),
     (r"\w+\.account = [\w.]+", "true"),
     (r"\bis null", "is not null"),
     (r"\bis not null", "is null"),
@@ -61,11 +61,22 @@ _SQL_SWAPS = (
     (r"(?<!not )exists", "not exists"),
     (r"is distinct from", "is not distinct from"),
     (r"is not distinct from", "is distinct from"),
-    (r" for update", ""),
+    (r" for update( skip locked)?", ""),
+    (r" skip locked", ""),
     (r" for share", ""),
     (r"'1 hour'", "'59 minutes'"),
     (r"'24 hours'", "'23 hours'"),
     (r"\+ 1\b", "+ 2"),
+    (r" - 1\b", ""),
+    (r"(?<!not )\bin \(", "not in ("),
+    (r"\bnot in \(", "in ("),
+    (r"(?<!not )\bbetween\b", "not between"),
+    (r"\bnot between\b", "between"),
+    # What is forgotten, is said of a row without one of its fields, or stays set when the transaction is over.
+    (r"(?<=[ (])p_(?:row|change)\.\w+(?=::text|[,)])", "null"),
+    (r" at time zone 'UTC'", ""),
+    (r"' '", "''"),
+    (r"(?<=, )true(?=\))", "false"),
     (r" \+ (?=p_|interval|v_)", " - "),
     (r"(?<=\w) - (?=p_|interval|v_)", " + "),
     (r"\bleast\(", "greatest("),
@@ -75,7 +86,12 @@ _SQL_SWAPS = (
     (r" desc\b", " asc"),
 )
 
+# What is assigned is no condition.
+_ASSIGNED = re.compile(r"\bset (?!_).*?(?= where |$)")
+
 _FUNCTION = re.compile(r"^create function (\w+).*?^\$\$;", re.MULTILINE | re.DOTALL)
+_TRIGGER = re.compile(r"^create trigger (\w+) .*?\bon (\w+).*?;", re.MULTILINE | re.DOTALL)
+_UNIQUE = re.compile(r"^create unique index (\w+) ", re.MULTILINE)
 
 
 def numbered(mutants: Iterable[Mutant]) -> Iterator[Mutant]:
@@ -152,31 +168,38 @@ def _apply(node: ast.AST, change: int) -> str:
     return told
 
 
-def of_sql(root: Path, path: str, begin: str) -> Iterator[Mutant]:
-    """Every mutant of a file's functions from the one that starts with `begin` on, as the statement that puts it in the
-    place of the function; comments and messages are left alone.
+def of_sql(root: Path, path: str) -> Iterator[Mutant]:
+    """Every mutant of a file's functions and triggers, as the statement that puts it in the place of the right one, and
+    one without each trigger and each unique index; comments and messages are left alone.
     """
     text = (root / path).read_text()
-    for function in _FUNCTION.finditer(text, text.index(begin)):
-        lines = function[0].splitlines()
-        first = text.count("\n", 0, function.start()) + 1
+    for found in sorted([*_FUNCTION.finditer(text), *_TRIGGER.finditer(text)], key=lambda found: found.start()):
+        lines = found[0].splitlines()
+        first = text.count("\n", 0, found.start()) + 1
         for number, line in enumerate(lines):
             for told, changed in _swaps(line):
                 source = "\n".join([*lines[:number], changed, *lines[number + 1 :]])
                 yield Mutant(
                     path=path,
                     line=first + number,
-                    name=f"{function[1]}: {line.strip()} [{told}]",
-                    source=source.replace("create function", "create or replace function", 1),
-                    part=function[1],
+                    name=f"{found[1]}: {line.strip()} [{told}]",
+                    source=source.replace("create ", "create or replace ", 1),
+                    part=found[1],
                 )
+    for kind, what in ((_TRIGGER, "trigger {} on {}"), (_UNIQUE, "index {}")):
+        for found in kind.finditer(text):
+            gone, first = "drop " + what.format(*found.groups()), text.count("\n", 0, found.start()) + 1
+            yield Mutant(path=path, line=first, name=f"{found[1]}: {gone}", source=gone, part=found[1])
 
 
 def _swaps(line: str) -> Iterator[tuple[str, str]]:
     """What can be changed in a line, in words, and the line with it."""
     if line.lstrip().startswith(("--", "raise", "create function")) or "errcode" in line:
         return
+    assigned = _ASSIGNED.search(line)
     for pattern, instead in _SQL_SWAPS:
         for place, found in enumerate(re.finditer(pattern, line), start=1):
+            if found.group() == " = " and assigned is not None and assigned.start() < found.start() < assigned.end():
+                continue
             told = f"{found.group().strip()} → {instead.strip() or 'nothing'}, {place}"
             yield told, line[: found.start()] + instead + line[found.end() :]

@@ -22,7 +22,7 @@ import pytest
 
 from tests.conftest import Server, make_template, serving
 from tests.mutation.mutants import Mutant, numbered, of_python, of_sql
-from tests.mutation.targets import PYTHON, SQL, SQL_BEGIN, tests_of, words_of
+from tests.mutation.targets import PYTHON, SQL, tests_of, words_of
 from tests.warm import ROOT
 
 EQUIVALENT = Path(__file__).parent / "equivalent.txt"
@@ -72,7 +72,7 @@ def mutants(kind: str) -> list[Mutant]:
     if kind in ("python", "all"):
         found += [mutant for path in PYTHON for mutant in of_python(ROOT, path)]
     if kind in ("sql", "all"):
-        found += reversed(list(of_sql(ROOT, SQL, SQL_BEGIN)))
+        found += reversed([mutant for path in SQL for mutant in of_sql(ROOT, path)])
     return list(numbered(found))
 
 
@@ -92,7 +92,7 @@ def _run_tests(mutant: Mutant | None, tests: Sequence[str], server: Server, log:
     options = ["-x", "-q", "--assert=plain", "-o", "addopts=", "-p", "no:cacheprovider"]
     code = _FAILED[0]
     try:
-        if mutant is not None and mutant.path == SQL:
+        if mutant is not None and mutant.path in SQL:
             os.environ["ADCTL_TEST_TEMPLATE"] = _template(mutant, server)
         elif mutant is not None:
             sys.meta_path.insert(0, _Instead(mutant))
@@ -165,7 +165,7 @@ def _must_pass(chosen: Sequence[Mutant], server: Server, folder: Path) -> None:
 def _preload(chosen: Sequence[Mutant], folder: Path) -> None:
     """Imports what each run would import anew although no mutant changes it, and compiles the rest but once."""
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(folder / "compiled")
-    tests = {test for mutant in chosen if mutant.path == SQL for test in tests_of(mutant)}
+    tests = {test for mutant in chosen if mutant.path in SQL for test in tests_of(mutant)}
     modules = [test.removesuffix(".py").replace("/", ".") for test in sorted(tests)]
     for name in (*_PRELOADED, *modules):
         importlib.import_module(name)

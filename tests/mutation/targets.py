@@ -13,14 +13,30 @@ _PYTHON_TESTS = {
     "adctl/domain/guards/plausible.py": ("tests/domain/guards/test_plausible.py",),
     "adctl/domain/guards/limits.py": ("tests/domain/guards/test_budget_guards.py",),
     "adctl/domain/guards/draws.py": ("tests/domain/guards/test_budget_guards.py",),
+    "adctl/domain/guards/strictest.py": ("tests/domain/guards/test_strictest.py",),
 }
 _GUARD_TESTS = ("gates", "budget_guards", "funding", "plausible")
 
-SQL = "sql/0005_changes.sql"
-# Above it stand tables, which no fault of an operator can be put into.
-SQL_BEGIN = "create function change_is_settled"
+SQL = ("sql/0005_changes.sql", "sql/0009_sync.sql")
 # Files of tests/adapters/store by the function that a mutant is in; those of authorise_send for what is not named.
 _SQL_TESTS = {
+    "audit_moment": ("audit",),
+    "link_text": ("audit",),
+    "link_hash": ("audit",),
+    "audit_hash": ("audit",),
+    "history_is_append_only": ("changes",),
+    "history_is_never_truncated": ("changes",),
+    "heads_are_never_deleted": ("changes",),
+    "heads_are_never_truncated": ("changes",),
+    "what_was_decided_stays": ("changes",),
+    "changes_are_never_deleted": ("changes",),
+    "changes_are_never_truncated": ("changes",),
+    "attempts_are_never_deleted": ("changes",),
+    "attempts_are_never_truncated": ("changes",),
+    "ensure_history_months": ("changes",),
+    "current_actor": ("changes",),
+    "one_open_change": ("changes",),
+    "one_live_undo": ("changes",),
     "change_is_settled": ("twin_accounts", "changes"),
     "attempts_made": ("twin_accounts", "changes", "authorise"),
     "guard_new_change": ("twin_accounts", "changes", "transitions"),
@@ -44,6 +60,12 @@ _SQL_TESTS = {
     "floor_of": ("authorise",),
     "ceiling_of": ("authorise",),
     "holds_entity_lock": ("authorise",),
+    "edited_verdict": ("authorise", "twin_accounts"),
+    "insight_readings_are_append_only": ("staging",),
+    "insight_readings_are_never_truncated": ("staging",),
+    "refuse_unknown_accounts": ("staging",),
+    "insights_of_known_accounts": ("staging",),
+    "deals_of_known_accounts": ("staging",),
 }
 # Words in the names of the tests that are run first, in this order.
 _WORDS = {
@@ -56,6 +78,7 @@ _WORDS = {
     "halt_verdict": ("halt", "running_control"),
     "halt_reason": ("running_control", "halt"),
     "quiet_verdict": ("quiet",),
+    "edited_verdict": ("person",),
     "last_ad_verdict": ("last_active", "last_ads", "no_more", "settled", "another_accounts_pause"),
     "attempts_made": ("try_left", "tries_use"),
     "authorise_send": ("alike", "session_that", "another_value", "fresh", "two_guards", "waits_for", "locked", "disk"),
@@ -78,6 +101,11 @@ _WORDS = {
         "passed_over",
         "expired",
     ),
+    "audit_moment": ("outside",),
+    "link_text": ("outside",),
+    "link_hash": ("outside",),
+    "audit_hash": ("untouched",),
+    "link_of": ("outside", "in_its_link"),
     "append_links": ("untouched", "two_accounts", "one_chain"),
     "record_moves": ("every_state", "says_why", "lost_worker", "bookkeeping", "untouched", "batch", "one_statement"),
 }
@@ -89,7 +117,7 @@ def words_of(mutant: Mutant) -> tuple[str, ...]:
 
 def tests_of(mutant: Mutant) -> tuple[str, ...]:
     """Paths for pytest."""
-    if mutant.path == SQL:
+    if mutant.path in SQL:
         names = _SQL_TESTS.get(mutant.part, ("authorise", "authorise_together"))
         return tuple(f"tests/adapters/store/test_{name}.py" for name in names)
     guards = tuple(f"tests/domain/guards/test_{name}.py" for name in _GUARD_TESTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from sqlalchemy import Engine
 
@@ -55,6 +56,30 @@ def test_an_untouched_history_holds(driver: Driver) -> None:
     assert found == Verification(links=11, broken=None, trouble=None, strays=())
     with transaction(driver.engine) as connection:
         assert audit.head(connection, MAIN).startswith("11:")
+
+
+def test_the_chain_can_be_computed_outside_the_database(driver: Driver) -> None:
+    driver.at(moment := datetime(2026, 3, 2, 23, 4, 5, 678, tzinfo=UTC))
+    with driver.session.begin():
+        driver.session.exec_driver_sql("set time zone 'Asia/Tokyo'")
+    wanted = (budget(1100, 1000, of="s1"), status("PAUSED", "ACTIVE", of="a1"))
+    said = []
+    for change, what in zip(wanted, ("ad_set,s1,daily_budget,1000,1100", "ad,a1,status,ACTIVE,PAUSED"), strict=True):
+        driver.queue(change)
+        claimed = driver.claim()
+        assert claimed is not None
+        driver.move(claimed, State.CLAIMED, State.COMPLETED, reason="as is")
+        said += [
+            f"(main,{change.change_id},,pending,enqueue,{what},,0,)",
+            f"(main,{change.change_id},pending,claimed,execute,{what},,0,)",
+            f'(main,{change.change_id},claimed,completed,execute,{what},{change.target},0,"as is")',
+        ]
+    hashed = b""
+    for place, row in enumerate(said, start=1):
+        hashed = sha256(hashed + f"{place} {moment:%Y-%m-%d %H:%M:%S.%f} {row}".encode()).digest()
+    with transaction(driver.engine) as connection:
+        assert audit.head(connection, MAIN) == f"6:{hashed.hex()}"
+    assert verify(driver).holds
 
 
 def test_every_column_of_a_link_is_under_its_hash(driver: Driver) -> None:

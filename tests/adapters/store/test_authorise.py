@@ -468,6 +468,10 @@ def test_what_is_sent_is_on_the_disk_before_whatever_the_server_usually_waits_fo
         driver.session.execute(text(f"set synchronous_commit = {usual}"))
         assert passes(changes.authorise(driver.session, change, driver.worker, read_at=NOON, observed=1000))
         assert driver.session.scalar(text("show synchronous_commit")) == then
+    with driver.session.begin():
+        settings = text("select current_setting('synchronous_commit') as waits_for, current_actor() as actor")
+        after = driver.session.execute(settings).one()
+    assert (after.waits_for, after.actor) == (usual, None), "a setting is for the transaction alone"
 
 
 # The last active ad
@@ -542,10 +546,15 @@ def test_of_two_last_ads_that_two_sessions_pause_at_once_one_stays(driver: Drive
 # What a person replaced
 
 
-def edited(driver: Driver, at: datetime, old: str = "1000", new: str = "1100", of: str = "s1") -> None:
+def edited(
+    driver: Driver, at: datetime, old: str = "1000", new: str = "1100", *, of: str = "ad_set s1 daily_budget"
+) -> None:
+    kind, entity_id, field = of.split()
     driver.sql(
-        "insert into person_edits values ('main', 'ad_set', :of, 'daily_budget', :old, :new, :at, :at)",
-        of=of,
+        "insert into person_edits values ('main', :kind, :id, :field, :old, :new, :at, :at)",
+        kind=kind,
+        id=entity_id,
+        field=field,
         old=old,
         new=new,
         at=at,
@@ -557,10 +566,20 @@ def test_what_a_person_replaced_counts_for_six_hours(driver: Driver) -> None:
     passes_exactly_at(driver, budget(1201, 1100), "velocity", NOON + 5 * HOUR)
 
 
+def test_of_all_that_persons_replaced_the_span_in_the_way_is_told_and_when_the_last_of_it_ends(driver: Driver) -> None:
+    edited(driver, NOON - 3 * HOUR, "900", "1000")
+    edited(driver, NOON - 2 * HOUR, "1000", "950")
+    edited(driver, NOON - HOUR, "1050", "1100")
+    judged = driver.ask(budget(1201, 1100))
+    assert held(judged) == ("wait", "velocity", NOON - 2 * HOUR + WINDOW)
+    assert (judged.value, judged.allowed) == ("1201", "900..1000 ± 20 %")
+
+
 @pytest.mark.parametrize(("old", "target"), [("1000", 1200), ("900", 1080), ("ACTIVE", 1320), ("", 1320)])
 def test_what_is_within_a_fifth_of_what_a_person_replaced_or_is_no_amount_passes(
     driver: Driver, old: str, target: int
 ) -> None:
     edited(driver, NOON - HOUR, old, "1100")
-    edited(driver, NOON - HOUR, "10", "20", of="s2")
+    for of in ("ad_set s2 daily_budget", "campaign s1 daily_budget", "ad_set s1 lifetime_budget"):
+        edited(driver, NOON - HOUR, "10", "20", of=of)
     assert passes(driver.ask(budget(target, 1100)))

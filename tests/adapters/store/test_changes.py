@@ -95,8 +95,9 @@ def test_bookkeeping_moves_only_with_its_own_move(driver: Driver) -> None:
 def test_nothing_is_deleted_or_truncated(driver: Driver) -> None:
     sent(driver)
     for table in ("pending_ad_changes", "change_attempts", "ad_change_history", "audit_heads"):
-        for statement in (f"truncate {table} cascade", f"delete from {table}"):
-            assert "rows are never changed or removed" in refused(driver, statement)
+        message = refused(driver, f"truncate {table} cascade")
+        assert message == f"TRUNCATE on {table}: rows are never changed or removed"
+        assert "rows are never changed or removed" in refused(driver, f"delete from {table}")
 
 
 def test_a_month_of_the_history_is_protected_as_the_whole(driver: Driver) -> None:
@@ -110,6 +111,11 @@ def test_a_month_of_the_history_is_protected_as_the_whole(driver: Driver) -> Non
 
 
 # How a change begins
+
+
+def test_who_has_not_said_who_acts_is_nobody(driver: Driver) -> None:
+    with driver.engine.connect() as connection, pytest.raises(DBAPIError, match="nobody may not begin one"):
+        connection.exec_driver_sql(_begin("1000", "1100"))
 
 
 def test_a_budget_change_goes_from_an_amount_to_another_one(driver: Driver) -> None:

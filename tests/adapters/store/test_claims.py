@@ -90,6 +90,26 @@ def test_several_are_claimed_at_once_when_asked_and_what_others_hold_is_passed_o
     assert driver.value("show synchronous_commit") == "on"
 
 
+def test_what_a_claim_sets_for_itself_is_as_before_when_it_is_committed(driver: Driver) -> None:
+    driver.queue(budget(1100))
+    assert driver.claim() is not None
+    settings = "select current_setting('synchronous_commit'), current_setting('plan_cache_mode'), current_actor()"
+    with driver.session.begin():
+        assert driver.session.exec_driver_sql(settings).one() == ("on", "auto", None)
+
+
+def test_a_change_that_another_transaction_holds_is_passed_over_without_waiting(driver: Driver) -> None:
+    driver.queue(budget(1100, of="s1"), budget(1100, of="s2"))
+    ask = "select entity_id from claim_pending_ad_change('main', 'w1', 2)"
+    with driver.engine.connect() as other, other.begin(), driver.session.begin():
+        other.exec_driver_sql("select from pending_ad_changes where entity_id = 's1' for update")
+        # Whoever waits fails.
+        driver.session.exec_driver_sql("set local lock_timeout = '1 s'")
+        assert driver.session.exec_driver_sql(ask).scalars().all() == ["s2"]
+    with driver.session.begin():
+        assert driver.session.exec_driver_sql(ask).scalars().all() == ["s1"]
+
+
 def test_what_expired_is_not_claimed(driver: Driver) -> None:
     driver.queue(budget(1100), expire=HOUR)
     driver.at(NOON + HOUR)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store.partitions import ensure_months
@@ -97,6 +99,21 @@ def test_what_is_written_is_journalled_and_what_is_not_is_not(ready: Engine) -> 
     assert load(ready, given, table="insights", journal="insight_readings") == 1
     with transaction(ready, read_only=True) as connection:
         assert connection.scalar(text("select count(*) from insight_readings")) == 61
+
+
+def test_what_was_read_once_is_never_changed_or_removed(ready: Engine) -> None:
+    load(ready, list(rows("insights", 2)), table="insights", journal="insight_readings")
+    for statement in ("update {} set clicks = 0", "delete from {}", "truncate {}"):
+        with pytest.raises(DBAPIError, match="never changed or removed"), transaction(ready) as connection:
+            connection.exec_driver_sql(statement.format("insight_readings"))
+
+
+@pytest.mark.parametrize("table", ["insights", "deals"])
+def test_rows_of_an_account_that_is_not_known_are_refused(ready: Engine, table: str) -> None:
+    known, strange = rows(table, 2)
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match=f"{table}: account stranger is not known"):
+        load(ready, [known, changed(strange, 0, "stranger")], table=table)
+    assert load(ready, [known], table=table) == 1
 
 
 def test_no_rows_write_nothing(ready: Engine) -> None:

@@ -142,3 +142,9 @@ def test_another_accounts_pause_of_an_ad_leaves_it_active_here(driver: Driver, o
     other.answer(paused, WriteOutcome.ACCEPTED)
     driver.queue(status(of="a2"))
     assert driver.authorise(claimed(driver), others=("a1",)).verdict == "send"
+
+
+def test_what_a_person_replaced_in_another_account_is_nothing_to_this_one(driver: Driver, other: Driver) -> None:
+    edit = "insert into person_edits values ('other', 'ad_set', 's1', 'daily_budget', '10', '20', :at, :at)"
+    driver.sql(edit, at=NOON)
+    assert driver.ask(budget(1100)).verdict == "send"

@@ -10,7 +10,8 @@ import numpy as np
 from psycopg import sql
 from sqlalchemy import Connection
 
-from adctl.adapters.store.packed import NEVER, Packed, read_columns, read_groups
+from adctl.adapters.store.id_hashes import Places
+from adctl.adapters.store.packed import Packed, read_columns, read_groups
 from adctl.domain.ids import Account
 from adctl.domain.policies.protocol import Ints
 
@@ -22,13 +23,6 @@ _DAYS_BITS, _CLICKS_BITS = 9, 31
 # Rows that come at once, at most: enough to be quick, too few to be felt in the memory of either side.
 _ROWS = 2_000_000
 
-# Ads are known by their place in the order of their ids.
-PLACES = sql.SQL(
-    """
-    select ad_id, (row_number() over (order by ad_id collate "C") - 1)::integer as place
-    from ads where account = %(account)s
-    """
-)
 # Spans of days, each read once through the index of days. To look an ad up among a million by its id takes PostgreSQL
 # longer than all else about a row; its hash travels as a number and is looked up here.
 _SPANS = sql.SQL("select packed_group.* from unnest(%(since)s::date[], %(until)s::date[]) g (since, until)")
@@ -39,15 +33,18 @@ _ROWS_OF_SPAN = sql.SQL(
     from insights i where i.account = %(account)s and i.day between g.since and g.until
     """
 ).format(days=sql.Literal(1 << _DAYS_BITS), clicks=sql.Literal(1 << _CLICKS_BITS))
-_HASHES = sql.SQL("select place, hashtextextended(ad_id, 0) as hash from ({places}) p").format(places=PLACES)
 _FIRST_DAYS_OF_ADS = sql.SQL(
     """
     select k.place, max(%(day)s::date - i.first_day) as days_ago
-    from insights i join ({places}) k on k.ad_id = i.ad_id
+    from insights i
+    join (
+      select ad_id, (row_number() over (order by ad_id collate "C") - 1)::integer as place
+      from ads where account = %(account)s
+    ) k on k.ad_id = i.ad_id
     where i.account = %(account)s and i.day between %(since)s and %(until)s
     group by k.place
     """
-).format(places=PLACES)
+)
 _COLUMNS = {
     "hash": "bigint",
     "leads_and_days_ago": "bigint",
@@ -71,9 +68,9 @@ class DailyRows:
     leads: Ints
 
 
-def daily_rows(connection: Connection, account: Account, day: date) -> DailyRows:
-    """Every reading up to `day`, a year back, as last read."""
-    chunks = list(_chunks(connection, account, day))
+def daily_rows(connection: Connection, account: Account, day: date, ads: Places) -> DailyRows:
+    """Every reading of these ads up to `day`, a year back, as last read."""
+    chunks = list(_chunks(connection, account, day, ads))
     ad, days_ago = _whole(chunks, "place"), _whole(chunks, "days_ago")
     order = _in_order(ad, days_ago)
     ad, days_ago = ad[order], days_ago[order]
@@ -100,9 +97,8 @@ def first_days_ago(connection: Connection, account: Account, day: date, ads: int
     return first
 
 
-def _chunks(connection: Connection, account: Account, day: date) -> Iterator[dict[str, Packed]]:
+def _chunks(connection: Connection, account: Account, day: date, ads: Places) -> Iterator[dict[str, Packed]]:
     """All rows, as many days at a time as have no more rows than come at once when every ad has one a day."""
-    ads = _Places(**read_columns(connection, _HASHES, {"hash": "bigint", "place": "integer"}, {"account": account}))
     days = min(max(_ROWS // max(len(ads), 1), 1), HISTORY_DAYS + 1)
     since = [day - timedelta(days=ago) for ago in range(HISTORY_DAYS, -1, -days)]
     until = [min(first + timedelta(days=days - 1), day) for first in since]
@@ -120,38 +116,6 @@ def _chunks(connection: Connection, account: Account, day: date) -> Iterator[dic
 def _apart(both: Packed, bits: int) -> tuple[Packed, Packed]:
     """The two numbers that travelled as one, of which the second has so many bits."""
     return both >> bits, both & ((1 << bits) - 1)
-
-
-class _Places:
-    """The places of ads by the hashes of their ids.
-
-    Raises ValueError when two ids have one hash; among a million ads the chance is less than one in 30 million.
-    """
-
-    def __init__(self, hash: Packed, place: Packed) -> None:
-        order = np.argsort(hash)
-        # The end is no ad, and nothing is sought beyond it.
-        self._hash, self._place = np.append(hash[order], NEVER), np.append(place[order], -1)
-        if (self._hash[1:] == self._hash[:-1]).any():
-            raise ValueError("the ids of two ads have the same hash")
-        # Hashes are spread evenly, so the first bits of one nearly say where it stands among all in order.
-        self._bits = len(hash).bit_length() + 1
-        self._first = np.searchsorted(self._bucket(self._hash), np.arange(1 << self._bits)).astype(np.int32)
-
-    def __len__(self) -> int:
-        return len(self._hash) - 1
-
-    def _bucket(self, hash: Packed) -> Packed:
-        return (hash >> (64 - self._bits)) + (1 << (self._bits - 1))
-
-    def of(self, hash: Packed) -> Packed:
-        """The place of each, -1 where no ad is known by it."""
-        at = self._first[self._bucket(hash)]
-        short = np.flatnonzero(self._hash[at] < hash)
-        while len(short):
-            at[short] += 1
-            short = short[self._hash[at[short]] < hash[short]]
-        return np.where(self._hash[at] == hash, self._place[at], -1)
 
 
 def _in_order(ad: Ints, days_ago: Ints) -> Ints:

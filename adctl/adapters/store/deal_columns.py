@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,8 @@ import numpy as np
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from adctl.adapters.store.daily_rows import PLACES
-from adctl.adapters.store.packed import NEVER, Packed, days_before, read_columns, wide
+from adctl.adapters.store.id_hashes import Places
+from adctl.adapters.store.packed import NEVER, Packed, days_before, moment, read_columns, wide
 from adctl.domain.deals import Outcome, Stage
 from adctl.domain.funnel_steps import FunnelSteps, StageKey, StepPlace
 from adctl.domain.ids import Account
@@ -39,41 +39,35 @@ class DealColumns:
     lost: Floats
 
 
-_KNOWN_STAGES = sql.SQL(
-    """
-    select * from unnest(%(pipelines)s::text[], %(stages)s::text[], %(codes)s::integer[], %(steps)s::integer[],
-      %(outcomes)s::text[]) as s (pipeline, stage, code, step, outcome)
-    """
-)
+# What is joined here by the hashes of ids, PostgreSQL would join and group by texts, and spill to disk.
 _DEALS = sql.SQL(
     """
-    with places as materialized ({places}), known as materialized ({stages}), moved as (
-      select m.deal_id, min(m.at) as first, max(m.at) filter (where k.outcome = 'lost') as lost {entries}
-      from stage_moves m join known k on k.pipeline = m.pipeline and k.stage = m.stage
-      where m.account = %(account)s and m.at <= %(at)s
-      group by m.deal_id
-    )
-    select p.place, k.code as stage, coalesce(d.amount, -1) as amount,
-      (d.currency <> %(currency)s)::integer::smallint as other_currency,
-      coalesce(d.created_at, m.first, d.modified_at) as created,
-      case when k.outcome <> 'open' then least(d.closed_at, d.modified_at, %(at)s)
-        else least(d.modified_at, %(at)s) end as touched,
-      coalesce(m.lost, 'infinity') as lost {reached}
-    from deals d
-    {credit}
-    join known k on k.pipeline = d.pipeline and k.stage = d.stage
-    left join moved m on m.deal_id = d.deal_id
-    where d.account = %(account)s and not d.archived and d.merged_into is null
-      and coalesce(d.created_at, m.first, %(at)s) <= %(at)s
+    select hashtextextended(deal_id, 0) as deal, hashtextextended(stage, hashtextextended(pipeline, 0)) as stage,
+      coalesce(amount, -1) as amount, (currency <> %(currency)s)::integer::smallint as other_currency,
+      coalesce(created_at, 'infinity') as created, coalesce(closed_at, 'infinity') as closed, modified_at as modified
+    from deals
+    where account = %(account)s and not archived and merged_into is null
+      and pipeline = coalesce(%(pipeline)s, pipeline)
     """
 )
-# Deals that an ad is credited with; or all those of one pipeline, as if one ad had brought them.
-_CREDITED = sql.SQL(
-    "join attributions a on a.account = d.account and a.deal_id = d.deal_id join places p on p.ad_id = a.ad_id"
+_CREDITS = sql.SQL(
+    """
+    select hashtextextended(deal_id, 0) as deal, hashtextextended(ad_id, 0) as ad
+    from attributions where account = %(account)s and ad_id is not null
+    """
 )
-_OF_PIPELINE = sql.SQL("join (select 0 as place) p on d.pipeline = %(pipeline)s")
-_ENTRY = sql.SQL(", min(m.at) filter (where k.step >= {step}) as {name}")
-_REACHED = sql.SQL(", coalesce(m.{name}, 'infinity') as {name}")
+_MOVES = sql.SQL(
+    """
+    select hashtextextended(deal_id, 0) as deal, hashtextextended(stage, hashtextextended(pipeline, 0)) as stage, at
+    from stage_moves where account = %(account)s and at <= %(at)s
+    """
+)
+_STAGES = sql.SQL(
+    """
+    select hashtextextended(stage, hashtextextended(pipeline, 0)) as stage
+    from unnest(%(pipelines)s::text[], %(stages)s::text[]) with ordinality as s (pipeline, stage, place) order by place
+    """
+)
 
 
 def deal_columns(
@@ -85,80 +79,112 @@ def deal_columns(
     currency: str,
     at: datetime,
     end: datetime,
+    ads: Places | None = None,
     pipeline: str | None = None,
 ) -> DealColumns:
     """The deals as known at `at`; days count back from `end`. `keys` are all stages that deals stand in.
 
-    A deal whose own stage no move tells of reached it when it was last touched. With a `pipeline`
-    they are all its deals, whoever brought them, and `ad` is 0.
+    A deal whose own stage no move tells of reached it when it was last touched. Without `ads` they are all deals,
+    whoever brought them, and `ad` is 0; with a `pipeline`, those of it alone.
     """
-    places = [steps.places.get(key, _NOWHERE) for key in keys]
-    names = [f"entered_{step}" for step in range(1, len(steps.names) + 1)]
+    asked = {
+        "account": account,
+        "at": at,
+        "currency": currency,
+        "pipeline": pipeline,
+        "pipelines": [pipeline for pipeline, _ in keys],
+        "stages": [stage for _, stage in keys],
+    }
+    stages = _Stages(
+        places=Places(read_columns(connection, _STAGES, {"stage": "bigint"}, asked)["stage"]),
+        means=[steps.places.get(key, _NOWHERE) for key in keys],
+        steps=len(steps.names),
+    )
+    columns = {"deal": "bigint", "stage": "bigint", "amount": "bigint", "other_currency": "smallint"}
     found = read_columns(
-        connection,
-        _query(names, credited=pipeline is None),
-        {
-            "place": "integer",
-            "stage": "integer",
-            "amount": "bigint",
-            "other_currency": "smallint",
-            "created": "moment",
-            "touched": "moment",
-            "lost": "moment",
-            **dict.fromkeys(names, "moment"),
-        },
-        {
-            "account": account,
-            "at": at,
-            "currency": currency,
-            "pipeline": pipeline,
-            "pipelines": [pipeline for pipeline, _ in keys],
-            "stages": [stage for _, stage in keys],
-            "codes": list(range(len(keys))),
-            "steps": [place.step for place in places],
-            "outcomes": [place.outcome.value for place in places],
-        },
+        connection, _DEALS, columns | dict.fromkeys(("created", "closed", "modified"), "moment"), asked
     )
-    return _columns(found, names, places, end)
+    deals = Places(found.pop("deal"))
+    found["stage"] = stages.places.of(found["stage"])
+    found["ad"] = _credited(connection, asked, ads, deals) if ads is not None else np.zeros(len(deals), dtype=np.int32)
+    return _columns(found, _way(connection, asked, stages, deals), stages, moment(at), end)
 
 
-def _query(names: Sequence[str], *, credited: bool) -> sql.Composed:
-    blank = sql.SQL("")
-    return _DEALS.format(
-        places=PLACES,
-        credit=_CREDITED if credited else _OF_PIPELINE,
-        stages=_KNOWN_STAGES,
-        entries=blank.join(
-            _ENTRY.format(step=sql.Literal(step), name=sql.Identifier(name)) for step, name in enumerate(names, start=1)
-        ),
-        reached=blank.join(_REACHED.format(name=sql.Identifier(name)) for name in names),
-    )
+class _Stages:
+    """What the stages asked for mean, by their places; there are so many steps."""
+
+    def __init__(self, places: Places, means: Sequence[StepPlace], steps: int) -> None:
+        self.places, self.steps = places, steps
+        self.step = np.array([one.step for one in means], dtype=np.int64)
+        self.won, self.lost = (
+            np.array([one.outcome is outcome for one in means], dtype=np.bool_)
+            for outcome in (Outcome.WON, Outcome.LOST)
+        )
 
 
-def _columns(found: dict[str, Packed], names: Sequence[str], places: Sequence[StepPlace], end: datetime) -> DealColumns:
+def _credited(connection: Connection, asked: Mapping[str, object], ads: Places, deals: Places) -> Packed:
+    """The place of the ad that each deal is credited to, -1 where that is none of these."""
+    credits = read_columns(connection, _CREDITS, {"deal": "bigint", "ad": "bigint"}, asked)
+    deal = deals.of(credits["deal"])
+    ad = np.full(len(deals), -1, dtype=np.int32)
+    ad[deal[deal >= 0]] = ads.of(credits["ad"][deal >= 0])
+    return ad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Way:
+    """When each of k deals first moved, first reached each step or a later one (steps, k), and was last marked lost:
+    moments, NEVER where no move tells of it."""
+
+    first: Packed
+    entered: Packed
+    lost: Packed
+
+
+def _way(connection: Connection, asked: Mapping[str, object], stages: _Stages, deals: Places) -> _Way:
+    moves = read_columns(connection, _MOVES, {"deal": "bigint", "stage": "bigint", "at": "moment"}, asked)
+    deal, stage = deals.of(moves.pop("deal")), stages.places.of(moves.pop("stage"))
+    known = (deal >= 0) & (stage >= 0)
+    deal, stage, at = deal[known], stage[known], moves["at"][known]
+    first, lost = np.full(len(deals), NEVER), np.full(len(deals), -NEVER)
+    entered = np.full((stages.steps, len(deals)), NEVER)
+    np.minimum.at(first, deal, at)
+    gone = stages.lost[stage]
+    np.maximum.at(lost, deal[gone], at[gone])
+    for place in range(stages.steps):
+        here = stages.step[stage] == place + 1
+        np.minimum.at(entered[place], deal[here], at[here])
+    lost[lost == -NEVER] = NEVER
+    return _Way(first=first, entered=np.minimum.accumulate(entered[::-1])[::-1], lost=lost)
+
+
+def _columns(found: dict[str, Packed], way: _Way, stages: _Stages, at: int, end: datetime) -> DealColumns:
+    created = np.where(found["created"] == NEVER, way.first, found["created"])
+    kept = np.flatnonzero((found["ad"] >= 0) & (found["stage"] >= 0) & ((created <= at) | (created == NEVER)))
+    found |= {"created": np.where(created == NEVER, found["modified"], created), "lost": way.lost}
+    found = {name: column[kept] for name, column in found.items()}
+    stage = found["stage"]
+    closed = np.where(stages.won[stage] | stages.lost[stage], found["closed"], NEVER)
+    touched = np.minimum(np.minimum(closed, found["modified"]), at)
     # One order whatever the server's, for all that tells two deals apart.
-    order = np.lexsort((found["stage"], found["amount"], found["touched"], found["created"], found["place"]))
-    stage = wide(found["stage"])[order]
-    touched = found["touched"][order]
-    step = np.array([place.step for place in places], dtype=np.int64)[stage]
-    won = np.array([place.outcome is Outcome.WON for place in places], dtype=np.bool_)[stage]
-    gone = np.array([place.outcome is Outcome.LOST for place in places], dtype=np.bool_)[stage]
-    entered = np.empty((len(stage), len(names)))
-    for place, name in enumerate(names, start=1):
-        first = found.pop(name)[order]
-        entered[:, place - 1] = days_before(end, np.where((step >= place) & (first == NEVER), touched, first))
-    if names:
+    order = np.lexsort((stage, found["amount"], touched, found["created"], found["ad"]))
+    found, stage, touched = {name: column[order] for name, column in found.items()}, stage[order], touched[order]
+    entered = np.empty((len(order), stages.steps))
+    for place in range(stages.steps):
+        first = way.entered[place][kept[order]]
+        entered[:, place] = days_before(end, np.where((stages.step[stage] > place) & (first == NEVER), touched, first))
+    if stages.steps:
         # Won once and no longer: it never came to its end.
-        entered[~won, -1] = np.nan
-    lost = found["lost"][order]
+        entered[~stages.won[stage], -1] = np.nan
+    lost = np.where(found["lost"] == NEVER, touched, found["lost"])
     return DealColumns(
-        ad=wide(found["place"])[order],
-        stage=stage,
-        amount=wide(found["amount"])[order],
-        other_currency=found["other_currency"][order] != 0,
-        age=np.maximum(days_before(end, found["created"][order]), 0.0),
+        ad=wide(found["ad"]),
+        stage=wide(stage),
+        amount=wide(found["amount"]),
+        other_currency=found["other_currency"] != 0,
+        age=np.maximum(days_before(end, found["created"]), 0.0),
         entered=entered,
-        lost=np.where(gone, days_before(end, np.where(lost == NEVER, touched, lost)), np.nan),
+        lost=np.where(stages.lost[stage], days_before(end, lost), np.nan),
     )
 
 

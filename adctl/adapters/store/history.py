@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from adctl.adapters.store import accounts, deals, entities, fatigue, neighbours, revenue
 from adctl.adapters.store.daily_rows import DailyRows, daily_rows, first_days_ago
 from adctl.adapters.store.deal_columns import DealColumns, crm_stages, deal_columns, stages_moved_to
+from adctl.adapters.store.id_hashes import Places, ad_places
 from adctl.adapters.store.packed import NEVER, days_before
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.ad_columns import AdColumns
@@ -72,8 +73,9 @@ def account_history(connection: Connection, profile: AccountProfile, day: date) 
     ad_sets = entities.ad_sets(connection, profile.account)
     ads = entities.ad_columns(connection, profile.account)
     owned = ownership(campaigns, ad_sets)
-    funnel, unvalued = _funnel(connection, profile, ads, moment)
-    rows = daily_rows(connection, profile.account, day)
+    places = ad_places(connection, profile.account)
+    funnel, unvalued = _funnel(connection, profile, ads, places, moment)
+    rows = daily_rows(connection, profile.account, day, places)
     running = ads.running(ad_sets, campaigns)
     history = AdHistory(
         account=profile.account,
@@ -145,7 +147,7 @@ class _Funnel:
 
 
 def _funnel(
-    connection: Connection, profile: AccountProfile, ads: AdColumns, moment: _Moment
+    connection: Connection, profile: AccountProfile, ads: AdColumns, places: Places, moment: _Moment
 ) -> tuple[_Funnel, Unvalued]:
     stored = revenue.stage_values(connection, profile.account)
     counts = deals.stage_counts(connection, profile.account)
@@ -160,6 +162,7 @@ def _funnel(
         currency=profile.currency,
         at=moment.at,
         end=moment.end,
+        ads=places,
     )
     values = [stored.at(pipeline, stage, moment.at) for pipeline, stage in keys]
     told = worth(found.stage, found.amount, found.other_currency, values)

@@ -97,6 +97,15 @@ def test_an_amount_in_another_currency_is_a_win_of_unknown_worth(books: Books) -
     assert funnel(found.history) == [[5.0, 2.0, 2.0]]
 
 
+def test_a_deal_is_its_own_ads_and_nobodys_when_no_known_ad_brought_it(books: Books) -> None:
+    books.deal("d0", "of another time", ("new", 2.0))
+    assert len(books.read().history.deal_ad) == 0
+    books.ads("a1", "a2")
+    books.deal("d1", "a2", ("new", 5.0))
+    books.deal("d2", "a1", ("new", 3.0))
+    assert (books.read().history.deal_ad.tolist(), books.read().history.deal_days_ago.tolist()) == ([0, 1], [3, 5])
+
+
 def test_later_days_do_not_exist_yet(books: Books) -> None:
     books.ads("a1")
     books.spend("a1", 100, ago=5)

@@ -23,11 +23,11 @@ from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.pieces import by_pieces, some
 from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.bayes.rows import Rows, Sums, rows_of
-from adctl.domain.policies.bayes.stages import Tallies, fit_stages, tally
+from adctl.domain.policies.bayes.stages import Tallies, Tallying, fit_stages
 from adctl.domain.policies.bayes.terms import AdColumns, Fitted, Terms, terms_of
-from adctl.domain.policies.bayes.totals import add_totals
+from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.bayes.values import Won, fit_values, won_of
-from adctl.domain.policies.protocol import AdHistory, Floats
+from adctl.domain.policies.protocol import AdHistory, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,9 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
     groups = int(history.campaign.max()) + 1 if len(history.campaign) else 0
     least = parameters.shift_transitions
     delays = fitted.delays if fitted else fit_delays(funnel, history.campaign, groups, least)
-    told = _told(history, parameters, rows, funnel, budget, response, delays)
-    tallies = tally(funnel, delays, history.campaign)
+    deals = _counted(funnel, delays, history.campaign, parameters.half_life)
+    told = _told(history, parameters, rows, funnel, deals, budget, response, delays)
+    tallies = deals.tallies
     if fitted is None:
         fitted = _fit(history, parameters, told, tallies, response, delays)
     return _view(history, parameters, told, tallies, fitted)
@@ -86,6 +87,7 @@ def _told(
     parameters: BayesParameters,
     rows: Rows,
     funnel: Funnel,
+    deals: _Counted,
     budget: Floats,
     response: Response,
     delays: Delays,
@@ -102,16 +104,14 @@ def _told(
         mature=mature,
         mature_spend=exposure.mature_spend,
         exposure=exposure.total,
-        leads=_leads(rows, funnel, parameters.half_life),
+        leads=deals.leads if len(funnel.ad) else _leads(rows, parameters.half_life),
         clicks=click_yield(rows.sums.clicks, exposure.total),
-        won=won_of(funnel),
+        won=deals.won,
     )
 
 
-def _leads(rows: Rows, funnel: Funnel, half_life: float) -> Floats:
-    """Credited deals; the platform's own leads only where no deal is credited to any ad."""
-    if len(funnel.ad):
-        return _came(funnel, half_life)
+def _leads(rows: Rows, half_life: float) -> Floats:
+    """The platform's own leads, which count only where no deal is credited to any ad."""
     if half_life == 0:
         return rows.sums.leads.astype(np.float64)
     found = np.zeros(rows.ads)
@@ -120,13 +120,28 @@ def _leads(rows: Rows, funnel: Funnel, half_life: float) -> Floats:
     return found
 
 
-def _came(funnel: Funnel, half_life: float) -> Floats:
-    if half_life == 0:
-        return np.bincount(funnel.ad, minlength=funnel.ads).astype(np.float64)
-    found = np.zeros(funnel.ads)
-    for deals in funnel.blocks():
-        add_totals(found[None], 0, deals.ad, forgetting(deals.begun(0), half_life))
-    return rounded(found)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    """What the deals of each ad come to."""
+
+    leads: Floats
+    tallies: Tallies
+    won: Won
+
+
+def _counted(funnel: Funnel, delays: Delays, campaign: Ints, half_life: float) -> _Counted:
+    tallying = Tallying(delays, campaign)
+
+    def of(ads: slice) -> _Counted:
+        deals = funnel.of(ads)
+        tallies = tallying.of(deals, ads)
+        if half_life == 0:
+            leads = tallies.entered[:, 0].astype(np.float64)
+        else:
+            leads = rounded(totals(deals.ad, forgetting(deals.begun(0), half_life), deals.ads))
+        return _Counted(leads=leads, tallies=tallies, won=won_of(deals))
+
+    return by_pieces(funnel.ads, of)
 
 
 def _fit(
@@ -172,7 +187,7 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
         fitted=fitted,
         told=told,
         tallies=tallies,
-        terms=by_pieces(ads, lambda part: terms_of(fitted, campaigns, some(columns, ads, part), parameters.cycle_days)),
+        terms=by_pieces(ads, lambda part: terms_of(fitted, campaigns, some(columns, part), parameters.cycle_days)),
     )
 
 

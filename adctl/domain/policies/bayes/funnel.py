@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,9 @@ _BLOCK = 32_768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deals:
-    """k deals on T steps, and where they stand. `entered` (k, stages) is how many days ago each stage was reached, NaN
-    where it was not; `led` tells whether the first stage is the lead itself and no step.
+    """k deals on T steps, and where they stand; `ad` indexes the `ads` they are of. `entered` (k, stages) is how many
+    days ago each stage was reached, NaN where it was not; `led` tells whether the first stage is the lead itself and no
+    step.
 
     `reached` counts the steps taken, T is the end. `open` deals are neither at the end nor lost, `lost` ones were
     marked so `marked` days ago.
@@ -27,6 +28,7 @@ class Deals:
 
     minor_per_major: int
     led: bool
+    ads: int
     ad: Ints
     age: Ints
     value: Ints
@@ -62,6 +64,12 @@ class Deals:
         """Who came to the end."""
         return ~(self.lost | self.open)
 
+    def worth(self, chosen: Ints) -> Floats:
+        """What each of some won deals brought: the won amount, or the stage's value where nobody filled that in, major
+        units, 0 where nobody knows."""
+        value, cash = self.value[chosen], self.cash[chosen]
+        return np.asarray(np.maximum(np.where(cash > 0, cash, value), 0) / self.minor_per_major, dtype=np.float64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
@@ -89,6 +97,12 @@ class Funnel:
     def length(self) -> int:
         return len(self.steps)
 
+    def of(self, ads: slice) -> Deals:
+        """The deals of some ads that follow each other, which they then index."""
+        first, last = np.searchsorted(self.ad, (ads.start, ads.stop))
+        deals = self.some(slice(int(first), int(last)))
+        return replace(deals, ads=ads.stop - ads.start, ad=deals.ad - ads.start)
+
     def some(self, part: slice) -> Deals:
         """Some of the deals."""
         entered, marked = self.entered[part], self.marked[part]
@@ -99,6 +113,7 @@ class Funnel:
         return Deals(
             minor_per_major=self.minor_per_major,
             led=self.led,
+            ads=self.ads,
             ad=self.ad[part],
             age=self.age[part],
             value=self.value[part],
@@ -109,19 +124,6 @@ class Funnel:
             lost=lost & ~at_end,
             open=~(lost | at_end),
         )
-
-    def blocks(self) -> Iterator[Deals]:
-        """All deals once."""
-        return (self.some(part) for part in _parts(len(self.ad)))
-
-    def won(self) -> Iterator[tuple[Ints, Floats]]:
-        """The ads of the deals that came to the end, and what each brought: the won amount, or the stage's value where
-        nobody filled that in, major units, 0 where nobody knows."""
-        for part in _parts(len(self.ad)):
-            last = np.flatnonzero(np.isfinite(self.entered[part, -1])) + part.start
-            won = last[np.isfinite(self.entered[last, 1 if self.led else 0 :]).all(axis=1)]
-            value, cash = self.value[won], self.cash[won]
-            yield self.ad[won], np.maximum(np.where(cash > 0, cash, value), 0) / self.minor_per_major
 
 
 def funnel_of(history: AdHistory) -> Funnel:

@@ -14,25 +14,25 @@ _Columns = TypeVar("_Columns", bound=Any)
 
 
 def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
-    """Columns for all ads, of what `make` gives for some of them; what is no column is the same in all.
+    """Columns for all ads, of what `make` gives for some of them; what is no array is the same in all.
 
-    Columns are the fields of a dataclass or the values of a dict, which may be such themselves, and have one
-    dimension or two. `make` must judge each ad by itself.
+    Columns are the fields of a dataclass or the values of a dict, which may be such themselves. Every array among them
+    is one, has an entry or a row per ad, and so one dimension or two. `make` must judge each ad by itself.
     """
-    first = make(slice(0, PIECE))
+    first = make(slice(0, min(PIECE, ads)))
     if ads <= PIECE:
         return first
-    room = _Room(ads, first)
-    whole = _changed(first, PIECE, room.like)
-    for start in range(0, ads, PIECE):
-        part = slice(start, start + PIECE)
-        _put(whole, make(part) if start else first, ads, part)
+    whole = _changed(first, _Room(ads, first).like)
+    _put(whole, first, slice(0, PIECE))
+    for start in range(PIECE, ads, PIECE):
+        part = slice(start, min(start + PIECE, ads))
+        _put(whole, make(part), part)
     return whole
 
 
-def some(columns: _Columns, ads: int, part: slice) -> _Columns:
-    """Some of the `ads` of columns."""
-    return _changed(columns, ads, lambda column: column[part])
+def some(columns: _Columns, part: slice) -> _Columns:
+    """Those of some of the ads."""
+    return _changed(columns, lambda column: column[part])
 
 
 class _Room:
@@ -40,7 +40,7 @@ class _Room:
 
     def __init__(self, ads: int, first: Any) -> None:
         needed: Counter[Any] = Counter()
-        for column in _columns(first, PIECE):
+        for column in _columns(first):
             needed[column.dtype] += column[0].size
         self._stretches = {kind: np.empty((number, ads), dtype=kind) for kind, number in needed.items()}
 
@@ -61,32 +61,29 @@ def _nested(value: Any) -> bool:
     return isinstance(value, dict) or hasattr(value, "__dataclass_fields__")
 
 
-def _columns(columns: Any, ads: int) -> Iterator[Any]:
+def _columns(columns: Any) -> Iterator[Any]:
     for value in _named(columns).values():
         if isinstance(value, np.ndarray):
-            if value.shape[:1] == (ads,):
-                yield value
+            yield value
         elif _nested(value):
-            yield from _columns(value, ads)
+            yield from _columns(value)
 
 
-def _changed(columns: _Columns, ads: int, change: Callable[[Any], Any]) -> _Columns:
+def _changed(columns: _Columns, change: Callable[[Any], Any]) -> _Columns:
     changed = {}
     for name, value in _named(columns).items():
         if isinstance(value, np.ndarray):
-            if value.shape[:1] == (ads,):
-                changed[name] = change(value)
+            changed[name] = change(value)
         elif _nested(value):
-            changed[name] = _changed(value, ads, change)
+            changed[name] = _changed(value, change)
     remade: Any = {**columns, **changed} if isinstance(columns, dict) else replace(columns, **changed)
     return remade  # type: ignore[no-any-return]
 
 
-def _put(whole: Any, piece: Any, ads: int, part: slice) -> None:
+def _put(whole: Any, piece: Any, part: slice) -> None:
     pieces = _named(piece)
     for name, value in _named(whole).items():
         if isinstance(value, np.ndarray):
-            if value.shape[:1] == (ads,):
-                value[part] = pieces[name]
+            value[part] = pieces[name]
         elif _nested(value):
-            _put(value, pieces[name], ads, part)
+            _put(value, pieces[name], part)

@@ -67,12 +67,12 @@ class Weighed:
 
     def _judge(self, posterior: Posterior, part: slice, above: Floats) -> Judgement:
         """The posterior is of all ads, `above` of the part."""
-        ads, policy, history = len(self.room), self.policy, self.history
+        policy, history = self.policy, self.history
         standing = policy.standing(history, self.view, self.refused, part)
         shared = history.shared[part] if len(history.shared) else None
-        outdone = policy.outdone(some(self.view.posterior, ads, part), above, shared)
+        outdone = policy.outdone(some(self.view.posterior, part), above, shared)
         return judge(
-            some(posterior, ads, part),
+            some(posterior, part),
             replace(standing, outdone=outdone),
             policy,
             history.budget[part],
@@ -81,9 +81,10 @@ class Weighed:
         )
 
     def _above(self, part: slice) -> Floats:
-        posterior = some(self.view.posterior, len(self.room), part)
         money = self.history.minor_per_major
-        return above_level(posterior, self.room[part], self.history.budget[part], self.shares.level, money)
+        return above_level(
+            some(self.view.posterior, part), self.room[part], self.history.budget[part], self.shares.level, money
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,12 +159,12 @@ class BayesPolicy(BayesParameters):
     def weigh(self, history: AdHistory, fitted: Fitted | None = None) -> Weighed:
         """All that the verdicts rest on, the shares of the money among it."""
         view = view_of(history, self, fitted)
-        ads, posterior, refused = len(history.ad_ids), view.posterior, self._refused(view)
+        posterior, refused = view.posterior, self._refused(view)
 
         def stopped_some(part: slice) -> _Stopped:
-            return _Stopped(killable(some(posterior, ads, part), self.standing(history, view, refused, part), self))
+            return _Stopped(killable(some(posterior, part), self.standing(history, view, refused, part), self))
 
-        room, stopped = self._room(view), by_pieces(ads, stopped_some).ads
+        room, stopped = self._room(view), by_pieces(len(history.ad_ids), stopped_some).ads
         shares = share_out(history, self, self._seed, posterior, room, stopped)
 
         return Weighed(policy=self, history=history, view=view, refused=refused, room=room, shares=shares)

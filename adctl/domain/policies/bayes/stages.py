@@ -8,9 +8,10 @@ import numpy as np
 from scipy.special import betaln, ndtr
 
 from adctl.domain.policies.bayes.delays import BINS, MIDDLES, Delays, log_bin
-from adctl.domain.policies.bayes.funnel import Funnel
+from adctl.domain.policies.bayes.funnel import Deals, Funnel
+from adctl.domain.policies.bayes.pieces import by_pieces
 from adctl.domain.policies.bayes.special import log_gamma_moments
-from adctl.domain.policies.bayes.totals import add_totals
+from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
 _LOG_SIZES = np.log(25.0) + 0.7 * np.linspace(-2.5, 2.5, 11)
@@ -37,18 +38,28 @@ _SHIFT_DECIMALS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tallies:
-    """Per ad and step, shape (n, T): deals that came so far, fractional successes and failures, open deals, deals
-    still expected to pass; `days_left` (n) sums over open deals the days until that, times its chance.
+    """Per ad and step, shape (n, T): fractional successes and failures, open deals, deals still expected to pass;
+    `came` (n, T + 1) so far to each step and at last to the end; `days_left` (n) sums over open deals the days until
+    they pass, times the chance of that.
 
     Each step lies in one stretch of memory: what all ads' chances are multiplied by is then read along the ads."""
 
-    entered: Ints
-    progressed: Ints
+    came: Ints
     waiting: Ints
     successes: Floats
     failures: Floats
     still: Floats
     days_left: Floats
+
+    @property
+    def entered(self) -> Ints:
+        """Deals that came to each step, shape (n, T)."""
+        return self.came[:, :-1]
+
+    @property
+    def progressed(self) -> Ints:
+        """Deals that passed each step, shape (n, T)."""
+        return self.came[:, 1:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,42 +107,60 @@ def fractions(chance: Floats, later: Floats, unmarked: Floats) -> tuple[Floats, 
     return success, np.select([same, later <= 0, unmarked <= 0], [0.0, 1.0, 0.0], failure)
 
 
-def tally(funnel: Funnel, delays: Delays, campaign: Ints) -> Tallies:
-    """Counts the deals of each ad at each step; `campaign` is each ad's."""
-    n, steps = funnel.ads, funnel.length
-    came, waiting = np.zeros((steps + 1, n), dtype=np.int64), np.zeros((steps, n), dtype=np.int64)
-    told, days_left = np.zeros((3, steps, n)), np.zeros((1, n))
-    shifts, kind = _kinds(delays, campaign)
-    tables = _tables(delays, shifts)
-    for deals in funnel.blocks():
-        add_totals(came, deals.reached, deals.ad)
+class Tallying:
+    """Counts deals at each step by what their delays say, of all ads or of some at a time."""
+
+    def __init__(self, delays: Delays, campaign: Ints) -> None:
+        """`campaign` is each ad's."""
+        self._shifts, self._kind = _kinds(delays, campaign)
+        self._steps, self._never_marked = len(delays.progress), delays.never_marked
+        self._tables, self._passed = _tables(delays, self._shifts), _passed(delays, self._shifts)
+
+    def of(self, deals: Deals, ads: slice) -> Tallies:
+        """`deals` are those of some ads that follow each other."""
+        n, steps, kind = deals.ads, self._steps, self._kind[ads]
+        came = np.bincount(deals.reached * n + deals.ad, minlength=(steps + 1) * n).reshape(steps + 1, n)
+        # Who came to a step is who is there or came farther.
+        for farther in range(steps, 0, -1):
+            came[farther - 1] += came[farther]
         still_open = np.flatnonzero(deals.open)
         ad, step = deals.ad[still_open], deals.reached[still_open]
-        add_totals(waiting, step, ad)
         cell = (kind[ad] * steps + step) * BINS + log_bin(deals.waited(still_open))
-        for column, table in zip(told, tables, strict=False):
-            add_totals(column, step, ad, table[cell])
-        add_totals(days_left, 0, ad, tables[-1][cell])
-    # Who came to a step is who is there or came farther.
-    for farther in range(steps, 0, -1):
-        came[farther - 1] += came[farther]
-    entered, progressed = came[:-1], came[1:]
-    successes, failures, still = told
-    if delays.never_marked:
-        successes[:], failures[:] = 0.0, _exposed(funnel, delays, shifts, kind)
-        failures -= progressed
-    else:
-        failures += entered - progressed - waiting
-    successes += progressed
-    return Tallies(
-        entered=entered.T,
-        progressed=progressed.T,
-        waiting=waiting.T,
-        successes=np.maximum(successes, 0.0, out=successes).T,
-        failures=np.maximum(failures, 0.0, out=failures).T,
-        still=still.T,
-        days_left=days_left[0],
-    )
+        place = step * n + ad
+        waiting = np.bincount(place, minlength=steps * n).reshape(steps, n)
+        successes, failures, still = (
+            totals(place, table[cell], steps * n).reshape(steps, n) for table in self._tables[:3]
+        )
+        if self._never_marked:
+            successes, failures = np.zeros((steps, n)), self._exposed(deals, kind) - came[1:]
+        else:
+            failures += came[:-1] - came[1:] - waiting
+        successes += came[1:]
+        return Tallies(
+            came=came.T,
+            waiting=waiting.T,
+            successes=np.maximum(successes, 0.0, out=successes).T,
+            failures=np.maximum(failures, 0.0, out=failures).T,
+            still=still.T,
+            days_left=totals(ad, self._tables[3][cell], n),
+        )
+
+    def _exposed(self, deals: Deals, kind: Ints) -> Floats:
+        """For a CRM that never marks losses: over all that came to a step, the chance to have passed it by now, shape
+        (T, n)."""
+        exposed = np.empty((self._steps, deals.ads))
+        for step in range(self._steps):
+            came = deals.reached >= step
+            ad = deals.ad[came]
+            cell = (kind[ad] * self._steps + step) * BINS + log_bin(deals.begun(step)[came])
+            exposed[step] = totals(ad, self._passed[cell], deals.ads)
+        return exposed
+
+
+def tally(funnel: Funnel, delays: Delays, campaign: Ints) -> Tallies:
+    """Counts the deals of each ad at each step; `campaign` is each ad's."""
+    tallying = Tallying(delays, campaign)
+    return by_pieces(funnel.ads, lambda ads: tallying.of(funnel.of(ads), ads))
 
 
 def fit_stages(tallies: Tallies, doubt: Floats, clicks: Floats) -> StageModel:
@@ -267,18 +296,10 @@ def _days_left(delays: Delays, z: Floats, later: Floats, shift: Floats) -> Float
     return np.asarray(np.clip(rest, 0.0, 1000.0) + after, dtype=np.float64)
 
 
-def _exposed(funnel: Funnel, delays: Delays, shifts: Floats, kind: Ints) -> Floats:
-    """For a CRM that never marks losses: over all that came to a step, the chance to have passed it by now (T, n)."""
-    exposed = np.zeros((funnel.length, funnel.ads))
+def _passed(delays: Delays, shifts: Floats) -> Floats:
+    """The chance to have passed a step by now, given that one does, by shift, step and log-bin of waiting."""
     z = (MIDDLES - delays.log_median[:, None] - shifts[:, None, None]) / delays.spread[:, None]
-    passed = ndtr(z).reshape(-1)
-    for deals in funnel.blocks():
-        for step in range(funnel.length):
-            came = deals.reached >= step
-            ad = deals.ad[came]
-            cell = (kind[ad] * funnel.length + step) * BINS + log_bin(deals.begun(step)[came])
-            add_totals(exposed[step : step + 1], 0, ad, passed[cell])
-    return exposed
+    return np.asarray(ndtr(z).reshape(-1), dtype=np.float64)
 
 
 def _pool(k: Floats, m: Floats, size: Floats) -> tuple[Floats, Floats]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adctl.domain.policies.bayes.funnel import Funnel
-from adctl.domain.policies.bayes.totals import add_totals
+from adctl.domain.policies.bayes.funnel import Deals
+from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
 # How ads differ in the mean log value of their deals.
@@ -48,15 +48,16 @@ class Won:
     square: Floats
 
 
-def won_of(funnel: Funnel) -> Won:
-    count, found = np.zeros((1, funnel.ads), dtype=np.int64), np.zeros((2, 1, funnel.ads))
-    for ad, worth in funnel.won():
-        known = worth > 0
-        ad, logs = ad[known], np.log(worth[known])
-        add_totals(count, 0, ad)
-        for column, weights in zip(found, (logs, logs**2), strict=True):
-            add_totals(column, 0, ad, weights)
-    return Won(count=count[0], total=found[0, 0], square=found[1, 0])
+def won_of(deals: Deals) -> Won:
+    won = np.flatnonzero(deals.won)
+    ad, worth = deals.ad[won], deals.worth(won)
+    known = worth > 0
+    ad, logs = ad[known], np.log(worth[known])
+    return Won(
+        count=np.bincount(ad, minlength=deals.ads),
+        total=totals(ad, logs, deals.ads),
+        square=totals(ad, logs**2, deals.ads),
+    )
 
 
 def fit_values(won: Won, prior_mean: float) -> ValueModel:

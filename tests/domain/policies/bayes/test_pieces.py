@@ -15,18 +15,16 @@ from adctl.domain.policies.protocol import Floats
 class Columns:
     flat: Floats
     wide: Floats
-    shared: Floats
     number: float
 
 
 @pytest.mark.parametrize("ads", [0, 5, PIECE, PIECE + 1, 2 * PIECE + 7])
 def test_pieces_put_together_are_the_whole(ads: int) -> None:
     rng = np.random.Generator(np.random.PCG64(1))
-    whole = Columns(flat=rng.random(ads), wide=rng.random((ads, 3)), shared=np.array([1.0, 2.0, 3.0]), number=4.0)
+    whole = Columns(flat=rng.random(ads), wide=rng.random((ads, 3)), number=4.0)
 
-    found = by_pieces(ads, lambda part: some(whole, ads, part))
+    found = by_pieces(ads, lambda part: some(whole, part))
 
     assert np.array_equal(found.flat, whole.flat)
     assert np.array_equal(found.wide, whole.wide)
-    assert found.shared.tolist() == [1.0, 2.0, 3.0]
     assert found.number == 4.0

@@ -51,7 +51,7 @@ def said_columns(history: AdHistory, view: View, judgement: Judgement, part: sli
     Rounded, so that what is stored is the same on every processor.
     """
     money, told = float(history.minor_per_major), view.told
-    posterior = some(view.posterior, len(history.ad_ids), part)
+    posterior = some(view.posterior, part)
     low, middle, high = (posterior.quantile(z) for z in (-Z90, 0.0, Z90))
     columns = {
         "spend": np.rint(told.sums.spend[part] * money).astype(np.int64),

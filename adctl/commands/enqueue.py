@@ -18,8 +18,10 @@ from adctl.domain.changes import Approval, NewChange, Value, priced
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import Field
 from adctl.domain.guards.answers import Answer, Pass, Refuse, Wait
+from adctl.domain.guards.funds import Queued, funds_of
 from adctl.domain.guards.judge import judge
 from adctl.domain.guards.limits import Limits
+from adctl.domain.guards.moves import is_kill
 from adctl.domain.ids import stable_uuid
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.saved_plans import PlannedChange, SavedPlan
@@ -29,6 +31,10 @@ _DAY = timedelta(hours=24)
 # Meta may spend this much of a daily budget on one day.
 _OVERSPEND = 1.25
 _NO_APPROVAL = Approval()
+_WHAT_WAITS = (
+    "adctl changes list --state proposed names what waits for approval; raises wait with the cuts and pauses that pay "
+    "for them."
+)
 
 
 def run(
@@ -47,9 +53,9 @@ def run(
 ) -> Report:
     """Judges the champion's decisions of the account day `as_of` (today when not given) and queues those that pass.
 
-    A decision is queued once: the same again changes nothing. Unclaimed changes of older decisions about the same
-    fields are cancelled. `spare_learning` holds back what would begin Meta's learning phase again; what `approval` asks
-    for is queued as proposed. A dry run shows the plan and writes nothing but the file `out`. With such a `plan` just
+    A decision is queued once. Unclaimed changes of older decisions about the same fields are cancelled.
+    `spare_learning` holds back what would begin Meta's learning phase again; what `approval` asks for is queued as
+    proposed, with the raises that it pays for. A dry run writes nothing but the file `out`. With such a `plan` just
     that is queued, or nothing (65) when anything of it has drifted.
     """
     with transaction(engine, read_only=dry_run) as connection:
@@ -61,27 +67,31 @@ def run(
         of_day = decisions.changing(connection, profile.account, today, besides=planned or ())
         found = [d for d in of_day if d.decision_id not in queued]
         context = guard_context.load(connection, profile, limits, today, spare_learning=spare_learning)
-        answers = judge(found, replace(context, growth=_growth(connection, profile, of_day)))
+        paying = _paying(connection, profile, of_day, today)
+        answers = judge(found, replace(context, funds=funds_of(of_day, *paying, surely=False)))
         if plan is not None:
             _refuse_other_day(plan, profile, today)
             if drifts := _drifts(plan, queued, found, answers):
                 return _drifted(profile, drifts, dry_run=dry_run)
             found, answers = _only(plan, found, answers)
         total = exposure.daily_budget(connection, profile.account)
-        passed = [_change(d, a, approval) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
+        passed = _changes(found, answers, approval)
+        if limits.funding:
+            passed = _with_what_pays(passed, of_day, *paying)
         added = replaced = 0
         if not dry_run:
             guard_answers.record(connection, profile.account, found, answers, now)
             changes.prepare(connection)
             replaced = queue.supersede(connection, profile.account, today, only=planned)
             added = queue.enqueue(connection, profile.account, run_id, passed, expire=expire)
-    if out is not None:
-        _save(out, profile, today, passed)
-    proposed = sum(change.needs_approval for change in passed)
-    return _report(profile, today, found, answers, total, (added, replaced, proposed), dry_run=dry_run)
+    _save(out, profile, today, passed)
+    done = (added, replaced, sum(change.needs_approval for change in passed))
+    return _report(profile, today, found, answers, total, done, dry_run=dry_run)
 
 
-def _save(out: Path, profile: AccountProfile, today: date, passed: Sequence[NewChange]) -> None:
+def _save(out: Path | None, profile: AccountProfile, today: date, passed: Sequence[NewChange]) -> None:
+    if out is None:
+        return
     planned = tuple(PlannedChange.of(change) for change in passed)
     saved = SavedPlan(account=profile.account, currency=profile.currency, day=today, changes=planned)
     try:
@@ -155,10 +165,30 @@ def _only(plan: SavedPlan, found: Sequence[Decision], answers: Sequence[Answer])
     return [d for d, _ in kept], [a for _, a in kept]
 
 
-def _growth(connection: Connection, profile: AccountProfile, of_day: Sequence[Decision]) -> int:
-    """What the day's decisions let the daily budgets grow by in all, less what was queued of them before."""
-    wanted = sum(d.target - d.current for d in of_day if isinstance(d.target, int) and isinstance(d.current, int))
-    return max(wanted, 0) - queue.queued_growth(connection, profile.account, [d.decision_id for d in of_day])
+def _paying(
+    connection: Connection, profile: AccountProfile, of_day: Sequence[Decision], today: date
+) -> tuple[Mapping[str, int], Mapping[UUID, Queued]]:
+    """The budgets that are to stop with their ads, and what became of the day's decisions."""
+    ids = [decision.decision_id for decision in of_day]
+    return decisions.stopping(connection, profile.account, today), queue.became_of(connection, profile.account, ids)
+
+
+def _with_what_pays(
+    passed: Sequence[NewChange], of_day: Sequence[Decision], stopping: Mapping[str, int], became: Mapping[UUID, Queued]
+) -> Sequence[NewChange]:
+    """The same, where raises wait for approval, too, that take more than what needs none frees."""
+    sure = {change.decision_id: change.difference for change in passed if not change.needs_approval}
+    pauses = (d for d in of_day if is_kill(d) and d.decision_id not in became and d.decision_id not in sure)
+    growth = funds_of(of_day, stopping, became, surely=True).less(pauses).growth
+    taken = sum(max(move, 0) for move in sure.values())
+    freed = sum(max(-move, 0) for move in sure.values())
+    if taken <= max(growth + freed, 0):
+        return passed
+    return [replace(change, needs_approval=True) if change.difference > 0 else change for change in passed]
+
+
+def _changes(found: Sequence[Decision], answers: Sequence[Answer], approval: Approval) -> Sequence[NewChange]:
+    return [_change(d, a, approval) for d, a in zip(found, answers, strict=True) if isinstance(a, Pass)]
 
 
 def _change(decision: Decision, answer: Pass, approval: Approval) -> NewChange:
@@ -222,7 +252,7 @@ def _report(
             ),
         ),
         tables=(_budget_plan(plan), _status_plan(plan), _held_back(judged, profile.currency)),
-        notes=("adctl changes list --state proposed names what waits for approval.",) if proposed and added else (),
+        notes=(_WHAT_WAITS,) if proposed and added else (),
     )
 
 

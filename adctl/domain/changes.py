@@ -59,9 +59,14 @@ class NewChange:
     compensates: UUID | None = None
 
     @property
-    def lowers(self) -> bool:
-        """True when it cuts a budget."""
-        return isinstance(self.target, int) and isinstance(self.expected, int) and self.target < self.expected
+    def difference(self) -> int:
+        """What it adds to the daily budgets, minor units; nothing for a status."""
+        return _difference(self.expected, self.target)
+
+    @property
+    def frees(self) -> bool:
+        """True when it cuts a budget or pauses an ad."""
+        return self.difference < 0 or self.target == "PAUSED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +113,15 @@ class Change:
     @property
     def difference(self) -> int:
         """What it adds to the daily budgets, minor units; nothing for a status."""
-        return self.target - self.expected if isinstance(self.target, int) and isinstance(self.expected, int) else 0
+        return _difference(self.expected, self.target)
 
     def observed(self, state: EntityState) -> Value | None:
         """The value of this change's field in what was read, None when the object has no such field."""
         return state.daily_budget if self.field is Field.DAILY_BUDGET else state.status
+
+
+def _difference(expected: Value, target: Value) -> int:
+    return target - expected if isinstance(target, int) and isinstance(expected, int) else 0
 
 
 class Reading(StrEnum):

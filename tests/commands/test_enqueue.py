@@ -13,6 +13,7 @@ from adctl.adapters.store import decisions
 from adctl.domain import money
 from adctl.domain.report import Cell, Report
 from adctl.errors import UsageError
+from adctl.sandbox.ad_objects import AdSet
 from tests.builders import ACCOUNT, LEDGER, START, Loop, fact, table
 
 CAP = 'cap_increase_per_24h = "300.00"'
@@ -268,6 +269,70 @@ def test_a_second_run_before_the_first_was_sent_does_not_pause_the_last_ad_eithe
     first, second = decided.enqueue(), decided.enqueue()
     assert fact(first, "queued") == len(changes(decided)) > 0
     assert [list(held(report).values()) for report in (first, second)] == [["last active ad"]] * 2
+
+
+@pytest.fixture
+def stopping(decided: Loop) -> Loop:
+    """An account of which the day is to raise one ad set by what stops with the ads of another."""
+    decided.configure(CAP, f"{CAP}\nkills_per_run_percent = 100\nfuzz_percent = 0")
+    up, off = [one for one in decided.owners() if isinstance(one, AdSet)][:2]
+    decided.run_sql(
+        """
+        update decisions d set confidence = 1,
+          target_budget = case when entity_id = :up then current_budget * 11 / 10 else current_budget end,
+          target_status = case when ad_set_id = :off and current_status = 'ACTIVE' then 'PAUSED'
+            else current_status end,
+          evidence = case when entity_id = :off then evidence || '{"ads": 2, "ads_to_be_paused": 2}'
+            else evidence || '{"ads": 2, "ads_to_be_paused": 0}' end
+        """,
+        up=up.id,
+        off=off.id,
+    )
+    return decided
+
+
+@pytest.mark.parametrize(("settings", "raised"), [("", 0), ("kill_last_ad = true", 1)])
+def test_a_budget_that_goes_on_with_its_last_ad_pays_for_no_raise(stopping: Loop, settings: str, raised: int) -> None:
+    stopping.configure(CAP, f"{CAP}\n{settings}")
+    report = stopping.enqueue()
+    assert len(table(report, "budgets").rows) == raised
+    assert len(table(report, "statuses").rows) > 0
+    assert set(held(report).values()) == (set() if raised else {"last active ad", "funding"})
+
+
+def test_a_raise_waits_for_approval_with_the_pauses_that_pay_for_it(stopping: Loop) -> None:
+    stopping.configure(CAP, f"{CAP}\nkill_last_ad = true\napproval_above_percent = 50")
+    report = stopping.enqueue()
+    assert fact(report, "planned") == fact(report, "proposed")
+    assert {row["state"] for row in changes(stopping).values()} == {"proposed"}
+    assert any("wait with" in note for note in report.notes)
+
+
+def test_a_raise_waits_for_approval_with_the_cut_that_pays_for_it(decided: Loop) -> None:
+    # given a cut by a fifth, which needs approval, and raises of two budgets by a tenth, which need none
+    decided.configure(CAP, f"{CAP}\napproval_above_percent = 15\nfuzz_percent = 0")
+    down, up, later = sorted(
+        (one for one in decided.owners() if isinstance(one, AdSet)), key=lambda one: -(one.daily_budget or 0)
+    )[:3]
+    wanted = """
+        update decisions set confidence = :confidence, target_status = current_status, target_budget = case
+          when entity_id = :down then current_budget * 8 / 10
+          when entity_id in (:up, :later) then current_budget * 11 / 10 else current_budget end
+        where :entity in ('', entity_id)
+        """
+    ids = {"down": down.id, "up": up.id, "later": later.id}
+    decided.run_sql(wanted, **ids, confidence=1, entity="")
+    decided.run_sql(wanted, **ids, confidence=0, entity=later.id)
+
+    def proposed() -> dict[str, str]:
+        return {row["entity_id"]: row["state"] for row in changes(decided).values()}
+
+    decided.enqueue()
+    assert proposed() == {down.id: "proposed", up.id: "proposed"}
+    # when the other raise passes in a later run
+    decided.run_sql(wanted, **ids, confidence=1, entity=later.id)
+    decided.enqueue()
+    assert proposed()[later.id] == "proposed"
 
 
 @pytest.mark.parametrize(("setting", "is_held"), [("true", True), ("false", False)])

@@ -111,11 +111,11 @@ def test_a_refusal_says_money_as_money_and_nothing_else(guard: str, value: str, 
     assert verdict.sentence("USD") == said
 
 
-def test_what_lowers_is_a_lesser_budget_and_no_status() -> None:
-    assert budget(999).lowers
-    assert not budget(1000).lowers
-    assert not budget(1001).lowers
-    assert not status().lowers
+def test_what_frees_money_is_a_lesser_budget_or_a_pause() -> None:
+    assert budget(999).frees
+    assert not budget(1000).frees
+    assert not budget(1001).frees
+    assert status().frees
 
 
 def test_a_change_needs_nobodys_approval_unless_it_says_so() -> None:

@@ -129,6 +129,23 @@ def changing(
     return tuple(decision_of(row._mapping) for row in rows)
 
 
+_STOPPING = text(
+    """
+    select d.entity_id, d.current_budget from decisions d
+    join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
+      and m.parameter_hash = d.parameter_hash and m.role = 'champion'
+    where d.account = :account and d.day = :day and not d.shadow and d.field = 'daily_budget'
+      and d.evidence -> 'ads_to_be_paused' = d.evidence -> 'ads' and d.evidence ->> 'ads' <> '0'
+    """
+)
+
+
+def stopping(connection: Connection, account: Account, day: date) -> dict[str, int]:
+    """The budgets of a day, minor units by their owners' ids, that stop with their ads as the champion wants it."""
+    rows = connection.execute(_STOPPING, {"account": account, "day": day})
+    return {row.entity_id: row.current_budget for row in rows}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayTally:
     """A day's decisions of the champion in figures: verdicts on ads, and budgets in minor units."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from adctl.adapters.store.changes import act_as
 from adctl.domain.changes import NewChange, State, Value
 from adctl.domain.entities import Field
+from adctl.domain.guards.funds import Queued
 from adctl.domain.ids import Account
 
 _SUPERSEDE = text(
@@ -40,7 +41,7 @@ _ENQUEUE = text(
 )
 
 
-# Cuts are due a moment before the raises of their run: what frees money goes first.
+# Cuts and pauses are due a moment before the raises of their run: what frees money goes first.
 _AHEAD, _NOT_AHEAD = timedelta(microseconds=1), timedelta(0)
 
 
@@ -141,7 +142,7 @@ def _row(account: Account, change: NewChange) -> dict[str, object]:
         "fuzz_ppm": change.fuzz_ppm,
         "jitter_ms": change.jitter_ms,
         "compensates": change.compensates,
-        "ahead": _AHEAD if change.lowers else _NOT_AHEAD,
+        "ahead": _AHEAD if change.frees else _NOT_AHEAD,
         "state": State.PROPOSED if change.needs_approval else State.PENDING,
     }
 
@@ -160,19 +161,21 @@ def queued_decisions(connection: Connection, account: Account) -> dict[UUID, Val
     return {row.decision_id: row.target_status if row.target_budget is None else row.target_budget for row in rows}
 
 
-def queued_growth(connection: Connection, account: Account, decisions: Sequence[UUID]) -> int:
-    """What the changes of these decisions that were or may still be sent add to the daily budgets; minor units."""
-    value = connection.scalar(
+def became_of(connection: Connection, account: Account, decisions: Sequence[UUID]) -> dict[UUID, Queued]:
+    """Those of the decisions that were queued, whatever became of them."""
+    rows = connection.execute(
         text(
             """
-            select coalesce(sum(target_budget - expected_budget), 0)::bigint from pending_ad_changes
+            select decision_id, coalesce(target_budget - expected_budget, 0) as move, stands, state
+            from pending_ad_changes
             where account = :account and decision_id = any(:decisions)
-              and stands
             """
         ),
         {"account": account, "decisions": list(decisions)},
     )
-    return int(value or 0)
+    return {
+        row.decision_id: Queued(move=row.move, stands=row.stands, waits=row.state == State.PROPOSED) for row in rows
+    }
 
 
 def pauses_since(connection: Connection, account: Account, start: datetime) -> tuple[datetime, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 
 from adctl.domain.entities import Field
+from adctl.domain.guards.funds import Funds
 from adctl.domain.guards.limits import Limits
 from adctl.domain.ids import AdSetId, CampaignId
 
@@ -47,8 +48,7 @@ class GuardContext:
     `now_in_force` holds the values last read, `in_flight` the fields with a change that was claimed and not finished.
     `kills` are the times of pauses queued in the last day: a run that is repeated gets no second share of them.
     `pausing`: those of `active_ads` that a change in the queue is to pause.
-    `growth`: what all budgets together may still grow by today beyond what cuts free, minor units, negative when cuts
-    must make good for it first; None is no limit.
+    `funds`: what raises may take besides what cuts free; None is no limit.
     `learning`: ad sets in learning, and campaigns that own the budget of one. `edited` is a person's last edit.
     """
 
@@ -68,4 +68,4 @@ class GuardContext:
     in_flight: frozenset[tuple[str, Field]] = frozenset()
     learning: frozenset[str] = frozenset()
     edited: Mapping[str, datetime] = field(default_factory=dict)
-    growth: int | None = None
+    funds: Funds | None = None

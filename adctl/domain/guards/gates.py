@@ -10,7 +10,8 @@ from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.guards.answers import Guard, Refuse, Wait
 from adctl.domain.guards.context import GuardContext
-from adctl.domain.guards.tally import Tally, is_kill, is_raise
+from adctl.domain.guards.moves import is_kill, is_raise
+from adctl.domain.guards.tally import Tally
 
 Gate = Callable[[Decision, GuardContext, Tally], Wait | Refuse | None]
 

@@ -14,7 +14,8 @@ from adctl.domain.guards.budget import BudgetWish, Shaped, is_allowed, shape_bud
 from adctl.domain.guards.context import GuardContext
 from adctl.domain.guards.draws import jitter_ms
 from adctl.domain.guards.gates import GATES
-from adctl.domain.guards.tally import Tally, amount
+from adctl.domain.guards.moves import amount, is_kill
+from adctl.domain.guards.tally import Tally
 
 
 def judge(decisions: Sequence[Decision], context: GuardContext) -> list[Answer]:
@@ -34,7 +35,9 @@ def judge(decisions: Sequence[Decision], context: GuardContext) -> list[Answer]:
 
 
 def _funded(decisions: Sequence[Decision], answers: list[Answer], context: GuardContext) -> list[Answer]:
-    """Every raise by the same share, so that all of them take what the cuts that pass free, and the day's growth."""
+    """Every raise by the same share, so that all of them take what the cuts that pass free, and the day's growth: a
+    pause that does not pass leaves its money where it is.
+    """
     moves = [
         amount(answer.target) - amount(decision.current)
         if isinstance(answer, Pass) and decision.field is Field.DAILY_BUDGET
@@ -42,7 +45,10 @@ def _funded(decisions: Sequence[Decision], answers: list[Answer], context: Guard
         for decision, answer in zip(decisions, answers, strict=True)
     ]
     wanted, freed = sum(max(move, 0) for move in moves), sum(max(-move, 0) for move in moves)
-    paid = wanted if context.growth is None or not context.limits.funding else max(context.growth + freed, 0)
+    if context.funds is None or not context.limits.funding:
+        return answers
+    held = [d for d, answer in zip(decisions, answers, strict=True) if is_kill(d) and not isinstance(answer, Pass)]
+    paid = max(context.funds.less(held).growth + freed, 0)
     if wanted <= paid:
         return answers
     share = Fraction(paid, wanted)

@@ -10,27 +10,10 @@ from itertools import accumulate
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import Field
 from adctl.domain.guards.context import GuardContext, Raise
+from adctl.domain.guards.moves import amount, is_kill
 from adctl.domain.ids import AdSetId
 
 _DAY = timedelta(hours=24)
-
-
-def is_kill(decision: Decision) -> bool:
-    return decision.field is Field.STATUS and decision.target == "PAUSED"
-
-
-def is_raise(decision: Decision) -> bool:
-    """More budget, or an ad that starts to spend again."""
-    if decision.field is Field.STATUS:
-        return decision.target == "ACTIVE"
-    return amount(decision.target) > amount(decision.current)
-
-
-def amount(value: int | str) -> int:
-    """The minor units of a budget decision. Raises TypeError for a status."""
-    if isinstance(value, int):
-        return value
-    raise TypeError(f"{value!r} is a status, not a budget")
 
 
 class Tally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,20 +13,30 @@ from hypothesis import strategies as st
 from adctl.domain.decisions import Decision
 from adctl.domain.guards.answers import Guard, Pass
 from adctl.domain.guards.context import GuardContext, ValueInForce
+from adctl.domain.guards.funds import Funds, Queued, funds_of
 from adctl.domain.guards.judge import judge
 from adctl.domain.guards.limits import Limits
+from adctl.domain.ids import AdSetId
 from tests.domain.guards.guard_builders import LIMITS, NOW, a_budget, a_context, a_kill, passed, waited
 
+DONE = Queued(move=0, stands=True, waits=False)
+WAITING = replace(DONE, waits=True)
 
-def growing_by(growth: int | None, limits: Limits = LIMITS) -> GuardContext:
-    return replace(a_context(limits), growth=growth)
+
+def growing_by(
+    growth: int | None, limits: Limits = LIMITS, stopping: Mapping[str, int] = MappingProxyType({})
+) -> GuardContext:
+    funds = None if growth is None else Funds(growth=growth, stopping=stopping)
+    return replace(a_context(limits), funds=funds)
 
 
 def moves(decisions: list[Decision], context: GuardContext) -> list[int]:
     """What each decision passes with, 0 where it does not pass."""
     answers = judge(decisions, context)
     return [
-        int(answer.target) - int(decision.current) if isinstance(answer, Pass) else 0
+        answer.target - decision.current
+        if isinstance(answer, Pass) and isinstance(answer.target, int) and isinstance(decision.current, int)
+        else 0
         for decision, answer in zip(decisions, answers, strict=True)
     ]
 
@@ -66,6 +78,36 @@ def test_a_pause_needs_no_funds() -> None:
     unpaid, pause = judge([a_budget(1000, 1200), a_kill()], growing_by(0))
     assert waited(unpaid).guard is Guard.FUNDING
     assert passed(pause).target == "PAUSED"
+
+
+def test_a_budget_whose_last_ad_goes_on_pays_for_nothing() -> None:
+    # given two ad sets of which all ads are to be paused, one of them with an ad that may not be
+    plan = [a_budget(1000, 1200, ad_set="s3"), a_kill("a1", ad_set="s1"), a_kill("a2", ad_set="s2")]
+    context = replace(growing_by(150, stopping={"s1": 90, "s2": 60}), active_ads={AdSetId("s1"): 1, AdSetId("s2"): 1})
+    assert moves(plan, context) == [0, 0, 0]
+    may_stop = replace(context, active_ads={AdSetId("s1"): 2, AdSetId("s2"): 1})
+    assert moves(plan, may_stop) == [90, 0, 0]
+    assert moves(plan, replace(context, limits=replace(LIMITS, kill_last_ad=True))) == [150, 0, 0]
+
+
+def test_what_was_queued_before_counts_unless_it_came_to_nothing() -> None:
+    # given a day that grows by what stops with two ad sets' ads, of which a part was queued
+    up, first, second = a_budget(1000, 1200, ad_set="s3"), a_kill("a1", ad_set="s1"), a_kill("a2", ad_set="s2")
+
+    def funds(*, surely: bool = False, **became: Queued) -> Funds:
+        ids = {"up": up.decision_id, "first": first.decision_id, "second": second.decision_id}
+        stopping = {"s1": 120, "s2": 80}
+        return funds_of([up, first, second], stopping, {ids[k]: q for k, q in became.items()}, surely=surely)
+
+    assert funds() == Funds(growth=200, stopping={"s1": 120, "s2": 80})
+    assert funds(up=Queued(move=150, stands=True, waits=False), first=DONE).growth == 50
+    assert funds(up=Queued(move=150, stands=False, waits=False)).growth == 200
+    assert funds(first=replace(DONE, stands=False)) == Funds(growth=80, stopping={"s2": 80})
+    # what waits for approval is taken, and frees nothing yet
+    assert funds(first=WAITING) == funds(up=Queued(move=0, stands=True, waits=True)) == funds()
+    assert funds(surely=True, first=WAITING) == Funds(growth=80, stopping={"s2": 80})
+    assert funds(surely=True, up=Queued(move=-30, stands=True, waits=True)).growth == 200
+    assert funds(surely=True, up=Queued(move=30, stands=True, waits=True)).growth == 170
 
 
 def test_a_lowered_raise_that_velocity_forbids_waits() -> None:

@@ -14,7 +14,7 @@ from adctl.domain.entities import EntityKind, Field
 from adctl.domain.guards.answers import Guard, Pass
 from adctl.domain.guards.context import Freshness
 from adctl.domain.guards.judge import judge
-from adctl.domain.guards.tally import is_raise
+from adctl.domain.guards.moves import is_raise
 from adctl.domain.ids import AdSetId, CampaignId
 from tests.domain.guards.guard_builders import (
     HOUR,

@@ -541,6 +541,7 @@ def test_of_two_last_ads_that_two_sessions_pause_at_once_one_stays(driver: Drive
         first = driver.authorise(one, others=(two.entity_id,))
         second = other.authorise(two, others=(one.entity_id,))
         assert (first.verdict, second.verdict, second.guard) == ("send", "block", "last active ad")
+        assert second.value == "none would be left in ad set s1"
 
 
 # What a person replaced

@@ -67,8 +67,13 @@ def test_a_single_host_has_just_its_own_limits() -> None:
 
 
 def test_floors_and_ceilings_of_single_entities_are_joined() -> None:
-    found = strictest([host(floors={"s1": 5, "s2": 1}, ceilings={"s1": 9}), host("b", floors={"s1": 6})])
-    assert (found["floors"], found["ceilings"]) == ({"s1": 6, "s2": 1}, {"s1": 9})
+    found = strictest(
+        [
+            host(floors={"s1": 5, "s2": 1}, ceilings={"s1": 9, "s3": 7}),
+            host("b", floors={"s1": 6}, ceilings={"s1": 8}),
+        ]
+    )
+    assert (found["floors"], found["ceilings"]) == ({"s1": 6, "s2": 1}, {"s1": 8, "s3": 7})
 
 
 @pytest.mark.parametrize(
@@ -77,8 +82,11 @@ def test_floors_and_ceilings_of_single_entities_are_joined() -> None:
         (NIGHT, (None, None), NIGHT),
         (NIGHT, (time(23), time(7)), (time(22), time(7))),
         (NIGHT, (time(1), time(2)), NIGHT),
+        (NIGHT, (time(22, 30), time(6)), NIGHT),
         ((time(12), time(13)), (time(15), time(16)), (time(12), time(16))),
         (NIGHT, (time(5), time(9)), (time(22), time(9))),
+        # The shorter way round, by one minute.
+        ((time(1), time(2, 20)), (time(13), time(14, 21)), (time(13), time(2, 20))),
     ],
 )
 def test_quiet_hours_span_those_of_every_host(one: Any, other: Any, held: Any) -> None:
@@ -93,6 +101,11 @@ def test_quiet_hours_span_those_of_every_host(one: Any, other: Any, held: Any) -
 def test_limits_that_nothing_could_keep_to_are_refused_by_the_hosts_names() -> None:
     with pytest.raises(ConfigurationError, match="hosts a, b of one account: the floor of one is above"):
         strictest([host(floor_budget=600), host("b", ceiling_budget=500)])
-    whole = [host(quiet_from=time(0), quiet_until=time(12)), host("b", quiet_from=time(12), quiet_until=time(0))]
-    with pytest.raises(ConfigurationError, match="leave no hour of the day"):
-        strictest(whole)
+    assert strictest([host(floor_budget=500), host("b", ceiling_budget=500)])["floor_budget"] == 500
+    for one, other in (
+        ((time(0), time(12)), (time(12), time(0))),
+        ((time(0), time(23, 50)), (time(23), time(0, 5))),
+    ):
+        whole = [host(quiet_from=one[0], quiet_until=one[1]), host("b", quiet_from=other[0], quiet_until=other[1])]
+        with pytest.raises(ConfigurationError, match="leave no hour of the day"):
+            strictest(whole)

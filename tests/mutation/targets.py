@@ -71,6 +71,9 @@ _SQL_TESTS = {
 _WORDS = {
     "velocity_verdict": ("window", "six_hours", "velocity", "value_that_may", "time_is_that", "unknown_outcome_counts"),
     "within_velocity": ("fifth",),
+    "blocking_verdict": ("at_most_a_fifth", "floor", "try_left"),
+    "floor_of": ("floor",),
+    "ceiling_of": ("ceiling",),
     "campaign_rate_verdict": ("sixteenth",),
     "ad_set_rate_verdict": ("fourth", "one_more_is_kept", "every_sending"),
     "rate_verdict": ("fourth", "lowered", "rate_of_nothing"),
@@ -81,7 +84,7 @@ _WORDS = {
     "edited_verdict": ("person",),
     "last_ad_verdict": ("last_active", "last_ads", "no_more", "settled", "another_accounts_pause"),
     "attempts_made": ("try_left", "tries_use"),
-    "authorise_send": ("alike", "session_that", "another_value", "fresh", "two_guards", "waits_for", "locked", "disk"),
+    "authorise_send": ("disk", "alike", "session_that", "another_value", "fresh", "two_guards", "waits_for", "locked"),
     "holds_entity_lock": ("only_the_session",),
     "guard_attempt": ("attempt",),
     "guard_new_change": ("undo", "new_change", "begins", "taken_back"),
@@ -94,6 +97,8 @@ _WORDS = {
     "change_is_settled": ("settled", "on_its_way", "settles_by"),
     "claim_pending_ad_change": (
         "held_entity",
+        "without_waiting",
+        "as_before",
         "another_account",
         "several",
         "own_change",

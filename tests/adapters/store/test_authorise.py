@@ -61,6 +61,7 @@ def test_the_first_change_of_a_window_moves_at_most_a_fifth(driver: Driver) -> N
         assert passes(driver.ask(budget(allowed, expected, of=place, campaign=place)))
         judged = driver.ask(budget(beyond, expected, of=f"{place}+", campaign=place))
         assert (judged.verdict, judged.guard) == ("block", "velocity"), place
+        assert (judged.value, judged.allowed) == (str(beyond), f"{expected} ± 20 %")
     assert driver.ask(budget(1, 0, of="nothing")).guard == "velocity", "any raise of nothing is more than a fifth"
 
 
@@ -454,7 +455,8 @@ def test_the_floor_and_ceiling_of_a_single_ad_set_count_beside_the_accounts(driv
         ("s3", 899, "floor", "900"),
     ):
         verdict = driver.ask(budget(target, of=entity))
-        assert (verdict.guard, verdict.allowed) == (guard, allowed), (entity, target)
+        told = (guard, str(target) if guard else None, allowed)
+        assert (verdict.guard, verdict.value, verdict.allowed) == told, (entity, target)
 
 
 @pytest.mark.parametrize(("usual", "then"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])

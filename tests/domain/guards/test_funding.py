@@ -107,7 +107,9 @@ def test_what_was_queued_before_counts_unless_it_came_to_nothing() -> None:
     assert funds(first=WAITING) == funds(up=Queued(move=0, stands=True, waits=True)) == funds()
     assert funds(surely=True, first=WAITING) == Funds(growth=80, stopping={"s2": 80})
     assert funds(surely=True, up=Queued(move=-30, stands=True, waits=True)).growth == 200
-    assert funds(surely=True, up=Queued(move=30, stands=True, waits=True)).growth == 170
+    assert funds(surely=True, up=Queued(move=1, stands=True, waits=True)).growth == 199
+    # a day that shrinks owes nothing
+    assert funds_of([a_budget(1000, 900)], {}, {}, surely=False).growth == 0
 
 
 def test_a_lowered_raise_that_velocity_forbids_waits() -> None:

@@ -50,6 +50,8 @@ _POSTERIOR = (
     ("wins_expected", "wins still expected", Kind.RATIO),
     ("wins_expected_in_days", "in days, on average", Kind.RATIO),
 )
+# Other facts that are money.
+_MONEY = frozenset({"budget", "current_budget", "share", "shares_before", "shares_after", "pipeline", "cash"})
 # A dozen decisions on more ads than this take longer than a person waits.
 _MOST_ADS = 20_000
 _DECIDED_AGAIN = "Its ads were decided again after it had been queued: their shares add up to another budget."
@@ -83,7 +85,7 @@ def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | 
     with transaction(engine, read_only=True) as connection:
         accounts.check_pinned(connection, profile)
         case = _case(connection, profile, entity_id, day)
-    facts, tables = _told(case)
+    facts, tables = _told(case, profile.currency)
     flips = _Flips() if case.policy is None else _flips(engine, profile, case, case.policy)
     return Report(
         command="why",
@@ -243,7 +245,7 @@ def _done(case: _Case, wanted: str) -> str:
     return f"{wanted} {word} ({case.answer.guard}: {case.answer.reason})"
 
 
-def _told(case: _Case) -> tuple[tuple[Fact, ...], tuple[Table, ...]]:
+def _told(case: _Case, currency: str) -> tuple[tuple[Fact, ...], tuple[Table, ...]]:
     if case.decision is None:
         return (Fact(key="name", label="name", value=case.name),), ()
     decision, evidence = case.decision, case.decision.evidence
@@ -264,8 +266,8 @@ def _told(case: _Case) -> tuple[tuple[Fact, ...], tuple[Table, ...]]:
         if key in evidence
     ]
     shares = (shares_table(case.ads),) if decision.field is Field.DAILY_BUDGET else ()
-    ledger_and_funnel = (*_ledger_table(evidence, case.stages), *_step_table(evidence, case.stages))
-    return tuple(facts), (*shares, *ledger_and_funnel, _rest(evidence))
+    ledger_and_funnel = (*_ledger_table(evidence, case.stages, currency), *_step_table(evidence, case.stages))
+    return tuple(facts), (*shares, *ledger_and_funnel, _rest(evidence, currency))
 
 
 def _cell(value: Cell, kind: Kind) -> Cell:
@@ -286,9 +288,9 @@ def _ordered(evidence: Evidence, stages: Sequence[str]) -> Evidence:
     return {key: evidence[key] for key in sorted(kept, key=rank)} | dict(evidence)
 
 
-def _ledger_table(evidence: Evidence, stages: Sequence[str]) -> tuple[Table, ...]:
+def _ledger_table(evidence: Evidence, stages: Sequence[str], currency: str) -> tuple[Table, ...]:
     """The terms whose sum is the log of the median ROAS; nothing for a policy that keeps no such ledger."""
-    lines = ledger(_ordered(evidence, stages))
+    lines = ledger(_ordered(evidence, stages), currency)
     if not lines:
         return ()
     rows: list[Mapping[str, Cell]] = [
@@ -319,16 +321,22 @@ def _step_table(evidence: Evidence, stages: Sequence[str]) -> tuple[Table, ...]:
     return (Table(key="funnel", title="Deals by stage", columns=columns, rows=rows),)
 
 
-def _rest(evidence: Evidence) -> Table:
-    """Every other fact that was stored with the decision."""
+def _rest(evidence: Evidence, currency: str) -> Table:
+    """Every other fact that was stored with the decision; money as money, its minor units by name."""
     told = {key for key, _, _ in _POSTERIOR}
     rows = tuple(
-        {"fact": key.replace("_", " "), "value": value}
+        {"fact": key.replace("_", " "), **_figure(key, value, currency)}
         for key, value in sorted(evidence.items())
         if key not in told and not key.startswith(("log_", *_STEP_WORDS))
     )
     columns = (Column(key="fact", label="fact"), Column(key="value", label="value"))
     return Table(key="evidence", title="Evidence besides", columns=columns, rows=rows)
+
+
+def _figure(key: str, value: Cell, currency: str) -> Mapping[str, Cell]:
+    if key in _MONEY and isinstance(value, int):
+        return {"value": value_shown(value, currency), "minor_units": value}
+    return {"value": value}
 
 
 def _events_table(case: _Case) -> Table:

@@ -165,7 +165,7 @@ class SendVerdict:
 
 
 # Guards that say minor units: one amount, or a span of them with the percentage around it.
-_OF_MONEY = frozenset({"step", "velocity", "floor", "ceiling", "cap", "funding"})
+_OF_MONEY = frozenset({"step", "velocity", "floor", "ceiling", "cap", "funding", "learning phase"})
 
 
 def priced(guard: str | None, figure: object, currency: str) -> str:

@@ -209,7 +209,7 @@ class _Shares:
     after: Ints
     confidence: Floats
     spend: Ints
-    pipeline: Ints
+    pipeline: Ints | None
     most_up: Ints
     most_down: Ints
 
@@ -223,10 +223,10 @@ def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shar
     def total(values: Ints | Floats | Flags) -> Floats:
         return np.asarray(np.bincount(owner, weights=values, minlength=owners), dtype=np.float64)
 
-    def whole(values: Ints | Flags) -> Ints:
+    def whole(values: Ints | Floats | Flags) -> Ints:
         return np.rint(total(values)).astype(np.int64)
 
-    shared, change = whole(before), verdicts.budget[fed] - before
+    shared, change, pipeline = whole(before), verdicts.budget[fed] - before, _pipeline(verdicts)
     return _Shares(
         verdicts=verdicts,
         ads=np.bincount(owner, minlength=owners),
@@ -236,7 +236,7 @@ def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shar
         # The mean over the owner's money: what a hundred rests on matters a hundred times what one rests on.
         confidence=np.minimum(total(verdicts.confidence[fed] * before) / np.maximum(shared, 1), 1.0),
         spend=whole(_counts(verdicts, "spend")[fed]),
-        pipeline=whole(_counts(verdicts, "pipeline")[fed]),
+        pipeline=None if pipeline is None else whole(pipeline[fed]),
         most_up=_first(owner, -change, fed, owners),
         most_down=_first(owner, change, fed, owners),
     )
@@ -249,6 +249,14 @@ def _counts(verdicts: VerdictColumns, key: str) -> Ints:
         return column.astype(np.int64)
     values = column if isinstance(column, tuple) else (0,) * len(verdicts)
     return np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64)
+
+
+def _pipeline(verdicts: VerdictColumns) -> Ints | Floats | None:
+    """What the money that was spent has brought, as far as the policy says: by itself, or by its ROAS."""
+    if "pipeline" in verdicts.evidence:
+        return _counts(verdicts, "pipeline")
+    roas = verdicts.evidence.get("roas")
+    return _counts(verdicts, "spend") * np.nan_to_num(roas) if isinstance(roas, np.ndarray) else None
 
 
 def _first(owner: Ints, key: Ints, fed: Ints, owners: int) -> Ints:
@@ -285,7 +293,7 @@ def _budget(maker: Maker, owner: Owner, shares: _Shares, place: int) -> Decision
             "shares_before": before,
             "shares_after": int(shares.after[place]),
             "spend": int(shares.spend[place]),
-            "pipeline": int(shares.pipeline[place]),
+            **({} if shares.pipeline is None else {"pipeline": int(shares.pipeline[place])}),
         },
         policy=maker.policy,
         policy_version=maker.policy_version,

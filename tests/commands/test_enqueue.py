@@ -162,6 +162,7 @@ def test_what_a_guard_of_money_holds_back_is_shown_as_money_and_is_minor_units_b
         assert (row["limit"], row["guard_limit"]) == ("0.01 USD", 1)
         assert isinstance(row["guard_value"], int)
         assert row["value"] == money.show(row["guard_value"], "USD")
+        assert str(row["reason"]).startswith(f"a raise of {row['value']} alone exceeds")
 
 
 def test_without_a_cap_nothing_is_queued(decided: Loop) -> None:
@@ -346,6 +347,24 @@ def test_an_ad_set_in_its_learning_phase_is_left_alone_unless_configured(
     assert (changes(decided) == {}) is is_held
 
 
+def test_the_loss_of_a_learning_ad_set_is_judged_by_what_bayes_believes_of_it(synced: Loop) -> None:
+    synced.configure('policy = "blended"', 'policy = "bayes"')
+    synced.configure(CAP, f"{CAP}\nlearning_loss = '1000.00'")
+    synced.decide()
+    synced.run_sql("update ad_sets set learning_stage = 'LEARNING'")
+    synced.run_sql("update decisions set confidence = 1, target_status = current_status")
+    learning = {key for key, guard in held(synced.enqueue()).items() if guard == "learning phase"}
+    rows = {key: row for key, row in decision_rows(synced).items() if row["current_budget"] != row["target_budget"]}
+    ads = [row for row in decision_rows(synced).values() if row["field"] == "status"]
+    spared = set()
+    for key, row in rows.items():
+        fed = [ad["evidence"] for ad in ads if row["entity_id"] in (ad["ad_set_id"], ad["campaign_id"])]
+        lost = sum(one["spend"] * (1 - one["roas"]) for one in fed if one["current_budget"])
+        spared |= {key} if lost < 100_000 else set()
+    assert learning == spared
+    assert 0 < len(spared) < len(rows)
+
+
 @pytest.mark.parametrize(
     "since",
     [
@@ -409,7 +428,8 @@ def test_of_a_days_decisions_only_those_that_want_a_change_are_read(decided: Loo
     assert {one.decision_id for one in found} == wants
     assert {one.decision_id for one in besides} == wants | {kept}
     for one in found:
-        assert dict(one.evidence) == {key: rows[one.decision_id]["evidence"][key] for key in ("spend", "pipeline")}
+        stored = rows[one.decision_id]["evidence"]
+        assert dict(one.evidence) == {key: stored[key] for key in ("spend", "pipeline", "roas") if key in stored}
 
 
 def test_a_day_that_has_not_begun_is_refused(decided: Loop) -> None:

@@ -11,6 +11,7 @@ import pytest
 from adctl.adapters.db import transaction
 from adctl.adapters.store.history import account_history
 from adctl.commands import why
+from adctl.domain import money
 from adctl.domain.policies.bayes.policy import BayesPolicy
 from adctl.domain.policies.flips import with_spend
 from adctl.domain.policies.protocol import Verdict
@@ -63,6 +64,11 @@ def test_every_part_of_the_evidence_is_told(bayes: Loop) -> None:
     assert row["reason"] in report.summary
     for key in ("roas", "p_wrong", "flips_at_roas"):
         assert fact(report, key) == row["evidence"][key]
+    share, spend = (money.show(row["evidence"][key], "USD") for key in ("share", "spend"))
+    besides = {line["fact"]: (line["value"], line.get("minor_units")) for line in table(report, "evidence").rows}
+    assert besides["share"] == (share, row["evidence"]["share"])
+    rests_on = {line["rests_on"] for line in table(report, "ledger").rows}
+    assert {f"{spend} spent", f"{share} a day"} <= rests_on
 
 
 def test_the_spend_that_would_flip_a_verdict_is_told_as_of_that_day_and_flips_it(bayes: Loop) -> None:

@@ -101,13 +101,13 @@ def of_day(connection: Connection, account: Account, day: date, *, limit: int) -
     return tuple(decision_of(row._mapping) for row in rows)
 
 
-# Of the evidence, which is most of a row, the guards read two figures.
+# Of the evidence, which is most of a row, the guards read these figures.
 _CHANGING = text(
     """
     select d.decision_id, d.account, d.day, d.entity_kind, d.entity_id, d.campaign_id, d.ad_set_id, d.field,
       d.current_budget, d.target_budget, d.current_status, d.target_status, d.verdict, d.confidence, d.reason,
-      jsonb_strip_nulls(jsonb_build_object('spend', d.evidence -> 'spend', 'pipeline', d.evidence -> 'pipeline'))
-        as evidence,
+      jsonb_strip_nulls(jsonb_build_object('spend', d.evidence -> 'spend', 'pipeline', d.evidence -> 'pipeline',
+        'roas', d.evidence -> 'roas')) as evidence,
       d.policy, d.version, d.parameter_hash
     from decisions d
     join model_registry m on m.account = d.account and m.policy = d.policy and m.version = d.version
@@ -124,7 +124,7 @@ def changing(
     connection: Connection, account: Account, day: date, *, besides: Sequence[UUID] = ()
 ) -> tuple[Decision, ...]:
     """The champion's decisions of a day that want something changed, and those of `besides`; budgets first. Their
-    evidence is what was spent and what is in the pipeline alone."""
+    evidence is what was spent and what that brought alone."""
     rows = connection.execute(_CHANGING, {"account": account, "day": day, "besides": list(besides)})
     return tuple(decision_of(row._mapping) for row in rows)
 

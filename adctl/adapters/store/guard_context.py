@@ -49,6 +49,7 @@ def load(
     in_force |= {(a.ad_set_id, Field.DAILY_BUDGET): _budget(a) for a in ad_sets.values()}
     return GuardContext(
         limits=limits,
+        currency=profile.currency,
         now=now,
         today=today,
         timezone=ZoneInfo(profile.timezone),

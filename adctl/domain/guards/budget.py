@@ -8,10 +8,12 @@ from datetime import datetime
 from math import ceil, floor
 from uuid import UUID
 
+from adctl.domain.changes import priced
 from adctl.domain.guards.answers import Clip, Guard, Refuse, Wait
 from adctl.domain.guards.context import ValueInForce
 from adctl.domain.guards.draws import fuzz_ppm, fuzzed
 from adctl.domain.guards.limits import Limits
+from adctl.domain.money import show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class BudgetWish:
     current: int
     wanted: int
     values: Sequence[ValueInForce]
+    currency: str
 
 
 def shape_budget(wish: BudgetWish, limits: Limits, now: datetime) -> Shaped | Wait | Refuse:
@@ -131,12 +134,14 @@ def _right_way(wish: BudgetWish, target: int) -> bool:
 def _refusal(wish: BudgetWish, last: Clip, bands: Sequence[Band]) -> Refuse:
     """Floor or ceiling asks for what the other guards forbid, or leaves nothing of the change."""
     asked = next(band for band in bands if band.guard is last.guard)
-    others = ", ".join(f"{band.guard} {band}" for band in bands if band is not asked)
+    said = {band.guard: priced(band.guard, band, wish.currency) for band in bands if band.low or band.high is not None}
+    others = ", ".join(f"{guard} {told}" for guard, told in said.items() if guard is not last.guard)
+    current, wanted = (show(amount, wish.currency) for amount in (wish.current, wish.wanted))
     return Refuse(
         guard=last.guard,
         value=last.before,
         limit=str(asked),
-        reason=f"{last.guard} allows {asked}, the others {others}: nothing is left of {wish.current} to {wish.wanted}",
+        reason=f"{last.guard} allows {said[last.guard]}, the others {others}: nothing is left of {current} to {wanted}",
     )
 
 
@@ -148,15 +153,16 @@ def _velocity_blocks(wish: BudgetWish, start: int, band: Band, limits: Limits, n
             guard=Guard.VELOCITY,
             value=start,
             limit=str(band),
-            reason=f"{share} of {wish.current} is less than one minor unit",
+            reason=f"{share} of {show(wish.current, wish.currency)} is less than {show(1, wish.currency)}",
         )
-    values = sorted({value.value for value in _in_window(wish, limits, now)})
+    values = {value.value for value in _in_window(wish, limits, now)}
+    least, most = (show(amount, wish.currency) for amount in (min(values), max(values)))
     return Wait(
         guard=Guard.VELOCITY,
         value=start,
         limit=str(band),
         until=_room_at(wish, start, limits),
-        reason=f"{values[0]} to {values[-1]} were in force within {limits.velocity_window}; {share} of each allow none",
+        reason=f"{least} to {most} were in force within {limits.velocity_window}; {share} of each allow none",
     )
 
 

@@ -42,7 +42,8 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardContext:
-    """Facts of one account; every attempt that may have reached Meta counts as an action, a value and a raise.
+    """Facts of one account; every attempt that may have reached Meta counts as an action, a value and a raise. Money is
+    minor units of `currency`.
 
     `today` is the account's day. Keys are ids of campaigns, ad sets and ads, which Meta never shares between kinds.
     `now_in_force` holds the values last read, `in_flight` the fields with a change that was claimed and not finished.
@@ -53,6 +54,7 @@ class GuardContext:
     """
 
     limits: Limits
+    currency: str
     now: datetime
     today: date
     timezone: tzinfo

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import floor
 
+from adctl.domain.change_rows import value_shown
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.guards.answers import Guard, Refuse, Wait
@@ -42,11 +43,12 @@ def stale(decision: Decision, context: GuardContext, tally: Tally) -> Refuse | N
     found = context.now_in_force.get((decision.entity_id, decision.field), decision.current)
     if found == decision.current:
         return None
+    then, now = (value_shown(value, context.currency) for value in (decision.current, found))
     return Refuse(
         guard=Guard.STALE,
         value=found,
         limit=decision.current,
-        reason=f"it was {decision.current} when decided and is {found} now: decide again",
+        reason=f"it was {then} when decided and is {now} now: decide again",
     )
 
 
@@ -215,9 +217,13 @@ def _rate(guard: Guard, times: Sequence[datetime], limit: int, now: datetime) ->
 
 
 def _loss(decision: Decision) -> int:
-    """Spend minus synthetic revenue by the decision's evidence, minor units; 0 where it holds neither."""
-    spend, value = decision.evidence.get("spend"), decision.evidence.get("pipeline")
-    return spend - value if isinstance(spend, int) and isinstance(value, int) else 0
+    """Spend minus what it brought by the decision's evidence, minor units; 0 where that is not said."""
+    spend, value, roas = (decision.evidence.get(key) for key in ("spend", "pipeline", "roas"))
+    if not isinstance(spend, int):
+        return 0
+    if value is None and isinstance(roas, int | float):
+        value = round(spend * roas)
+    return spend - value if isinstance(value, int) else 0
 
 
 def _not_fresh(value: str, limit: str, reason: str) -> Wait:

@@ -16,6 +16,7 @@ from adctl.domain.guards.draws import jitter_ms
 from adctl.domain.guards.gates import GATES
 from adctl.domain.guards.moves import amount, is_kill
 from adctl.domain.guards.tally import Tally
+from adctl.domain.money import show
 
 
 def judge(decisions: Sequence[Decision], context: GuardContext) -> list[Answer]:
@@ -95,6 +96,7 @@ def _wish(decision: Decision, context: GuardContext) -> BudgetWish:
         current=amount(decision.current),
         wanted=amount(decision.target),
         values=context.values.get(decision.entity_id, ()),
+        currency=context.currency,
     )
 
 
@@ -103,13 +105,14 @@ def _cap(increase: int, context: GuardContext, tally: Tally) -> Wait | Refuse | 
     cap, total = context.limits.cap, tally.raised + increase
     if increase <= 0 or cap is None or total <= cap:
         return None
+    more, all_, most = (show(money, context.currency) for money in (increase, total, cap))
     if increase > cap:
-        reason = f"a raise of {increase} alone exceeds what may be raised in 24 hours"
+        reason = f"a raise of {more} alone exceeds what may be raised in 24 hours"
         return Refuse(guard=Guard.CAP, value=increase, limit=cap, reason=reason)
     return Wait(
         guard=Guard.CAP,
         value=total,
         limit=cap,
         until=tally.raised_less(total - cap),
-        reason=f"with {increase} more, {total} would be raised in 24 hours, at most {cap}",
+        reason=f"with {more} more, {all_} would be raised in 24 hours, at most {most}",
     )

@@ -25,6 +25,7 @@ LIMITS = Limits(cap=10**9, fuzz=Fraction(0), step=Fraction(1), kill_share=Fracti
 def a_context(limits: Limits = LIMITS) -> GuardContext:
     return GuardContext(
         limits=limits,
+        currency="USD",
         now=NOW,
         today=TODAY,
         timezone=UTC,

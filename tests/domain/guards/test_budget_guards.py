@@ -93,7 +93,7 @@ def test_values_too_far_apart_wait_for_the_one_that_blocks() -> None:
     answer = waited(one(a_budget(1_000, 1_100), context))
 
     assert (answer.guard, answer.limit, answer.until) == (Guard.VELOCITY, "800..600", NOW + 3 * HOUR)
-    assert "500 to 1000 were in force within 6:00:00" in answer.reason
+    assert "5.00 USD to 10.00 USD were in force within 6:00:00" in answer.reason
     assert passed(one(a_budget(1_000, 1_100), replace(context, now=NOW + 3 * HOUR))).target == 1_080
 
 
@@ -121,7 +121,7 @@ def test_a_budget_too_small_for_any_step_is_refused() -> None:
     answer = refused(one(a_budget(4, 6), a_context()))
 
     assert (answer.guard, answer.value, answer.limit) == (Guard.VELOCITY, 6, "4..4")
-    assert answer.reason == "20 % of 4 is less than one minor unit"
+    assert answer.reason == "20 % of 0.04 USD is less than 0.01 USD"
 
 
 @pytest.mark.parametrize(("wanted", "sent"), [(1_500, 1_500), (1_501, 1_500), (500, 500), (499, 500)])
@@ -169,7 +169,10 @@ def test_a_floor_out_of_velocitys_reach_is_refused_not_jumped_to() -> None:
     answer = refused(one(a_budget(50, 60), a_context(replace(LIMITS, floor=100))))
 
     assert (answer.guard, answer.value, answer.limit) == (Guard.FLOOR, 60, "at least 100")
-    assert "velocity 40..60" in answer.reason
+    assert (
+        "floor allows at least 1.00 USD, the others step 0.00 USD..1.00 USD, velocity 0.40 USD..0.60 USD: "
+        in answer.reason
+    )
 
 
 def test_a_ceiling_below_the_current_budget_leaves_nothing_of_a_raise() -> None:

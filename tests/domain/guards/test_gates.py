@@ -70,7 +70,7 @@ def test_a_decision_about_a_value_that_has_changed_is_refused() -> None:
     answer = refused(one(CUT, context))
 
     assert (answer.guard, answer.value, answer.limit) == (Guard.STALE, 1_050, 1_000)
-    assert answer.reason == "it was 1000 when decided and is 1050 now: decide again"
+    assert answer.reason == "it was 10.00 USD when decided and is 10.50 USD now: decide again"
     passed(one(replace(CUT, current=1_050), context))
 
 

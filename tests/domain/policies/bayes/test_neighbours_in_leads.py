@@ -61,7 +61,7 @@ def test_neighbours_of_no_say_change_nothing() -> None:
 def test_the_ledger_still_sums_to_the_return_and_names_the_neighbours() -> None:
     found = evidence(replace(account(), kin=kin(3.0, 1.0)))
 
-    lines = ledger(found)
+    lines = ledger(found, "USD")
 
     assert sum(line.log_value for line in lines) == pytest.approx(math.log(number(found, "roas")))
     (line,) = [line for line in lines if "similar, older ads" in line.label]

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adctl.domain.money import show
 from adctl.domain.policies.bayes.terms import Terms
-from adctl.domain.policies.protocol import Evidence, Floats
+from adctl.domain.policies.protocol import Evidence, Fact, Floats
 
 _PREFIX = "log_"
 _LABELS = {
@@ -49,10 +50,13 @@ def ledger_columns(terms: Terms, steps: Sequence[str], *, with_kin: bool = False
     return {_PREFIX + key: column for key, column in columns.items()}
 
 
-def ledger(evidence: Evidence) -> tuple[LedgerLine, ...]:
-    """The lines of one ad's evidence, as it was decided or as it was stored; none for another policy's evidence."""
+def ledger(evidence: Evidence, currency: str) -> tuple[LedgerLine, ...]:
+    """The lines of one ad's evidence, as it was decided or as it was stored; none for another policy's evidence. Money
+    is in `currency`."""
     return tuple(
-        LedgerLine(label=_label(key), log_value=float(value), factor=math.exp(value), evidence=_said(key, evidence))
+        LedgerLine(
+            label=_label(key), log_value=float(value), factor=math.exp(value), evidence=_said(key, evidence, currency)
+        )
         for key, value in evidence.items()
         if key.startswith(_PREFIX) and isinstance(value, int | float)
     )
@@ -63,7 +67,7 @@ def _label(key: str) -> str:
     return f"P(on to {name.removeprefix(_STEP)})" if name.startswith(_STEP) else _LABELS.get(name, name)
 
 
-def _said(key: str, evidence: Evidence) -> str:
+def _said(key: str, evidence: Evidence, currency: str) -> str:
     name = key.removeprefix(_PREFIX)
     if name.startswith(_STEP):
         step = name.removeprefix(_STEP)
@@ -79,8 +83,12 @@ def _said(key: str, evidence: Evidence) -> str:
         case "value":
             return f"{evidence.get('won_deals')} won deals of its own"
         case "wear":
-            return f"{evidence.get('spend')} minor units spent"
+            return f"{_money(evidence.get('spend'), currency)} spent"
         case "saturation":
-            return f"{evidence.get('share')} minor units a day"
+            return f"{_money(evidence.get('share'), currency)} a day"
         case _:
             return "all ads of the account" if name == "account" else "all ads of the campaign"
+
+
+def _money(amount: Fact, currency: str) -> str:
+    return show(amount, currency) if isinstance(amount, int) else "nothing"

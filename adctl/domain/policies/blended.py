@@ -90,6 +90,14 @@ class BlendedPolicy:
         scores = self._scores(history, record)
         killed, scaled, reason = self._judge(history, record, scores)
         budgets, unallocated = self._shares(history, scores.draw, killed)
+
+        def told(ad: int) -> str:
+            moved = int(budgets[ad] - history.budget[ad])
+            if killed[ad] or not moved:
+                return reason(ad)
+            # A verdict says that an ad goes on; its money goes by the draw, which may well move it the other way.
+            return f"{reason(ad)}; {'more' if moved > 0 else 'less'} money by its draw of {scores.draw[ad]:.3f}"
+
         codes = [VERDICTS.index(verdict) for verdict in (Verdict.KILL, Verdict.SCALE, Verdict.KEEP)]
         return PolicyResult(
             verdicts=VerdictColumns(
@@ -99,7 +107,7 @@ class BlendedPolicy:
                 budget=budgets,
                 confidence=scores.confidence,
                 evidence=evidence(record, scores, history.budget, budgets),
-                reason=reason,
+                reason=told,
             ),
             unallocated=unallocated,
         )

@@ -96,7 +96,8 @@ class RulesPolicy:
                     current_budget=int(history.budget[ad]),
                     budget=int(budgets[ad]),
                     confidence=1.0 if judged[ad] else 0.0,
-                    reason=self._reason(float(measured[ad]), low, high, judged=bool(judged[ad])),
+                    reason=self._reason(float(measured[ad]), low, high, judged=bool(judged[ad]))
+                    + ("" if killed[ad] or raised[ad] else _moved(int(budgets[ad] - history.budget[ad]))),
                     evidence=record.evidence(ad, self.mode, float(measured[ad])),
                 )
                 for ad, ad_id in enumerate(history.ad_ids)
@@ -156,6 +157,13 @@ class _Record:
             "cash": int(self.cash[ad]),
             str(mode): measured,
         }
+
+
+def _moved(money: int) -> str:
+    """Why the money of an ad that no rule raises moves: all is shared, whatever is killed or raised."""
+    if not money:
+        return ""
+    return "; more money, of what others leave" if money > 0 else "; less money, as others are raised"
 
 
 def _won_days_ago(history: AdHistory) -> Floats:

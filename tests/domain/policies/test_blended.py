@@ -141,6 +141,20 @@ def test_an_ad_that_is_not_active_is_never_killed_and_gets_nothing() -> None:
     assert (verdict.verdict, verdict.budget, verdict.reason) == (Verdict.KEEP, 0, "not active")
 
 
+def test_the_reason_says_what_moves_the_money_of_an_ad_that_goes_on() -> None:
+    found = history(
+        *(
+            AdRecord(ad_id=name, spend=20_000, pipeline=40_000, budget=money)
+            for name, money in {"a": 3_000, "b": 1_000}.items()
+        )
+    )
+    for said in BlendedPolicy().decide(found).verdicts:
+        draw = said.evidence["draw"]
+        word = "less" if said.budget < said.current_budget else "more"
+        assert said.budget != said.current_budget
+        assert said.reason == f"pipeline ROAS 2.000 lies between 0.5 and 3; {word} money by its draw of {draw:.3f}"
+
+
 @pytest.mark.parametrize(
     ("ad", "reason"),
     [

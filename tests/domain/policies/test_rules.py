@@ -52,6 +52,9 @@ def test_the_total_is_kept_and_freed_money_shared() -> None:
     assert sum(budgets) + result.unallocated == 3_003
     assert budgets[0] == 0
     assert budgets[2] > budgets[1]
+    assert [said.reason.partition("; ")[2] for said in result.verdicts] == ["", "more money, of what others leave", ""]
+    result = RulesPolicy(kill_cpl=500.0, scale_cpl=10.0).decide(_with_leads(history(*ads), 1, 10, 40))
+    assert result.verdicts[0].reason.endswith("; less money, as others are raised")
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "guess"}, {"kill_roas": -1.0}, {"no_such": 1}])

@@ -139,7 +139,8 @@ def _opened(invocation: Invocation, settings: Settings, account: str | None) -> 
     chosen = settings.account(account)
     profile = profile_of(chosen)
     with database(settings) as engine:
-        refuse_pending(engine)
+        if invocation.dry_run:
+            refuse_pending(engine)
         yield Job(
             settings=settings,
             account=chosen,
@@ -155,6 +156,8 @@ def _run_locked(name: str, job: Job, work: Callable[[Job], Report]) -> Report:
     from adctl.adapters.store import accounts, runs
 
     with job_lock(job.engine, name, job.profile.account):
+        # Under the lock that keeps migrations out: before it, a newer adctl could still change the schema.
+        refuse_pending(job.engine)
         # Two transactions: a new month's partition refers to accounts, so its maker would deadlock with a job that has
         # just written its account and waits for that very month.
         with transaction(job.engine) as connection:

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from adctl.adapters import migrations
 from adctl.adapters.db import open_engine
+from adctl.cli.running import Invocation, run_job
 from adctl.commands import migrate
 from adctl.errors import BusyError, ConfigurationError
+from tests.builders import ACCOUNT, Loop
 from tests.conftest import CommandLine
 
 
@@ -94,6 +96,21 @@ def test_a_job_running_elsewhere_keeps_a_migration_waiting(database_url: str, mo
         holder.execute(text("select pg_advisory_lock_shared(hashtextextended('adctl.migrations', 0))"))
         with pytest.raises(BusyError):
             migrations.migrate(engine, migrations.available())
+
+
+def test_a_job_that_a_newer_adctl_migrated_under_refuses_before_it_does_anything(loop: Loop) -> None:
+    # given a migration that is done between the job's look at the schema and its lock
+    def migrate_first(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "pg_try_advisory_lock_shared" in statement:
+            loop.run_sql("insert into schema_migrations (version, name, checksum) values (9999, '9999_newer.sql', '')")
+
+    event.listen(Engine, "before_cursor_execute", migrate_first)
+    try:
+        with pytest.raises(ConfigurationError, match=r"9999_newer\.sql, which this adctl does not know"):
+            run_job(Invocation(command="execute"), loop.settings, ACCOUNT, lambda job: pytest.fail("it ran"))
+    finally:
+        event.remove(Engine, "before_cursor_execute", migrate_first)
+    assert loop.rows("job_runs") == []
 
 
 def test_every_command_refuses_while_migrations_are_pending(empty_database_url: str, tmp_path: Path) -> None:

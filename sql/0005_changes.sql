@@ -618,18 +618,21 @@ create function halt_verdict(p_account text) returns send_verdict language sql v
   select ('wait', 'halt', r.words, 'running', null, null)::send_verdict from reason r where r.words is not null
 $$;
 
+create function is_quiet(p_clock time, p_limits limits) returns boolean language sql immutable as $$
+  select case when p_limits.quiet_from <= p_limits.quiet_until
+    then p_clock >= p_limits.quiet_from and p_clock < p_limits.quiet_until
+    else p_clock >= p_limits.quiet_from or p_clock < p_limits.quiet_until end
+$$;
+
+-- Until the first minute that is not quiet: in a night in which clocks are set, an hour may be missing or come twice.
 create function quiet_verdict(p_account text, p_limits limits) returns send_verdict language sql stable as $$
-  with here as (
-    select adctl_now() at time zone a.timezone as at, a.timezone from accounts a where a.account = p_account
-  )
-  select ('wait', 'quiet hours', to_char(h.at, 'HH24:MI'),
+  select ('wait', 'quiet hours', to_char(adctl_now() at time zone a.timezone, 'HH24:MI'),
     to_char(p_limits.quiet_from, 'HH24:MI') || '-' || to_char(p_limits.quiet_until, 'HH24:MI'),
-    (h.at::date + p_limits.quiet_until + case when h.at::time < p_limits.quiet_until then interval '0' else '1 day' end)
-      at time zone h.timezone, null)::send_verdict
-  from here h
-  where case when p_limits.quiet_from <= p_limits.quiet_until
-    then h.at::time >= p_limits.quiet_from and h.at::time < p_limits.quiet_until
-    else h.at::time >= p_limits.quiet_from or h.at::time < p_limits.quiet_until end
+    (select min(m.at) from generate_series(date_trunc('minute', adctl_now()), adctl_now() + interval '26 hours',
+        interval '1 minute') m (at)
+      where not is_quiet((m.at at time zone a.timezone)::time, p_limits)), null)::send_verdict
+  from accounts a
+  where a.account = p_account and is_quiet((adctl_now() at time zone a.timezone)::time, p_limits)
 $$;
 
 create function rate_verdict(p_guard text, p_limit integer, p_times timestamptz[]) returns send_verdict

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from math import floor
 
 from adctl.domain.change_rows import value_shown
@@ -104,19 +105,14 @@ def hands_off(decision: Decision, context: GuardContext, tally: Tally) -> Wait |
 def quiet_hours(decision: Decision, context: GuardContext, tally: Tally) -> Wait | None:
     if context.limits.quiet_hours is None:
         return None
-    begins, ends = context.limits.quiet_hours
-    local = context.now.astimezone(context.timezone)
-    clock = local.time()
-    quiet = begins <= clock < ends if begins <= ends else clock >= begins or clock < ends
-    if not quiet:
+    begins, ends = hours = context.limits.quiet_hours
+    if not _is_quiet(context.now, context.timezone, hours):
         return None
-    day = local.date() + timedelta(days=1 if ends <= clock else 0)
-    until = datetime.combine(day, ends, context.timezone).astimezone(context.now.tzinfo)
     return Wait(
         guard=Guard.QUIET_HOURS,
-        value=f"{clock:%H:%M}",
+        value=f"{context.now.astimezone(context.timezone):%H:%M}",
         limit=f"{begins:%H:%M}-{ends:%H:%M}",
-        until=until,
+        until=_quiet_until(context.now, context.timezone, hours),
         reason="nothing is sent in the account's quiet hours",
     )
 
@@ -204,6 +200,22 @@ GATES: Sequence[Gate] = (
     campaign_rate,
     ad_set_rate,
 )
+
+
+def _is_quiet(at: datetime, timezone: tzinfo, hours: tuple[time, time]) -> bool:
+    begins, ends = hours
+    clock = at.astimezone(timezone).time()
+    return begins <= clock < ends if begins <= ends else clock >= begins or clock < ends
+
+
+# One answer serves all decisions of a run.
+@lru_cache(maxsize=1)
+def _quiet_until(now: datetime, timezone: tzinfo, hours: tuple[time, time]) -> datetime:
+    """The first minute that is not quiet: in a night in which clocks are set, an hour may be missing or come twice."""
+    minute = now.replace(second=0, microsecond=0)
+    while _is_quiet(minute, timezone, hours):
+        minute += timedelta(minutes=1)
+    return minute
 
 
 def _rate(guard: Guard, times: Sequence[datetime], limit: int, now: datetime) -> Wait | None:

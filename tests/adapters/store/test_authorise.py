@@ -17,6 +17,7 @@ from adctl.domain.entities import EntityKind
 from adctl.domain.ids import Account
 from adctl.domain.ports import WriteOutcome
 from tests.adapters.store.driver import DAY, HOUR, NOON, SECOND, SETTLE, Driver, budget, driving, open_account, status
+from tests.domain.guards.wall_clocks import CLOCKS_THAT_ARE_SET
 
 WINDOW = timedelta(hours=6)
 
@@ -391,6 +392,18 @@ def test_quiet_hours_are_the_accounts_and_may_pass_midnight(
         assert passes(judged)
     else:
         assert (held(judged), judged.allowed) == (("wait", "quiet hours", until), quiet)
+
+
+@pytest.mark.parametrize(("quiet", "zone", "now", "until"), CLOCKS_THAT_ARE_SET)
+def test_quiet_hours_end_as_the_clock_on_the_wall_says_when_it_is_set(
+    driver: Driver, quiet: str, zone: str, now: str, until: str | None
+) -> None:
+    driver.sql("update accounts set timezone = :zone where account = 'main'", zone=zone)
+    begin, _, end = quiet.partition("-")
+    driver.limit(quiet_from=begin, quiet_until=end)
+    driver.at(datetime.fromisoformat(f"{now}+00:00"))
+    found = driver.value("select (quiet_verdict('main', l)).until from limits l where l.account = 'main'")
+    assert found == (None if until is None else datetime.fromisoformat(f"{until}+00:00"))
 
 
 def test_a_change_without_a_try_left_is_blocked_and_what_meta_put_off_was_none(driver: Driver) -> None:

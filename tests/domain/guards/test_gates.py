@@ -29,6 +29,7 @@ from tests.domain.guards.guard_builders import (
     refused,
     waited,
 )
+from tests.domain.guards.wall_clocks import CLOCKS_THAT_ARE_SET
 
 MINUTE = timedelta(minutes=1)
 RAISE, CUT, KILL = a_budget(1_000, 1_100), a_budget(1_000, 900), a_kill()
@@ -145,6 +146,23 @@ def test_quiet_hours_within_a_day_begin_and_end_on_the_minute() -> None:
 
     assert waited(one(CUT, context)).until == NOW + HOUR
     passed(one(CUT, replace(context, now=NOW + HOUR)))
+
+
+@pytest.mark.parametrize(("quiet", "zone", "now", "until"), CLOCKS_THAT_ARE_SET)
+def test_quiet_hours_end_as_the_clock_on_the_wall_says_when_it_is_set(
+    quiet: str, zone: str, now: str, until: str | None
+) -> None:
+    begins, ends = (time.fromisoformat(part) for part in quiet.split("-"))
+    context = replace(
+        a_context(replace(LIMITS, quiet_hours=(begins, ends))),
+        now=datetime.fromisoformat(f"{now}+00:00"),
+        timezone=ZoneInfo(zone),
+    )
+    answer = one(replace(CUT, day=context.today), context)
+    if until is None:
+        passed(answer)
+    else:
+        assert waited(answer).until == datetime.fromisoformat(f"{until}+00:00")
 
 
 def test_quiet_hours_that_end_as_they_begin_are_none() -> None:

@@ -169,9 +169,8 @@ create table ad_change_history (
   reason text,
   previous_hash bytea not null,
   hash bytea not null,
-  primary key (account, at, seq)
-) partition by range (at);
-create index history_by_change on ad_change_history (account, change_id);
+  primary key (account, seq)
+);
 
 create table audit_heads (
   account text primary key references accounts,
@@ -191,7 +190,7 @@ create function link_text(p_row ad_change_history) returns text language sql sta
 $$;
 
 create function link_hash(p_previous bytea, p_seq bigint, p_moment text, p_text text) returns bytea
-language sql immutable as $$
+language sql stable as $$
   select sha256(p_previous || convert_to(p_seq || ' ' || p_moment || ' ' || p_text, 'UTF8'))
 $$;
 
@@ -226,23 +225,6 @@ create trigger attempts_are_never_deleted before delete on change_attempts
   for each row execute function refuse_rewriting();
 create trigger attempts_are_never_truncated before truncate on change_attempts
   for each statement execute function refuse_rewriting();
-
--- A month inherits the triggers on rows of the history, but not the one on truncating.
-create function ensure_history_months(p_from date, p_until date) returns void language plpgsql as $$
-declare
-  v_month regclass;
-begin
-  perform ensure_months('ad_change_history', p_from, p_until);
-  for v_month in
-    select i.inhrelid::regclass from pg_inherits i
-    where i.inhparent = 'ad_change_history'::regclass and not exists (
-      select from pg_trigger t where t.tgrelid = i.inhrelid and t.tgname = 'history_is_never_truncated')
-  loop
-    execute format('create or replace trigger history_is_never_truncated before truncate on %s
-                    for each statement execute function refuse_rewriting()', v_month);
-  end loop;
-end
-$$;
 
 create function current_actor() returns text language sql stable as $$
   select nullif(current_setting('adctl.actor', true), '')
@@ -326,25 +308,43 @@ language sql immutable as $$
   end
 $$;
 
--- Why a change may not make this move now although its actor may make such moves, or null.
-create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes, p_now timestamptz) returns text
-language sql stable as $$
-  select case
-    when p_old.state = 'proposed' and p_new.state = 'pending' and coalesce(trim(p_new.approved_by), '') = ''
-      then 'an approval names who approves'
-    when p_new.state = 'claimed' and num_nulls(p_new.claimed_by, p_new.claimed_at) > 0 then 'a claim names its worker'
-    when p_new.state = 'claimed' and p_new.earliest_execute_at > p_now
-      then 'it is not due before ' || p_new.earliest_execute_at
-    when p_new.state = 'claimed' and p_new.expires_at <= p_now then 'it expired at ' || p_new.expires_at
-    when p_new.state = 'expired' and p_new.expires_at > p_now then 'it expires at ' || p_new.expires_at
-    when p_old.state = 'claimed' and p_new.state = 'pending' and coalesce(trim(p_new.state_reason), '') = ''
-      then 'it is not said why'
-    when (p_new.state = 'cancelled' or p_old.state = 'conflict' and p_new.state = 'completed')
-      and (coalesce(trim(p_new.state_reason), '') = '' or p_new.state_reason is not distinct from p_old.state_reason)
-      then 'whoever ends it says why'
-    when p_new.state = 'completed' and (p_new.observed_budget, p_new.observed_status)
-      is distinct from (p_new.target_budget, p_new.target_status) then 'it is not seen that the target stands'
-  end
+-- Why a change may not make this move now although its actor may make such moves, or null. Only the branch of a move is
+-- made ready: that takes longer than to answer it.
+create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
+language plpgsql stable as $$
+declare
+  v_unsaid constant boolean := coalesce(trim(p_new.state_reason), '') = '';
+  v_now timestamptz;
+begin
+  if p_new.state = 'claimed' then
+    v_now := adctl_now();
+    return case
+      when num_nulls(p_new.claimed_by, p_new.claimed_at) > 0 then 'a claim names its worker'
+      when p_new.earliest_execute_at > v_now then 'it is not due before ' || p_new.earliest_execute_at
+      when p_new.expires_at <= v_now then 'it expired at ' || p_new.expires_at
+    end;
+  elsif p_new.state = 'completed' then
+    return case
+      when p_old.state = 'conflict' and (v_unsaid or p_new.state_reason is not distinct from p_old.state_reason)
+        then 'whoever ends it says why'
+      when (p_new.observed_budget, p_new.observed_status) is distinct from (p_new.target_budget, p_new.target_status)
+        then 'it is not seen that the target stands'
+    end;
+  elsif p_new.state = 'pending' then
+    return case
+      when p_old.state = 'proposed' and coalesce(trim(p_new.approved_by), '') = ''
+        then 'an approval names who approves'
+      when p_old.state = 'claimed' and v_unsaid then 'it is not said why'
+    end;
+  elsif p_new.state = 'cancelled' then
+    return case
+      when v_unsaid or p_new.state_reason is not distinct from p_old.state_reason then 'whoever ends it says why'
+    end;
+  elsif p_new.state = 'expired' then
+    return case when p_new.expires_at > adctl_now() then 'it expires at ' || p_new.expires_at end;
+  end if;
+  return null;
+end
 $$;
 
 -- Whether a move rests on what is known of the change's attempts.
@@ -447,7 +447,7 @@ declare
   v_head record;
   v_moment text;
   v_link ad_change_history;
-  v_hashes bytea[];
+  v_chain ad_change_history[];
 begin
   select h.account, h.seq, h.hash, adctl_now() as now into v_head
     from audit_heads h where h.account = p_links[1].account for update;
@@ -456,22 +456,19 @@ begin
       on conflict (account) do update set seq = h.seq returning h.account, h.seq, h.hash, adctl_now() as now into v_head;
   end if;
   v_moment := audit_moment(v_head.now);
-  v_hashes[0] := v_head.hash;
-  for v_place in 1 .. cardinality(p_links) loop
-    v_link := p_links[v_place];
-    v_hashes[v_place] := link_hash(v_hashes[v_place - 1], v_head.seq + v_place, v_moment, link_text(v_link));
+  foreach v_link in array p_links loop
+    v_head.seq := v_head.seq + 1;
+    v_link.seq := v_head.seq;
+    v_link.at := v_head.now;
+    v_link.previous_hash := v_head.hash;
+    v_head.hash := link_hash(v_head.hash, v_head.seq, v_moment, link_text(v_link));
+    v_link.hash := v_head.hash;
+    v_chain := v_chain || v_link;
   end loop;
   with written as (
-    insert into ad_change_history
-      select l.account, v_head.seq + l.place, v_head.now, l.change_id, l.from_state, l.to_state, l.actor, l.entity_kind,
-        l.entity_id, l.field, l.expected, l.target, l.observed, l.attempt, l.reason, l.previous, l.own
-      from rows from (unnest(p_links), unnest(v_hashes), unnest(v_hashes[1:])) with ordinality as l (account, seq, at,
-        change_id, from_state, to_state, actor, entity_kind, entity_id, field, expected, target, observed, attempt,
-        reason, previous_hash, hash, previous, own, place)
-      where l.own is not null
+    insert into ad_change_history select l.* from unnest(v_chain) l
   )
-  update audit_heads h set seq = v_head.seq + cardinality(p_links), hash = v_hashes[cardinality(p_links)]
-    where h.account = v_head.account;
+  update audit_heads h set seq = v_head.seq, hash = v_head.hash where h.account = v_head.account;
 end
 $$;
 
@@ -486,45 +483,59 @@ $$;
 create trigger record_new_changes after insert on pending_ad_changes
   referencing new table as added for each statement execute function record_new_changes();
 
--- The guard of every move, and its link. What a statement did is judged as a whole when it is done: whatever is refused
--- takes it all back. Asks the database as little as it can, for it stands in the way of every move.
+-- The guard of every move, and its link. What a statement did is judged when it is done, and whatever is refused takes it
+-- all back. Asks the database as little as it can, for it stands in the way of every move.
 create function record_moves() returns trigger language plpgsql as $$
 declare
   v_actor constant text := current_actor();
-  v_moved record;
+  v_olds cursor for select o.* from old_rows o;
+  v_old pending_ad_changes;
+  v_new pending_ad_changes;
+  v_may boolean;
+  v_from text;
+  v_to text;
+  v_refusal text;
+  v_links ad_change_history[] := '{}';
 begin
-  for v_moved in
-    select n.account, array_agg(link_of(n, o.state) order by n.earliest_execute_at, n.change_id)
-        filter (where n.state <> o.state) as links,
-      bool_or((o.state, n.state) = ('executing', 'unknown')) as lost,
-      min('change ' || o.change_id || ': ' || case
-        when t.actor is null and (select s.terminal from change_states s where s.state = o.state)
-          then 'it is ' || o.state || ' for good'
-        when t.actor is null and n.state <> o.state
-          then coalesce(v_actor, 'nobody') || ' may not move it from ' || o.state || ' to ' || n.state
-        else 'from ' || o.state || ' to ' || n.state || ': ' || coalesce(bookkeeping_refusal(o, n),
-          case when n.state <> o.state then move_refusal(o, n, clock.now) end,
-          case when needs_proof(o.state, n.state) then proof_refusal(o, n) end)
-      end) as refusal
-    from (select adctl_now() as now offset 0) clock
-    cross join new_rows n
-    join old_rows o on o.account = n.account and o.change_id = n.change_id
-    left join legal_transitions t on t.from_state = o.state and t.to_state = n.state and t.actor = v_actor
-    group by n.account
-  loop
-    if v_moved.refusal is not null then
-      raise exception '%', v_moved.refusal using errcode = 'check_violation';
+  open v_olds;
+  for v_new in select n.* from new_rows n loop
+    -- The rows before and after an update come in one order.
+    fetch v_olds into v_old;
+    if (v_old.account, v_old.change_id) is distinct from (v_new.account, v_new.change_id) then
+      raise exception 'change %: its row from before is not known', v_new.change_id;
     end if;
-    if v_moved.lost then
+    if (v_old.state, v_new.state) is distinct from (v_from, v_to) then
+      v_from := v_old.state;
+      v_to := v_new.state;
+      v_may := exists (select from legal_transitions t
+                       where t.from_state = v_from and t.to_state = v_to and t.actor = v_actor);
+    end if;
+    v_refusal := case
+      when not v_may and not v_old.open then 'it is ' || v_from || ' for good'
+      when not v_may and v_from <> v_to
+        then coalesce(v_actor, 'nobody') || ' may not move it from ' || v_from || ' to ' || v_to
+      else 'from ' || v_from || ' to ' || v_to || ': ' || coalesce(bookkeeping_refusal(v_old, v_new),
+        case when v_from <> v_to then move_refusal(v_old, v_new) end,
+        case when needs_proof(v_from, v_to) then proof_refusal(v_old, v_new) end)
+    end;
+    if v_refusal is not null then
+      raise exception 'change %: %', v_new.change_id, v_refusal using errcode = 'check_violation';
+    end if;
+    continue when v_from = v_to;
+    if v_from = 'executing' and v_to = 'unknown' then
       -- A worker that died or sleeps on has no say any more in what its attempt proved.
       update change_attempts a set outcome = 'unknown', detail = 'its sender never told'
-        from new_rows n
-        where n.state = 'unknown' and a.account = n.account and a.change_id = n.change_id and a.outcome is null;
+        where a.account = v_new.account and a.change_id = v_new.change_id and a.outcome is null;
     end if;
-    if v_moved.links is not null then
-      perform append_links(v_moved.links);
+    if v_links[1].account <> v_new.account then
+      perform append_links(v_links);
+      v_links := '{}';
     end if;
+    v_links := v_links || link_of(v_new, v_from);
   end loop;
+  if cardinality(v_links) > 0 then
+    perform append_links(v_links);
+  end if;
   return null;
 end
 $$;
@@ -551,18 +562,16 @@ declare
   v_due record;
 begin
   return query
-    with due as materialized (
-      select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
-      where c.account = p_account and c.in_line and c.state = 'pending'
-        and c.earliest_execute_at <= v_now and c.expires_at > v_now
-      order by c.earliest_execute_at, c.change_id
-      limit p_limit for update skip locked
-    ), free as materialized (
-      select d.change_id from due d where pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id))
-    )
     update pending_ad_changes c
       set state = 'claimed', state_reason = null, claimed_by = p_worker, claimed_at = v_now, updated_at = v_now
-      where c.account = p_account and c.change_id = any (array(select f.change_id from free f)) returning c.*;
+      where c.account = p_account and c.change_id = any (array(
+        select d.change_id from (
+          select c.change_id, c.entity_kind, c.entity_id from pending_ad_changes c
+          where c.account = p_account and c.in_line and c.state = 'pending'
+            and c.earliest_execute_at <= v_now and c.expires_at > v_now
+          order by c.earliest_execute_at, c.change_id
+          limit p_limit for update skip locked) d
+        where pg_try_advisory_lock(entity_lock_key(p_account, d.entity_kind, d.entity_id)))) returning c.*;
   get diagnostics v_claimed = row_count;
   -- What others hold is passed over, one after the other.
   if v_claimed < p_limit then

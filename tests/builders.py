@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from adctl.adapters.crm_intake import Files
 from adctl.adapters.db import open_engine, transaction
 from adctl.adapters.files.opened_files import Source
-from adctl.adapters.store import accounts, changes, queue
+from adctl.adapters.store import accounts, queue
 from adctl.cli import steps
 from adctl.cli.running import Job
 from adctl.cli.wiring import meta, profile_of, send_limits, stage_values
@@ -192,7 +192,6 @@ class Loop:
         wanted = _new_change(node, target, jitter_ms)
         with transaction(self.engine) as connection:
             accounts.ensure(connection, self.job().profile)
-            changes.prepare(connection)
             added = queue.enqueue(
                 connection,
                 ACCOUNT,

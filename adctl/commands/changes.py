@@ -242,8 +242,6 @@ def _each(
     moved = left = money = 0
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
-        if not dry_run:
-            changes.prepare(connection)
         found = _found(connection, profile, chosen)
         if not dry_run:
             # Before the first move takes the head of the audit, for which a worker waits with its change in hand.
@@ -319,7 +317,6 @@ def resolve(
     told = f"resolved by {by}: {reason}"
     if not dry_run:
         with transaction(engine) as connection:
-            changes.prepare(connection)
             done = changes.move(
                 connection, change, come_from=State.CONFLICT, to=to, actor="operator", reason=told, observed=observed
             )

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, changes, decisions, exposure, guard_answers, guard_context, queue
+from adctl.adapters.store import accounts, decisions, exposure, guard_answers, guard_context, queue
 from adctl.domain import money
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.changes import Approval, NewChange, Value, priced
@@ -81,7 +81,6 @@ def run(
         added = replaced = 0
         if not dry_run:
             guard_answers.record(connection, profile.account, found, answers, now)
-            changes.prepare(connection)
             replaced = queue.supersede(connection, profile.account, today, only=planned)
             added = queue.enqueue(connection, profile.account, run_id, passed, expire=expire)
     _save(out, profile, today, passed)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attempts, change_records, changes, guard_context, queue
+from adctl.adapters.store import accounts, attempts, change_records, guard_context, queue
 from adctl.adapters.store.change_records import Record
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row, value_shown
@@ -82,7 +82,6 @@ def run(
         ]
         added = 0
         if passed and not dry_run:
-            changes.prepare(connection)
             added = queue.undo(connection, profile.account, run_id, passed, expire=expire)
     judged = {record.change.change_id: answer for record, answer in zip(plan.records, answers, strict=True)}
     return _report(profile, found, plan, judged, added, dry_run=dry_run)

@@ -80,7 +80,6 @@ def prepare_adctl(url: str, history: int) -> None:
     with transaction(engine) as connection:
         accounts.ensure(connection, profile)
         attempts.sync_limits(connection, ACCOUNT, LIMITS)
-        changes.prepare(connection)
         connection.execute(text("set local session_replication_role = replica"))
         if history:
             connection.execute(text(_PENDING), {"prefix": "h", "state": "completed", "count": history})

@@ -350,8 +350,8 @@ def test_an_audit_that_does_not_hold_halts_the_account_and_exits_70(loop: Loop) 
     with pytest.raises(UsageError, match="no audit head"):
         audit.verify(loop.engine, profile, head="4")
 
-    loop.run_sql("alter table ad_change_history_2026_03 disable trigger user")
-    loop.run_sql("update ad_change_history_2026_03 set reason = 'x' where seq = 2")
+    loop.run_sql("alter table ad_change_history disable trigger user")
+    loop.run_sql("update ad_change_history set reason = 'x' where seq = 2")
 
     assert audit.verify(loop.engine, profile, dry_run=True).exit_code == 70
     broken = audit.verify(loop.engine, profile)

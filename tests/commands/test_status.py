@@ -99,7 +99,6 @@ def budget_change(number: int, expected: int, target: int) -> NewChange:
 
 def queue_up(engine: Engine, *wanted: NewChange) -> None:
     with transaction(engine) as connection:
-        changes.prepare(connection)
         added = queue.enqueue(connection, MAIN.account, uuid4(), wanted, expire=timedelta(hours=24))
     assert added == len(wanted)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, text
 
 from adctl.adapters.db import driver
-from adctl.adapters.store.accounts import now
 from adctl.domain.changes import Change, SendVerdict, State, Value
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
@@ -19,14 +18,6 @@ from adctl.domain.ids import Account
 def act_as(connection: Connection, actor: str) -> None:
     """Names who moves changes in this transaction; the transition table knows what each may do."""
     connection.execute(text("select set_config('adctl.actor', :actor, true)"), {"actor": actor})
-
-
-def prepare(connection: Connection) -> None:
-    """Makes the partitions that the audit of this run needs: this month's and the next."""
-    today = now(connection).date()
-    connection.execute(
-        text("select ensure_history_months(:today, :next)"), {"today": today, "next": today + timedelta(days=31)}
-    )
 
 
 def expire_old(connection: Connection, account: Account) -> int:

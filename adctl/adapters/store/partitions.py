@@ -8,9 +8,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, text
 
-Partitioned = Literal[
-    "job_runs", "insights", "insight_readings", "stage_moves", "decisions", "ad_change_history", "winner_events"
-]
+Partitioned = Literal["job_runs", "insights", "insight_readings", "stage_moves", "decisions", "winner_events"]
 
 
 def ensure_months(connection: Connection, table: Partitioned, days: Iterable[date]) -> None:

@@ -45,7 +45,6 @@ def run(
         accounts.ensure(connection, profile)
         stricter = attempts.sync_limits(connection, profile.account, limits)
         exposure.limit_arming(connection, profile.account, armed_for)
-        changes.prepare(connection)
         expired = changes.expire_old(connection, profile.account)
     refuse_while_resting(engine, profile)
     with autocommitting(engine) as connection:

@@ -39,7 +39,6 @@ def run(
     with transaction(engine) as connection:
         accounts.ensure(connection, profile)
         stricter = attempts.sync_limits(connection, profile.account, limits)
-        changes.prepare(connection)
     refuse_while_resting(engine, profile)
     with autocommitting(engine) as connection:
         session = Session(connection=connection, profile=profile, platform=platform)

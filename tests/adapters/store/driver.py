@@ -218,7 +218,6 @@ def open_account(engine: Engine, account: Account = MAIN, **limits: object) -> N
         accounts.ensure(connection, profile)
         accounts.simulate(connection, NOON)
         attempts.sync_limits(connection, account, {**LIMITS, **limits})
-        changes.prepare(connection)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tests.adapters.store.driver import LIMITS, MAIN, NOON, Driver, budget, driv
 from tests.conftest import Server
 
 FINISHED = 100_000
-_TABLES = ("pending_ad_changes", "change_attempts", "ad_change_history_2026_03")
+_TABLES = ("pending_ad_changes", "change_attempts", "ad_change_history")
 _FINISHED = """
     insert into pending_ad_changes (account, change_id, decision_id, run_id, entity_kind, entity_id, campaign_id,
       ad_set_id, field, expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,

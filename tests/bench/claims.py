@@ -62,11 +62,9 @@ _HISTORY = """
 _FINISH = """
     update pending_ad_changes
     set state = 'completed', state_reason = 'was there already', observed_budget = target_budget,
-      updated_at = adctl_now()
+      updated_at = (select adctl_now())
     where account = 'main' and change_id = any (%s)
-"""
-_RELEASE = """
-    select pg_advisory_unlock(entity_lock_key('main', 'ad_set', e.id)) from unnest(%s::text[]) as e (id)
+    returning pg_advisory_unlock(entity_lock_key(account, entity_kind, entity_id))
 """
 
 
@@ -137,7 +135,7 @@ class Stopwatch:
 
 
 def adctl_one(url: str, goes_on: Stopwatch) -> int:
-    """As `execute` does it: a claim, a move, the lock given back."""
+    """As `execute` does it: a claim, and the move that gives the lock back."""
     done = 0
     with autocommitting(open_engine(url)) as session:
         while goes_on() and (change := changes.claim(session, ACCOUNT, "bench")) is not None:
@@ -150,8 +148,8 @@ def adctl_one(url: str, goes_on: Stopwatch) -> int:
                 reason="was there already",
                 observed=change.target,
                 durable=False,
+                release=True,
             )
-            changes.release(session, change)
             done += 1
     return done
 
@@ -165,12 +163,11 @@ def adctl_batch(url: str, goes_on: Stopwatch) -> int:
         )
         while goes_on():
             rows = session.execute(
-                "select change_id, entity_id from claim_pending_ad_change('main', 'bench', %s)", [_BATCH]
+                "select change_id from claim_pending_ad_change('main', 'bench', %s)", [_BATCH]
             ).fetchall()
             if not rows:
                 break
             session.execute(_FINISH, [[row[0] for row in rows]])
-            session.execute(_RELEASE, [[row[1] for row in rows]])
             done += len(rows)
     return done
 

@@ -111,6 +111,8 @@ _MOVE = """
     from acting
     where account = %(account)s and change_id = %(change_id)s and state = %(come_from)s
 """
+# The lock goes before the commit: whoever takes it then still waits for this row, and finds it moved.
+_MOVE_AND_RELEASE = _MOVE + " returning pg_advisory_unlock(entity_lock_key(account, entity_kind, entity_id))"
 
 
 def move(
@@ -124,15 +126,16 @@ def move(
     observed: Value | None = None,
     not_before: datetime | None = None,
     durable: bool = True,
+    release: bool = False,
 ) -> bool:
     """Moves a change by compare-and-set; False when it was no longer in `come_from`. An illegal move is an error.
 
     Not `durable` means that the commit need not reach the disk before it returns: right for what `reconcile` would find
-    out again if a crash of the server took it back.
+    out again if a crash of the server took it back. With `release` a move that is made gives the entity's lock back.
     """
     is_budget = change.field is Field.DAILY_BUDGET
     moved = driver(connection).execute(
-        _MOVE,
+        _MOVE_AND_RELEASE if release else _MOVE,
         {
             "actor": actor,
             "durable": durable,

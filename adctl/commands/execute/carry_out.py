@@ -39,11 +39,8 @@ class Hand:
             change = changes.claim(connection, self.session.profile.account, self.worker)
         if change is None:
             return False
-        try:
+        with self.session.holding(change):
             self._carry_out(change)
-        finally:
-            with connection.begin():
-                changes.release(connection, change)
         return True
 
     def _carry_out(self, change: Change) -> None:

@@ -90,16 +90,14 @@ def reconcile(session: Session, stop: Callable[[], bool]) -> bool:
             free = changes.try_lock(session.connection, change)
         if not free:
             continue
-        try:
-            _look_at(session, change)
-        except (UnavailableError, BusyError):
-            raise
-        except AdctlError as error:
-            # What no later answer mends waits for a person, and keeps nothing else from being looked at or sent.
-            session.leave(change, f"could not be read: {error.what}")
-        finally:
-            with session.connection.begin():
-                changes.release(session.connection, change)
+        with session.holding(change):
+            try:
+                _look_at(session, change)
+            except (UnavailableError, BusyError):
+                raise
+            except AdctlError as error:
+                # What no later answer mends waits for a person, and keeps nothing else from being looked at or sent.
+                session.leave(change, f"could not be read: {error.what}")
     return True
 
 

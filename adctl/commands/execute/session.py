@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -38,6 +39,18 @@ class Session:
     lines: list[Mapping[str, Cell]] = field(default_factory=list)
     sent: int = 0
     moved: int = 0
+    locked: bool = False
+
+    @contextmanager
+    def holding(self, change: Change) -> Iterator[None]:
+        """Gives the lock on the change's entity back in the end, unless the last move did."""
+        self.locked = True
+        try:
+            yield
+        finally:
+            if self.locked:
+                with self.connection.begin():
+                    changes.release(self.connection, change)
 
     def now(self) -> datetime:
         with self.connection.begin():
@@ -54,7 +67,11 @@ class Session:
         observed: Value | None = None,
         not_before: datetime | None = None,
     ) -> bool:
-        """Moves a change in a transaction of its own and takes note; False when somebody else moved it before."""
+        """Moves a change in a transaction of its own and takes note; False when somebody else moved it before.
+
+        A worker's move is its last with the change in hand, and gives the entity's lock back.
+        """
+        release = actor == "execute"
         with bound(self.connection):
             done = changes.move(
                 self.connection,
@@ -66,12 +83,14 @@ class Session:
                 observed=observed,
                 not_before=not_before,
                 durable=False,
+                release=release,
             )
             if done and to is State.CONFLICT and observed not in (None, change.expected, change.target):
                 person_edits.note_conflict(self.connection, change, observed)
             if done and to is State.COMPLETED:
                 entities.remember(self.connection, change, accounts.now(self.connection))
         if done:
+            self.locked = self.locked and not release
             self.ended_as[change.change_id] = to
             self.lines.append(change_row(change, to, reason, self.profile.currency))
             if to is State.COMPLETED and isinstance(change.target, int) and isinstance(change.expected, int):

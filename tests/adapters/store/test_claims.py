@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from threading import Barrier
+from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
@@ -133,6 +135,55 @@ def test_the_claimer_holds_the_entity_until_it_gives_it_back(engine: Engine, dri
         assert not _lockable(second, change)
         driver.release(change)
         assert _lockable(second, change)
+
+
+def settle(worker: Driver, change: Change, to: State, *, actor: str = "execute") -> bool:
+    return changes.move(
+        worker.session,
+        change,
+        come_from=State.CLAIMED,
+        to=to,
+        actor=actor,
+        reason="so",
+        observed=change.target if to is State.COMPLETED else None,
+        release=actor == "execute",
+    )
+
+
+def test_the_move_that_ends_the_work_gives_the_entity_back_and_one_that_did_nothing_does_not(
+    engine: Engine, driver: Driver
+) -> None:
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    with driving(engine, worker="w2") as other:
+        with driver.session.begin():
+            assert not settle(driver, replace(change, change_id=uuid4()), State.COMPLETED)
+        with other.session.begin():
+            assert not changes.try_lock(other.session, change)
+        with driver.session.begin():
+            assert settle(driver, change, State.COMPLETED)
+        with other.session.begin():
+            assert changes.try_lock(other.session, change)
+
+
+def test_whoever_takes_the_entity_before_the_commit_finds_the_change_moved(engine: Engine, driver: Driver) -> None:
+    driver.queue(budget(1100))
+    change = driver.claim()
+    assert change is not None
+    with driving(engine, worker="w2") as other, ThreadPoolExecutor(1) as pool:
+        with other.session.begin():
+            pid = other.session.scalar(text("select pg_backend_pid()"))
+        with driver.session.begin():
+            assert settle(driver, change, State.COMPLETED)
+            other.session.begin()
+            assert changes.try_lock(other.session, change)
+            taken = pool.submit(settle, other, change, State.PENDING, actor="reconcile")
+            while not driver.value("select exists (select from pg_locks where pid = :pid and not granted)", pid=pid):
+                assert not taken.done()
+        assert taken.result(60) is False
+        other.session.rollback()
+    assert driver.state(change.change_id) == "completed"
 
 
 def test_two_fields_of_an_entity_are_never_in_two_hands(engine: Engine, driver: Driver) -> None:

@@ -33,7 +33,6 @@ _SQL_TESTS = {
     "changes_are_never_truncated": ("changes",),
     "attempts_are_never_deleted": ("changes",),
     "attempts_are_never_truncated": ("changes",),
-    "ensure_history_months": ("changes",),
     "current_actor": ("changes",),
     "one_open_change": ("changes",),
     "one_live_undo": ("changes",),

@@ -73,7 +73,7 @@ def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
         prior = np.where(tired, prior + (_TIRED_SD / np.maximum(rows.sums.spend, 1e-12)) ** 2, prior)
     elif response.wear * float(rows.sums.before.max(initial=0.0)) < _NO_WEAR:
         return Wear(rate=usual, variance=prior)
-    score, information = np.zeros(rows.ads), np.zeros(rows.ads)
+    score, information = np.empty(len(rows.fed)), np.empty(len(rows.fed))
     clicked, fresh = bool(rows.sums.clicks.any()), _fresh(rows, response)
     for block in rows.blocks():
         counts, before = block.clicks if clicked else block.leads, block.before() / rows.minor_per_major
@@ -81,11 +81,11 @@ def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
         expected *= fresh(block.spend)
         whole = np.maximum(block.total(expected), 1e-12)
         before -= block.each(block.total(expected * before) / whole)
-        score[block.ads] = -block.total(before * counts)
+        score[block.place] = -block.total(before * counts)
         before *= before
         before *= expected
-        information[block.ads] = block.total(before) * (block.total(counts) / whole)
-    score, information = score / response.dispersion, information / response.dispersion
+        information[block.place] = block.total(before) * (block.total(counts) / whole)
+    score, information = (rows.spread(found / response.dispersion) for found in (score, information))
     variance = prior / (1 + information * prior)
     return Wear(rate=np.maximum(usual + score * variance, 0.0), variance=variance)
 
@@ -100,20 +100,25 @@ class Exposure:
 
 def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Exposure:
     """`mature` is, by days ago, the part of the spend that is mature."""
-    found, ripe, effective = np.zeros(rows.ads), np.zeros(rows.ads), _effective(rows, response, wear, half_life)
+    found, ripe, effective = (
+        np.empty(len(rows.fed)),
+        np.empty(len(rows.fed)),
+        _effective(rows, response, wear, half_life),
+    )
     for block in rows.blocks():
-        found[block.ads] = block.total(effective(block))
+        found[block.place] = block.total(effective(block))
         part = np.take(mature, block.days_ago, mode="clip")
-        ripe[block.ads] = block.total(np.multiply(part, block.spend, out=part))
-    return Exposure(total=found, mature_spend=ripe / rows.minor_per_major)
+        ripe[block.place] = block.total(np.multiply(part, block.spend, out=part))
+    ripe /= rows.minor_per_major
+    return Exposure(total=rows.spread(found), mature_spend=rows.spread(ripe))
 
 
 def mature_exposure(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Floats:
     """The part of each ad's effective exposure that is mature, shape n."""
-    found, effective = np.zeros(rows.ads), _effective(rows, response, wear, half_life)
+    found, effective = np.empty(len(rows.fed)), _effective(rows, response, wear, half_life)
     for block in rows.blocks():
-        found[block.ads] = block.total(effective(block) * mature[block.days_ago])
-    return found
+        found[block.place] = block.total(effective(block) * mature[block.days_ago])
+    return rows.spread(found)
 
 
 def _effective(rows: Rows, response: Response, wear: Wear, half_life: float) -> Callable[[Block], Floats]:

@@ -114,10 +114,10 @@ def _leads(rows: Rows, half_life: float) -> Floats:
     """The platform's own leads, which count only where no deal is credited to any ad."""
     if half_life == 0:
         return rows.sums.leads.astype(np.float64)
-    found = np.zeros(rows.ads)
+    found = np.empty(len(rows.fed))
     for block in rows.blocks():
-        found[block.ads] = block.total(block.leads * forgetting(block.days_ago, half_life))
-    return found
+        found[block.place] = block.total(block.leads * forgetting(block.days_ago, half_life))
+    return rows.spread(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,11 @@ _BLOCK = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The rows of some ads that follow each other. `ads` are those that have rows here, `starts` the first row of each,
-    `number` how many it has. `spend` is minor units."""
+    """The rows of some ads that follow each other. `ads` are those that have rows here, `place` says where they stand
+    among all that have any, `starts` is the first row of each, `number` how many it has. `spend` is minor units."""
 
     minor_per_major: int
+    place: slice | Ints
     ads: Ints
     starts: Ints
     number: Ints
@@ -97,6 +98,10 @@ class Rows:
             )
             first = last
 
+    def spread(self, found: Floats) -> Floats:
+        """What was found of the ads that have rows, for all ads: 0 for the others."""
+        return _spread(found, self.fed, self.ads)
+
     def of(self, ads: Ints) -> Block:
         """The rows of these ads, which ascend; all of them have rows."""
         place = np.searchsorted(self.fed, ads)
@@ -108,6 +113,7 @@ class Rows:
     def _block(self, fed: slice | Ints, part: slice | Ints, starts: Ints, number: Ints) -> Block:
         return Block(
             minor_per_major=self.minor_per_major,
+            place=fed,
             ads=self.fed[fed],
             starts=starts,
             number=number,
@@ -135,12 +141,13 @@ def rows_of(history: AdHistory, recent_days: int) -> Rows:
     impressions, clicks, leads, spend = (
         np.maximum(column, 0) if below else column for column, below in zip(counts, reading.below, strict=True)
     )
+    fed = np.concatenate([np.empty(0, dtype=np.int64), *reading.fed])
     return Rows(
         ads=len(history.ad_ids),
         minor_per_major=history.minor_per_major,
-        sums=reading.sums(history.minor_per_major),
+        sums=reading.sums(fed, history.minor_per_major),
         most=reading.most,
-        fed=np.concatenate([np.empty(0, dtype=np.int64), *reading.fed]),
+        fed=fed,
         starts=np.concatenate([*reading.starts, [len(ad)]]),
         days_ago=days_ago,
         impressions=impressions,
@@ -159,8 +166,9 @@ class _Reading:
         self.starts: list[Ints] = []
         self.below = [False] * 4
         self.most = 0
+        self._ads, self._recent_days = ads, recent_days
         self._counts, self._money = np.zeros((3, ads), dtype=np.int64), np.zeros((3, ads))
-        self._recent_days = recent_days
+        self._read = 0
 
     def read(self, ad: Ints, days_ago: Ints, counts: Sequence[Ints]) -> bool:
         """False for rows that are not sorted by ad and falling age."""
@@ -183,22 +191,25 @@ class _Reading:
 
     def _add(self, ads: Ints, starts: Ints, days_ago: Ints, counts: list[Ints]) -> None:
         for place, column in enumerate(counts):
-            if column.min() < 0:
+            if np.bitwise_or.reduce(column) < 0:
                 self.below[place] = True
                 counts[place] = np.maximum(column, 0)
         *seen, spend = counts
-        for place, column in enumerate(seen):
-            self._counts[place, ads] = np.add.reduceat(column, starts)
+        part = slice(self._read, self._read + len(ads))
+        for found, column in zip(self._counts, seen, strict=True):
+            np.add.reduceat(column, starts, out=found[part])
         spent, last = np.add.reduceat(spend, starts), np.append(starts[1:], len(spend)) - 1
-        recent = np.add.reduceat(np.where(days_ago < self._recent_days, spend, 0), starts)
-        for place, found in enumerate((spent, recent, spent - spend[last])):
-            self._money[place, ads] = found
+        recent = np.add.reduceat(spend * (days_ago < self._recent_days), starts)
+        for money, column in zip(self._money, (spent, recent, spent - spend[last]), strict=True):
+            money[part] = column
         self.most = max(self.most, int(spend.max()))
         self.fed.append(ads)
+        self._read = part.stop
 
-    def sums(self, minor_per_major: int) -> Sums:
+    def sums(self, fed: Ints, minor_per_major: int) -> Sums:
         self._money /= minor_per_major
-        (impressions, clicks, leads), (spend, recent, before) = self._counts, self._money
+        impressions, clicks, leads = (_spread(column[: self._read], fed, self._ads) for column in self._counts)
+        spend, recent, before = (_spread(column[: self._read], fed, self._ads) for column in self._money)
         return Sums(impressions=impressions, clicks=clicks, leads=leads, spend=spend, recent=recent, before=before)
 
 
@@ -211,4 +222,14 @@ def _starts(ad: Ints, days_ago: Ints) -> Ints | None:
     if np.greater(younger, begin, out=younger).any():
         return None
     starts = np.flatnonzero(begin)
-    return starts if (np.diff(ad[starts]) > 0).all() else None
+    ads = ad[starts]
+    return starts if (ads[1:] > ads[:-1]).all() else None
+
+
+def _spread(found: NDArray[_Number], fed: Ints, ads: int) -> NDArray[_Number]:
+    """What was found of the ads that were `fed`, for all of them: 0 for the others."""
+    if len(fed) == ads:
+        return found
+    whole = np.zeros(ads, dtype=found.dtype)
+    whole[fed] = found
+    return whole

@@ -48,10 +48,16 @@ def round_shares(total: int, wanted: Floats, upper: Ints) -> Ints:
     """
     shares = np.minimum(np.floor(wanted).astype(np.int64), upper)
     left = total - int(shares.sum())
-    below = np.flatnonzero(shares < upper)
-    first = np.argsort((shares - wanted)[below], kind="stable")
-    shares[below[first[:left]]] += 1
+    if left > 0:
+        shares[_smallest(np.where(shares < upper, shares - wanted, np.inf), left)] += 1
     return shares
+
+
+def _smallest(values: Floats, number: int) -> Ints:
+    """Where the so many smallest values stand, of equal ones those that come first."""
+    bar = np.partition(values, number - 1)[number - 1]
+    below, at = np.flatnonzero(values < bar), np.flatnonzero(values == bar)
+    return np.concatenate([below, at[: number - len(below)]])
 
 
 def split_budget(total: int, weights: Floats) -> Ints:

@@ -12,6 +12,7 @@ from scipy.special import ndtr
 from adctl.domain.allocation import round_shares
 from adctl.domain.policies.bayes.filling import Uncertain, fill, fill_on_average
 from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.bayes.pieces import by_pieces, some
 from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.protocol import AdHistory, Flags, Floats, Ints
 
@@ -46,11 +47,12 @@ def share_out(
     # Where all go on, nothing is copied.
     fed = slice(None) if going.all() else going
     lower, upper, cap = _bounds(history.budget[fed], total, parameters, history.minor_per_major)
+    returns = by_pieces(len(room), lambda part: _returns(history, parameters, some(view, part), room[part], part))
     task = _Task(
         total=float(total),
-        height=view.first[fed],
-        spread=view.own_sd[fed] * _temperature(history.age_hours[fed], parameters),
-        room=room[fed] * history.minor_per_major,
+        height=returns.height[fed],
+        spread=returns.spread[fed],
+        room=returns.room[fed],
         lower=np.broadcast_to(float(lower), len(upper)),
         upper=np.broadcast_to(float(cap), len(upper)),
         least=float(np.log(parameters.margin_roas)) if parameters.margin_roas > 0 else -np.inf,
@@ -58,12 +60,11 @@ def share_out(
     deviates = _deviates(history, seed, parameters.draws, going) if len(upper) <= _MANY else None
     # Money falls in a day and rises over weeks. So an ad keeps what the draws give it on average, be it a small chance
     # of much; only what the ramp keeps from the others goes by what is expected alone.
-    kept = np.minimum(_average(task, parameters.draws, deviates), upper)
-    kept = np.where(kept < _WORTH_MORE * lower, lower, kept)
-    # The log of the expected return: here the mean counts, not the median.
-    expected = task.height + view.own_sd[fed] ** 2 / 2
-    wanted, level = fill(task.total, expected, task.room, kept, upper.astype(np.float64), task.least)
-    wanted = np.round(wanted, _DECIMALS)
+    kept, most = _average(task, parameters.draws, deviates), upper.astype(np.float64)
+    np.minimum(kept, most, out=kept)
+    np.copyto(kept, lower, where=kept < _WORTH_MORE * lower)
+    wanted, level = fill(task.total, returns.expected[fed], task.room, kept, most, task.least)
+    np.round(wanted, _DECIMALS, out=wanted)
     budget[fed] = round_shares(int(np.rint(wanted.sum())), wanted, upper)
     return Shares(budget=budget, unallocated=total - int(budget.sum()), level=float(np.exp(level)))
 
@@ -83,6 +84,29 @@ def rightly_moved(above: Floats, before: Ints, after: Ints) -> Floats:
     is that of `above_level`."""
     side = np.sign(after - before)
     return np.where((side == 0) | np.isnan(above), 1.0, rounded(ndtr(side * above)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Returns:
+    """Per ad: the log ROAS of the first unit of a day's money, its spread in draws, the log of what that is expected to
+    be, and the room in minor units a day."""
+
+    height: Floats
+    spread: Floats
+    expected: Floats
+    room: Floats
+
+
+def _returns(history: AdHistory, parameters: BayesParameters, view: Posterior, room: Floats, part: slice) -> _Returns:
+    """Those of some ads; `view` and `room` are theirs."""
+    height = view.first
+    return _Returns(
+        height=height,
+        spread=view.own_sd * _temperature(history.age_hours[part], parameters),
+        # Here the mean counts, not the median.
+        expected=height + view.own_sd**2 / 2,
+        room=room * history.minor_per_major,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

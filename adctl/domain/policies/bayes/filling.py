@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ _PIECE = 8_192
 _SAMPLE = 8_192
 # A sample has a sixteenth of the ads at least, so that its level is so close that two steps are enough.
 _FEWER = 16
-# Newton's steps double the digits that are right: after one as small as this, no further one changes the decimals.
-_CLOSE = 1e-5
+# Newton's steps double the digits that are right: one as small as this leaves the level right to 1e-6.
+_CLOSE = 3e-4
 _DECIMALS = 9
 # How far (in logs) the level is looked for from that of a sample, at first and at last.
 _REACH = 0.01
@@ -35,17 +36,13 @@ def fill(
     linear in the level, so one sort of the bends and a running sum find it; of very many ads, only of those bends
     that lie near the level of a sample.
     """
-    bends = np.concatenate([height - upper / room, height - lower / room])
-    turns = np.concatenate([room, -room])
-    low, high = _near(total, height, room, lower, upper) or (float(bends.min()), float(bends.max()))
-    under = bends < low
-    inside = np.flatnonzero(~under & (bends <= high))
-    inside = inside[np.argsort(bends[inside], kind="stable")]
-    levels = np.concatenate([[low], bends[inside], [high]])
-    slopes = float(turns[under].sum()) + np.concatenate([[0.0], np.cumsum(turns[inside])])
+    low, high = _near(total, height, room, lower, upper) or _ends(height, room, lower, upper)
+    bends, turns, slope = _bends(low, high, height, room, lower, upper)
+    levels = np.concatenate([[low], bends, [high]])
+    slopes = slope + np.concatenate([[0.0], np.cumsum(turns)])
     # What is spent when the level stands at each of them; it falls from Σ upper to Σ lower.
     fall = np.concatenate([[0.0], np.cumsum(slopes * np.diff(levels))])
-    spent = float(_clipped(low, height, room, lower, upper).sum()) - fall
+    spent = _spent(low, height, room, lower, upper) - fall
     place = int(np.searchsorted(-spent, -total, side="left"))
     if place == 0:
         level = low
@@ -60,10 +57,49 @@ def fill(
 def _clipped(level: float, height: Floats, room: Floats, lower: Floats, upper: Floats) -> Floats:
     """The shares whose marginal returns meet at the level."""
     shares = np.empty(len(height))
-    for start in range(0, len(shares), _PIECE):
-        part = slice(start, start + _PIECE)
-        shares[part] = np.clip(room[part] * (height[part] - level), lower[part], upper[part])
+    for part in _parts(len(shares)):
+        np.clip(room[part] * (height[part] - level), lower[part], upper[part], out=shares[part])
     return shares
+
+
+def _spent(level: float, height: Floats, room: Floats, lower: Floats, upper: Floats) -> float:
+    """What those shares sum to."""
+    return sum(
+        float(np.clip(room[part] * (height[part] - level), lower[part], upper[part]).sum())
+        for part in _parts(len(height))
+    )
+
+
+def _ends(height: Floats, room: Floats, lower: Floats, upper: Floats) -> tuple[float, float]:
+    """The levels between which any share changes."""
+    parts = tuple(_parts(len(height)))
+    return (
+        min(float((height[part] - upper[part] / room[part]).min()) for part in parts),
+        max(float((height[part] - lower[part] / room[part]).max()) for part in parts),
+    )
+
+
+def _bends(
+    low: float, high: float, height: Floats, room: Floats, lower: Floats, upper: Floats
+) -> tuple[Floats, Floats, float]:
+    """The levels within `low`..`high` at which a share reaches a bound, in their order, by how much the slope of what
+    is spent turns at each, and the slope at `low`."""
+    levels, turns, slope = [], [], 0.0
+    for part in _parts(len(height)):
+        bends = np.concatenate([height[part] - upper[part] / room[part], height[part] - lower[part] / room[part]])
+        turn = np.concatenate([room[part], -room[part]])
+        under = bends < low
+        inside = np.flatnonzero(~under & (bends <= high))
+        slope += float(turn[under].sum())
+        levels.append(bends[inside])
+        turns.append(turn[inside])
+    level, turn = np.concatenate(levels), np.concatenate(turns)
+    order = np.argsort(level, kind="stable")
+    return level[order], turn[order], slope
+
+
+def _parts(ads: int) -> Iterator[slice]:
+    return (slice(start, start + _PIECE) for start in range(0, ads, _PIECE))
 
 
 def _near(total: float, height: Floats, room: Floats, lower: Floats, upper: Floats) -> tuple[float, float] | None:
@@ -76,7 +112,7 @@ def _near(total: float, height: Floats, room: Floats, lower: Floats, upper: Floa
     level = fill(total * part, height[some], room[some], lower[some], upper[some], -np.inf)[1]
     reach = _REACH
     while reach < _FARTHEST:
-        spent = [float(_clipped(end, height, room, lower, upper).sum()) for end in (level - reach, level + reach)]
+        spent = [_spent(end, height, room, lower, upper) for end in (level - reach, level + reach)]
         if spent[0] > total > spent[1]:
             return level - reach, level + reach
         reach *= 8
@@ -102,13 +138,11 @@ class Uncertain:
             upper=self.upper[part],
         )
 
-    def shares(self, level: float) -> tuple[Floats, Floats]:
+    def shares(self, level: float, into: tuple[Floats, Floats]) -> None:
         """E clip(room·(height − level), lower, upper), and by how much each falls per unit of the level."""
-        shares, falls = np.empty(len(self.height)), np.empty(len(self.height))
-        for start in range(0, len(shares), _PIECE):
-            part = slice(start, start + _PIECE)
+        shares, falls = into
+        for part in _parts(len(shares)):
             shares[part], falls[part] = self.some(part)._shares(level)
-        return shares, falls
 
     def _shares(self, level: float) -> tuple[Floats, Floats]:
         above = self.height - level
@@ -123,23 +157,26 @@ def fill_on_average(total: float, those: Uncertain, least: float) -> tuple[Float
     For accounts of very many ads: one closed form instead of many draws. By Newton's steps from the level of a sample,
     by halving wherever they leave what is known.
     """
-    low = max(float((those.height - those.upper / those.room).min()) - 1.0, least)
-    high = float((those.height + 8 * those.sd - those.lower / those.room).max()) + 1.0
+    low, high = _ends(those.height, those.room, those.lower, those.upper)
+    low, high = max(low - 1.0, least), high + 8 * float(those.sd.max()) + 1.0
     level, every = (low + high) / 2, min(len(those.height) // _SAMPLE, _FEWER)
     if total >= those.upper.sum():
         level = high = low
     elif every > 1:
         some = those.some(slice(None, None, every))
         level = fill_on_average(total * float(some.upper.sum() / those.upper.sum()), some, least)[1]
-    shares, falls = those.shares(level)
+    shares, falls = np.empty(len(those.height)), np.empty(len(those.height))
+    those.shares(level, (shares, falls))
     while high - low > 10.0**-_DECIMALS:
         over = float(shares.sum()) - total
         low, high = (level, high) if over > 0 else (low, level)
         step = over / max(float(falls.sum()), 1e-300)
         if abs(step) < _CLOSE:
-            return shares - falls * step, level + step
+            falls *= step
+            shares -= falls
+            return shares, level + step
         level = level + step if low < level + step < high else (low + high) / 2
-        shares, falls = those.shares(level)
+        those.shares(level, (shares, falls))
     return shares, level
 
 

@@ -53,18 +53,17 @@ class Bounds:
     wait_to: Floats
 
     def verdicts(self, mean: Floats) -> Codes:
-        """The verdict on each ad if the log of its median ROAS were `mean`; the first that holds."""
-        waits = self.protected | ((mean > self.wait_from) & (mean < self.wait_to))
-        choices = (
-            (~self.active, Verdict.KEEP),
-            (mean <= self.kill, Verdict.KILL),
-            (mean >= self.scale, Verdict.SCALE),
-            (mean <= self.cut, Verdict.CUT),
-            (waits, Verdict.WAIT),
-        )
-        return np.select(
-            [flags for flags, _ in choices], [_CODE[verdict] for _, verdict in choices], _CODE[Verdict.KEEP]
-        ).astype(np.int8)
+        """The verdict on each ad if the log of its median ROAS were `mean`; the last that holds."""
+        found: Codes = np.full(len(mean), _CODE[Verdict.KEEP], dtype=np.int8)
+        for verdict, flags in (
+            (Verdict.WAIT, self.protected | ((mean > self.wait_from) & (mean < self.wait_to))),
+            (Verdict.CUT, mean <= self.cut),
+            (Verdict.SCALE, mean >= self.scale),
+            (Verdict.KILL, mean <= self.kill),
+            (Verdict.KEEP, ~self.active),
+        ):
+            found[flags] = _CODE[verdict]
+        return found
 
     def flips_at(self, mean: Floats) -> Floats:
         """The log ROAS nearest to `mean` beyond which the verdict is another; NaN where there is none."""

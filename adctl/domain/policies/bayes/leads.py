@@ -133,6 +133,7 @@ def lead_posterior(
     expected *= factor
     own, variance, shape, pull = _own(model.shape, leads, expected)
     neighbours: Floats | float = 0.0
+    usual = expected
     if kin is not None:
         more = model.elasticity * (kin.clicks - clicks)
         expected = expected * np.exp(more)
@@ -140,6 +141,7 @@ def lead_posterior(
         beside = Counts(events=kin.leads.events, expected=kin.leads.expected * np.exp(log_factor + lifted + more))
         informed, variance, shape, pull = _own(model.shape, leads, expected, beside)
         neighbours = informed - own + more
+        usual = usual * np.exp(neighbours)
         clicks = kin.clicks
     prior_variance = campaigns.variance[campaign] + model.elasticity_variance * clicks**2
     mean = model.log_rate + log_factor + lifted + own + neighbours
@@ -153,7 +155,7 @@ def lead_posterior(
         own=own,
         neighbours=neighbours,
         shape=shape,
-        usual=exposure * np.exp(mean - own),
+        usual=usual,
     )
 
 

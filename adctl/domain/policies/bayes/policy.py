@@ -206,7 +206,9 @@ class BayesPolicy(BayesParameters):
         if shared is not None:
             surely = view.mean - (above + ndtri(self.kill_certainty)) * view.own_sd
             bound = np.where(shared, surely, bound)
-        return np.nan_to_num(rounded(bound), nan=-np.inf)
+        bound = rounded(bound)
+        np.copyto(bound, -np.inf, where=np.isnan(bound))
+        return bound
 
     def _starved(self, history: AdHistory, view: View, part: slice) -> Flags:
         """Ads that have had next to no money for days, and those that share their owner's budget: the platform, not

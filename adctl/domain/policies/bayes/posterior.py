@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from adctl.domain.policies.bayes.pieces import PIECE
 from adctl.domain.policies.protocol import Flags, Floats
 
 # Means and spreads are rounded to this many decimals before anything is decided by them: sums of doubles may differ
 # in their last digits from one processor to another, decisions must not.
 DECIMALS = 9
+_SCALE = 10.0**DECIMALS
 # Where next to nothing is known, a spread without bound must stay a number.
 _LARGEST_LOG = 100.0
 Z90 = 1.6448536269514722
@@ -88,7 +88,8 @@ def posterior(first: Floats, saturation: Floats, own_variance: Floats, common_va
 
 
 def rounded(values: Floats) -> Floats:
-    found = np.empty_like(values)
-    for start in range(0, len(values), PIECE):
-        np.round(values[start : start + PIECE], DECIMALS, out=found[start : start + PIECE])
+    """As np.round does it, with less memory on the way."""
+    found = values * _SCALE
+    np.rint(found, out=found)
+    found /= _SCALE
     return found

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import gammainc, gammaln, hyp1f1
 
 from adctl.domain.policies.protocol import Floats
 
-# The asymptotic series below is exact to 1e-10 from here on; smaller arguments are lifted by the recurrence.
-_LARGE = 8
+# The asymptotic series are exact to 1e-10 from here on; smaller arguments are lifted by the recurrence.
+_LARGE = 6
+# Their coefficients in 1/x², of the mean from the first power on and of the variance, over x, likewise.
+_MEAN = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32_760)
+_VARIANCE = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2_730)
 # Pieces that stay in the cache: three times as fast as whole columns at a million ads.
 _PIECE = 16_384
 
@@ -36,9 +40,25 @@ def _moments(x: Floats, lift: int) -> tuple[Floats, Floats]:
         x = x + 1.0
     y = 1.0 / x
     z = y * y
-    mean = np.log(x) - 0.5 * y - z * (1 / 12 - z * (1 / 120 - z * (1 / 252 - z * (1 / 240 - z / 132)))) - first
-    tail = z * y * (1 / 6 - z * (1 / 30 - z * (1 / 42 - z * (1 / 30 - z * 5 / 66))))
-    return mean, y + 0.5 * z + tail + second
+    mean, variance = _series(z, _MEAN), _series(z, _VARIANCE)
+    mean -= 0.5 * y
+    mean -= first
+    mean += np.log(x)
+    variance += 1.0
+    variance *= y
+    variance += 0.5 * z
+    variance += second
+    return mean, variance
+
+
+def _series(z: Floats, coefficients: Sequence[float]) -> Floats:
+    """The power series in `z` of those coefficients, the first power's first."""
+    *others, last = coefficients
+    found = z * last
+    for one in reversed(others):
+        found += one
+        found *= z
+    return found
 
 
 def log_gammainc(a: Floats, x: Floats) -> Floats:

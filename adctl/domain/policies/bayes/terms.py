@@ -9,7 +9,7 @@ import numpy as np
 from adctl.domain.policies.bayes.delays import Delays
 from adctl.domain.policies.bayes.exposure import ROOM_AD_SD, Response, Wear
 from adctl.domain.policies.bayes.leads import Campaigns, LeadModel, Leads, Neighbours, lead_posterior
-from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior, posterior
+from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior, posterior, rounded
 from adctl.domain.policies.bayes.stages import StageModel, Stages, Tallies, stage_posterior
 from adctl.domain.policies.bayes.values import ValueModel, Values, Won, value_posterior
 from adctl.domain.policies.protocol import Floats, Ints
@@ -61,7 +61,6 @@ class Terms:
     steps: Floats
     value: Floats
     wear: Floats
-    saturation: Floats
     common: float
     posterior: Posterior
     usual: Floats
@@ -74,14 +73,14 @@ def terms_of(fitted: Fitted, campaigns: Campaigns, ads: AdColumns, cycle_days: f
     stages = stage_posterior(fitted.stages, ads.tallies, ads.clicks)
     values = value_posterior(fitted.values, ads.won)
     response = fitted.response
-    wear, saturation = -ads.wear.rate * ads.spend, np.log(response.part(ads.budget))
+    wear, left = -ads.wear.rate * ads.spend, response.part(ads.budget)
     # How much the day's loss to saturation would change with the log of the room: between 0 (none) and 1.
     steep = np.minimum(ads.budget / response.room / 2, 1.0)
     shape_variance = ads.wear.variance * ads.spend**2 + (response.log_room_variance + ROOM_AD_SD**2) * steep**2
     common = leads.common_variance + stages.common_variance + values.common_variance
     found = posterior(
         leads.mean + stages.mean.sum(axis=1) + values.mean + wear,
-        saturation,
+        np.log(left),
         leads.own_variance
         + stages.own_variance.sum(axis=1)
         + stages.quality_variance
@@ -89,34 +88,36 @@ def terms_of(fitted: Fitted, campaigns: Campaigns, ads: AdColumns, cycle_days: f
         + shape_variance,
         common,
     )
-    coming = np.exp(leads.mean + wear) * response.fresh(ads.budget) * cycle_days
+    coming = np.exp(leads.mean + wear) * left * ads.budget * cycle_days
+    chances = np.exp(stages.mean)
     return Terms(
         account=round(leads.account, DECIMALS),
-        campaign=np.round(leads.campaign, DECIMALS),
-        clicks=np.round(leads.clicks, DECIMALS),
-        own=np.round(leads.own, DECIMALS),
-        neighbours=np.round(leads.neighbours, DECIMALS),
-        steps=np.round(stages.mean, DECIMALS),
-        value=np.round(values.mean, DECIMALS),
-        wear=np.round(wear, DECIMALS),
-        saturation=found.saturation,
+        campaign=rounded(leads.campaign),
+        clicks=rounded(leads.clicks),
+        own=rounded(leads.own),
+        neighbours=rounded(leads.neighbours) if isinstance(leads.neighbours, np.ndarray) else leads.neighbours,
+        steps=rounded(stages.mean),
+        value=rounded(values.mean),
+        wear=rounded(wear),
         common=common,
         posterior=found,
-        usual=np.round(leads.usual, DECIMALS),
-        wins=np.round(_wins(stages, ads.tallies.still), DECIMALS),
-        next_sd=_next_sd(found, leads, stages, values, ads.tallies.waiting, coming),
+        usual=rounded(leads.usual),
+        wins=rounded(_wins(chances, ads.tallies.still)),
+        next_sd=_next_sd(found, leads, stages, chances, values, ads.tallies.waiting, coming),
     )
 
 
-def _wins(stages: Stages, still: Floats) -> Floats:
+def _wins(chances: Floats, still: Floats) -> Floats:
     """A deal that is to pass its step may then fail a later one."""
     wins = still[:, 0]
     for step in range(1, still.shape[1]):
-        wins = wins * np.exp(stages.mean[:, step]) + still[:, step]
+        wins = wins * chances[:, step] + still[:, step]
     return wins
 
 
-def _next_sd(found: Posterior, leads: Leads, stages: Stages, values: Values, waiting: Ints, coming: Floats) -> Floats:
+def _next_sd(
+    found: Posterior, leads: Leads, stages: Stages, chances: Floats, values: Values, waiting: Ints, coming: Floats
+) -> Floats:
     """The posterior's spread that one more cycle at today's budget is expected to leave, shape n.
 
     Each term's variance shrinks as its count grows: by the leads to come, by their part that comes on to each step,
@@ -129,6 +130,6 @@ def _next_sd(found: Posterior, leads: Leads, stages: Stages, values: Values, wai
     for step in range(seen.shape[1]):
         more = 0.5 * (arriving + waiting[:, step])
         variance = variance + stages.own_variance[:, step] * seen[:, step] / (seen[:, step] + more)
-        arriving = more * np.exp(stages.mean[:, step])
+        arriving = more * chances[:, step]
     common = found.sd**2 - found.own_sd**2
     return np.minimum(np.sqrt(variance + common), found.sd)

@@ -56,7 +56,7 @@ def judge(
     amiss[scaled] = view.some(scaled).shortfall(scale)
     wrong = np.where(above, 1.0 - below_kill, np.where(scaled, below_scale, below_kill))
     loss = amiss / np.maximum(wrong, 1e-9) * standing.budget * parameters.horizon_days
-    costs, buys = waiting(view, standing, parameters)
+    costs, buys = _waiting(view, expected, standing, parameters)
     return Judgement(
         verdict=verdict,
         below_kill=below_kill,
@@ -71,16 +71,19 @@ def judge(
     )
 
 
-def waiting(view: Posterior, standing: Standing, parameters: BayesParameters) -> tuple[Floats, Floats]:
+def _waiting(
+    view: Posterior, expected: Floats, standing: Standing, parameters: BayesParameters
+) -> tuple[Floats, Floats]:
     """What one more cycle costs and buys, major units, against stopping an ad that returns less than the kill ROAS.
 
     It costs the shortfall of the expected return on the money of a cycle. It buys, over the horizon, the mean
     surplus that the ad turns out to have, seen from today: its expected ROAS then is lognormal about today's, the
     wider the more the cycle is expected to teach.
     """
-    expected, bar = view.expected, parameters.kill_roas
+    bar = parameters.kill_roas
     learned = np.sqrt(np.maximum(view.sd**2 - standing.next_sd**2, 1e-18))
     seen = Posterior(mean=np.log(expected) - learned**2 / 2, saturation=view.saturation, sd=learned, own_sd=learned)
     costs = np.maximum(bar - expected, 0.0) * standing.budget * parameters.cycle_days
-    gain = np.maximum(seen.surplus(bar) - np.maximum(expected - bar, 0.0), 0.0)
+    surplus = seen.short(bar, np.log(bar), expected)[1] + expected - bar
+    gain = np.maximum(surplus - np.maximum(expected - bar, 0.0), 0.0)
     return costs, gain * standing.budget * parameters.horizon_days

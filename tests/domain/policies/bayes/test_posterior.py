@@ -54,7 +54,7 @@ def test_the_ledgers_terms_sum_to_the_mean_and_their_variances_to_its_square() -
 
     terms, found = view.terms, view.posterior
     leads = terms.account + terms.campaign + terms.clicks + terms.own + terms.neighbours
-    total = leads + terms.steps.sum(axis=1) + terms.value + terms.wear + terms.saturation
+    total = leads + terms.steps.sum(axis=1) + terms.value + terms.wear + found.saturation
     assert np.allclose(found.mean, total, atol=1e-8)
     assert np.allclose(found.sd**2 - found.own_sd**2, terms.common, atol=1e-8)
     assert terms.common > 0

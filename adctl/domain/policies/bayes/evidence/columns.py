@@ -71,7 +71,7 @@ def said_columns(history: AdHistory, view: View, judgement: Judgement, part: sli
         "waiting_buys": np.rint(judgement.buys * money),
         "flips_at_roas": judgement.flips_at,
     }
-    return {key: np.round(column, DECIMALS) if column.dtype.kind == "f" else column for key, column in columns.items()}
+    return {key: rounded(column) if column.dtype.kind == "f" else column for key, column in columns.items()}
 
 
 def _kin(history: AdHistory) -> dict[str, Column]:

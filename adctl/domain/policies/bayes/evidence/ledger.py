@@ -46,7 +46,7 @@ def ledger_columns(terms: Terms, steps: Sequence[str], *, with_kin: bool = False
         columns["neighbours"] = terms.neighbours
     for place, step in enumerate(steps):
         columns[_STEP + step] = terms.steps[:, place]
-    columns |= {"value": terms.value, "wear": terms.wear, "saturation": terms.saturation}
+    columns |= {"value": terms.value, "wear": terms.wear, "saturation": terms.posterior.saturation}
     return {_PREFIX + key: column for key, column in columns.items()}
 
 

@@ -107,7 +107,7 @@ def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, ma
     )
     for block in rows.blocks():
         found[block.place] = block.total(effective(block))
-        part = np.take(mature, block.days_ago, mode="clip")
+        part = mature.take(block.days_ago, mode="clip")
         ripe[block.place] = block.total(np.multiply(part, block.spend, out=part))
     ripe /= rows.minor_per_major
     return Exposure(total=rows.spread(found), mature_spend=rows.spread(ripe))
@@ -145,7 +145,7 @@ def _fresh(rows: Rows, response: Response) -> Callable[[Ints], Floats]:
     if rows.most >= len(rows.spend):
         return lambda spend: response.fresh(spend / rows.minor_per_major)
     table = response.fresh(np.arange(rows.most + 1) / rows.minor_per_major)
-    return lambda spend: np.take(table, spend, mode="clip")
+    return lambda spend: table.take(spend, mode="clip")
 
 
 def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:

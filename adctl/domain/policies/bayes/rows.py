@@ -198,7 +198,9 @@ class _Reading:
         part = slice(self._read, self._read + len(ads))
         for found, column in zip(self._counts, seen, strict=True):
             np.add.reduceat(column, starts, out=found[part])
-        spent, last = np.add.reduceat(spend, starts), np.append(starts[1:], len(spend)) - 1
+        spent, last = np.add.reduceat(spend, starts), np.empty_like(starts)
+        np.subtract(starts[1:], 1, out=last[:-1])
+        last[-1] = len(spend) - 1
         recent = np.add.reduceat(spend * (days_ago < self._recent_days), starts)
         for money, column in zip(self._money, (spent, recent, spent - spend[last]), strict=True):
             money[part] = column
@@ -221,7 +223,7 @@ def _starts(ad: Ints, days_ago: Ints) -> Ints | None:
     # True only where a row is older than the one before it, of the same ad.
     if np.greater(younger, begin, out=younger).any():
         return None
-    starts = np.flatnonzero(begin)
+    (starts,) = begin.nonzero()
     ads = ad[starts]
     return starts if (ads[1:] > ads[:-1]).all() else None
 

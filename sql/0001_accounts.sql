@@ -30,7 +30,7 @@ begin
           select from pg_class c
           where c.relname = v_name
             and c.relnamespace = (select p.relnamespace from pg_class p where p.oid = p_table::regclass)) then
-        execute format('create table %I (like %I including defaults including constraints)', v_name, p_table);
+        execute format('create table %I (like %I including defaults including constraints including generated)', v_name, p_table);
         execute format('alter table %I attach partition %I for values from (%L) to (%L)', p_table, v_name,
                        to_char(v_month, 'YYYY-MM-DD'), to_char(v_month + interval '1 month', 'YYYY-MM-DD'));
         v_made := v_made + 1;

@@ -11,28 +11,28 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from adctl.adapters.store.id_hashes import Places
-from adctl.adapters.store.packed import Packed, read_columns, read_groups
+from adctl.adapters.store.packed import Packed, day_number, read_columns, read_packed_groups
 from adctl.domain.ids import Account
 from adctl.domain.policies.protocol import Ints
 
 # A year and a day: what is older says nothing about today's market and would only be read again and again.
 HISTORY_DAYS = 366
-# Each column costs as much as any other, so two that are small travel as one number, each in so many bits. What leaves
-# no room for the other is no number for PostgreSQL either, which raises.
-_DAYS_BITS, _CLICKS_BITS = 9, 31
 # Rows that come at once, at most: enough to be quick, too few to be felt in the memory of either side.
-_ROWS = 2_000_000
+_ROWS = 500_000
 
-# Spans of days, each read once through the index of days. To look an ad up among a million by its id takes PostgreSQL
-# longer than all else about a row; its hash travels as a number and is looked up here.
+# Spans of days, each read once through the index of days.
 _SPANS = sql.SQL("select packed_group.* from unnest(%(since)s::date[], %(until)s::date[]) g (since, until)")
 _ROWS_OF_SPAN = sql.SQL(
-    """
-    select hashtextextended(i.ad_id, 0) as hash, i.leads * {days} + (%(day)s::date - i.day) as leads_and_days_ago,
-      i.impressions * {clicks} + i.clicks::integer as impressions_and_clicks, i.spend
-    from insights i where i.account = %(account)s and i.day between g.since and g.until
-    """
-).format(days=sql.Literal(1 << _DAYS_BITS), clicks=sql.Literal(1 << _CLICKS_BITS))
+    "select i.packed from insights i where i.account = %(account)s and i.day between g.since and g.until"
+)
+_PACKED = {
+    "ad": "bigint",
+    "day": "day",
+    "impressions": "bigint",
+    "clicks": "bigint",
+    "spend": "bigint",
+    "leads": "bigint",
+}
 _FIRST_DAYS_OF_ADS = sql.SQL(
     """
     select k.place, max(%(day)s::date - i.first_day) as days_ago
@@ -45,12 +45,6 @@ _FIRST_DAYS_OF_ADS = sql.SQL(
     group by k.place
     """
 )
-_COLUMNS = {
-    "hash": "bigint",
-    "leads_and_days_ago": "bigint",
-    "impressions_and_clicks": "bigint",
-    "spend": "bigint",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,16 +65,22 @@ class DailyRows:
 def daily_rows(connection: Connection, account: Account, day: date, ads: Places) -> DailyRows:
     """Every reading of these ads up to `day`, a year back, as last read."""
     chunks = list(_chunks(connection, account, day, ads))
-    ad, days_ago = _whole(chunks, "place"), _whole(chunks, "days_ago")
-    order = _in_order(ad, days_ago)
-    ad, days_ago = ad[order], days_ago[order]
+    order = _in_order(_all(chunks, "ad"), _all(chunks, "days_ago"))
+
+    def column(name: str) -> Ints:
+        # A chunk is left without it: the memory of both is never needed at once.
+        whole = _all(chunks, name)
+        for chunk in chunks:
+            del chunk[name]
+        return whole[order].astype(np.int64)
+
     return DailyRows(
-        ad=ad,
-        days_ago=days_ago,
-        impressions=_whole(chunks, "impressions")[order],
-        clicks=_whole(chunks, "clicks")[order],
-        spend=_whole(chunks, "spend")[order],
-        leads=_whole(chunks, "leads")[order],
+        ad=column("ad"),
+        days_ago=column("days_ago"),
+        impressions=column("impressions"),
+        clicks=column("clicks"),
+        spend=column("spend"),
+        leads=column("leads"),
     )
 
 
@@ -102,23 +102,15 @@ def _chunks(connection: Connection, account: Account, day: date, ads: Places) ->
     days = min(max(_ROWS // max(len(ads), 1), 1), HISTORY_DAYS + 1)
     since = [day - timedelta(days=ago) for ago in range(HISTORY_DAYS, -1, -days)]
     until = [min(first + timedelta(days=days - 1), day) for first in since]
-    asked = {"account": account, "day": day, "since": since, "until": until}
-    for chunk in read_groups(connection, _SPANS, _ROWS_OF_SPAN, _COLUMNS, asked):
-        place = ads.of(chunk.pop("hash"))
-        leads, days_ago = _apart(chunk.pop("leads_and_days_ago"), _DAYS_BITS)
-        impressions, clicks = _apart(chunk.pop("impressions_and_clicks"), _CLICKS_BITS)
-        chunk |= {"place": place, "leads": leads, "impressions": impressions, "clicks": clicks}
-        chunk["days_ago"] = days_ago.astype(np.int16)
-        known = place >= 0
+    asked = {"account": account, "since": since, "until": until}
+    for chunk in read_packed_groups(connection, _SPANS, _ROWS_OF_SPAN, _PACKED, asked):
+        chunk["ad"] = ads.of(chunk["ad"])
+        chunk["days_ago"] = (day_number(day) - chunk.pop("day")).astype(np.int16)
+        known = chunk["ad"] >= 0
         yield {name: _narrow(column if known.all() else column[known]) for name, column in chunk.items()}
 
 
-def _apart(both: Packed, bits: int) -> tuple[Packed, Packed]:
-    """The two numbers that travelled as one, of which the second has so many bits."""
-    return both >> bits, both & ((1 << bits) - 1)
-
-
-def _in_order(ad: Ints, days_ago: Ints) -> Ints:
+def _in_order(ad: Packed, days_ago: Packed) -> Packed:
     """What puts the rows in order; each ad has one a day, so it is the same from any server.
 
     By 16 bits at a time, the last ones first: numpy sorts those in passes of its own, sooner than whole numbers.
@@ -135,6 +127,5 @@ def _narrow(column: Packed) -> Packed:
     return column if wide or column.dtype == np.int16 else column.astype(np.int32)
 
 
-def _whole(chunks: list[dict[str, Packed]], name: str) -> Ints:
-    """One column of all chunks, which are left without it: the memory of both is never needed at once."""
-    return np.concatenate([chunk.pop(name) for chunk in chunks], dtype=np.int64)
+def _all(chunks: list[dict[str, Packed]], name: str) -> Packed:
+    return np.concatenate([chunk[name] for chunk in chunks])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ _KINDS = {
     "bigint": ("int8send", ">i8"),
     # Microseconds since 2000, UTC.
     "moment": ("timestamptz_send", ">i8"),
+    # Days since 2000.
+    "day": ("date_send", ">i4"),
 }
 NEVER = 2**63 - 1
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -41,22 +43,24 @@ def read_columns(
     return _unpacked(row, columns)
 
 
-def read_groups(
+def read_packed_groups(
     connection: Connection,
     groups: sql.Composable,
     source: sql.Composable,
     columns: Mapping[str, str],
     parameters: Mapping[str, object],
 ) -> Iterator[dict[str, Packed]]:
-    """As `read_columns` for each row of the query `groups`, to which `source` refers as `g`; one at a time.
+    """As `read_columns`, of what a table keeps packed already, for each row of the query `groups`; one at a time.
 
-    `groups` may begin with a `with` clause, whose tables are made once for all groups.
+    `source` refers to that row as `g` and selects the column as `packed`; `columns` says what is in it, in its order.
     """
-    line = sql.SQL("{} cross join lateral ({}) packed_group").format(groups, _packing(source, columns))
+    line = sql.SQL("{} cross join lateral (select string_agg(packed, '') from ({}) packed_rows) packed_group").format(
+        groups, source
+    )
     with driver(connection).cursor(name="packed_groups", binary=True) as cursor:
         cursor.itersize = 1
         for row in cursor.execute(line, parameters):
-            yield _unpacked(row, columns)
+            yield _apart(row[0], columns)
 
 
 def _packing(source: sql.Composable, columns: Mapping[str, str]) -> sql.Composed:
@@ -79,13 +83,28 @@ def _unpacked(row: Sequence[object], columns: Mapping[str, str]) -> dict[str, Pa
         read = np.frombuffer(raw or b"", dtype=_KINDS[kind][1])
         if len(read) != count:
             raise ValueError(f"column {name}: {len(read)} values in {count} rows, so some are null")
-        found[name] = read.astype(read.dtype.newbyteorder("="))
+        found[name] = _native(read)
     return found
+
+
+def _apart(joined: object, columns: Mapping[str, str]) -> dict[str, Packed]:
+    assert joined is None or isinstance(joined, bytes)
+    rows = np.frombuffer(joined or b"", dtype=[(name, _KINDS[kind][1]) for name, kind in columns.items()])
+    return {name: _native(rows[name]) for name in columns}
+
+
+def _native(column: Packed) -> Packed:
+    return column.astype(column.dtype.newbyteorder("="))
 
 
 def moment(at: datetime) -> int:
     """What a `moment` column holds for `at`."""
     return round((at - _EPOCH).total_seconds() * 1e6)
+
+
+def day_number(day: date) -> int:
+    """What a `day` column holds for `day`."""
+    return (day - _EPOCH.date()).days
 
 
 def days_before(end: datetime, moments: Packed) -> Floats:

@@ -46,7 +46,7 @@ _VERSION = sql.SQL(
 _INSIGHTS = sql.SQL(
     """
     create temporary view insights as
-    select distinct on (ad_id, day) {columns} from {schema}.insight_readings
+    select distinct on (ad_id, day) {columns}, {made} from {schema}.insight_readings
     where account = {account} and read_at <= {at} order by ad_id, day, read_at desc
     """
 )
@@ -94,7 +94,8 @@ def _travel(connection: Connection, account: Account, at: datetime) -> None:
                 stamp=sql.Identifier(stamp),
             )
         )
-    raw.execute(_INSIGHTS.format(**known, columns=_names(columns["insights"])))
+    made = _made(connection, "insights")
+    raw.execute(_INSIGHTS.format(**known, columns=_names(columns["insights"]), made=made))
     raw.execute(_MOVES.format(**known, columns=_names(columns["stage_moves"])))
     raw.execute(_CLOCK.format(**known))
 
@@ -104,12 +105,30 @@ def _columns(connection: Connection, table: str) -> Sequence[str]:
         text(
             """
             select attname from pg_attribute
-            where attrelid = cast(:table as regclass) and attnum > 0 and not attisdropped order by attnum
+            where attrelid = cast(:table as regclass) and attnum > 0 and not attisdropped and attgenerated = ''
+            order by attnum
             """
         ),
         {"table": table},
     )
     return found.all()
+
+
+def _made(connection: Connection, table: str) -> sql.Composed:
+    """The columns that PostgreSQL makes of the table's others, made of them once more."""
+    found = connection.execute(
+        text(
+            """
+            select a.attname, pg_get_expr(d.adbin, d.adrelid) as expression
+            from pg_attribute a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+            where a.attrelid = cast(:table as regclass) and a.attgenerated = 's' order by a.attnum
+            """
+        ),
+        {"table": table},
+    )
+    return sql.SQL(", ").join(
+        sql.SQL("{} as {}").format(sql.SQL(row.expression), sql.Identifier(row.attname)) for row in found
+    )
 
 
 def _names(columns: Sequence[str], *table: str) -> sql.Composed:

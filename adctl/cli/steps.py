@@ -197,6 +197,7 @@ def decide(job: Job, *, as_of: date | None = None, redo: bool = False) -> Report
         as_of=as_of,
         redo=redo,
         dry_run=job.dry_run,
+        challenger_seconds=job.account.challenger_seconds,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import transaction
+from adctl.adapters.processes import in_time
 from adctl.adapters.store import accounts, decisions, models, verdicts
 from adctl.adapters.store.decisions import DayTally
 from adctl.adapters.store.history import AccountHistory, Unvalued, account_history
@@ -20,8 +21,9 @@ from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan, plan_decisions
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.models import NOT_CONFIGURED, Model, Role, is_configured, policy_of, renewed
+from adctl.domain.policies.brought import BroughtPolicy
 from adctl.domain.policies.hearing import heard
-from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
+from adctl.domain.policies.protocol import VERDICTS, AdHistory, Policy, PolicyResult, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
 from adctl.errors import ConfigurationError, InputRejectedError, UsageError
 
@@ -43,6 +45,7 @@ def run(
     as_of: date | None = None,
     redo: bool = False,
     dry_run: bool = False,
+    challenger_seconds: float = 600.0,
 ) -> Report:
     """Decides for the account day `as_of` (today when not given). A day's first decisions stand, so a rerun is a no-op;
     `redo` replaces those that were not queued yet. A day that is over is decided on what was known when it was decided,
@@ -50,7 +53,7 @@ def run(
     a day that has not begun, and for a `redo` of one that is over.
 
     The champion of the registry decides; `configured` becomes the first champion of an account that has none. The
-    challengers decide on the same history, in shadow.
+    challengers decide on the same history, in shadow, those of the account's own for `challenger_seconds` at most.
     """
     with transaction(engine, read_only=dry_run) as connection:
         accounts.check_pinned(connection, profile)
@@ -75,7 +78,7 @@ def run(
         with transaction(engine) as connection:
             written = decisions.record(connection, profile.account, run_id, plan, loaded.at)
     # Only now: whatever a challenger does to this process, the champion has decided.
-    shadows, failures = _shadows(profile, day, lineup, loaded)
+    shadows, failures = _shadows(profile, day, lineup, loaded, challenger_seconds)
     if writes and shadows:
         with transaction(engine) as connection:
             for _, theirs in shadows:
@@ -148,16 +151,45 @@ def _plan(profile: AccountProfile, day: date, policy: Policy, loaded: AccountHis
 
 
 def _shadows(
-    profile: AccountProfile, day: date, lineup: _Lineup, loaded: AccountHistory
+    profile: AccountProfile, day: date, lineup: _Lineup, loaded: AccountHistory, seconds: float
 ) -> tuple[_Shadows, Sequence[str]]:
     """What the challengers want, and who of them failed: that stops nobody else."""
     plans, failures = [], []
     for model, policy in lineup.challengers:
         try:
-            plans.append((model, _plan(profile, day, policy, loaded)))
+            hurried = _Hurried(policy, seconds) if isinstance(policy, BroughtPolicy) else policy
+            plans.append((model, _plan(profile, day, hurried, loaded)))
         except InputRejectedError as error:
             failures.append(f"Challenger {model.name} did not decide: {error}.")
     return plans, failures
+
+
+class _Hurried:
+    """A brought policy in a process of its own, left behind when it takes more than so many seconds."""
+
+    def __init__(self, policy: BroughtPolicy, seconds: float) -> None:
+        self.name, self.version, self.parameters = policy.name, policy.version, policy.parameters
+        self._policy, self._seconds = policy, seconds
+
+    def decide(self, history: AdHistory) -> PolicyResult:
+        """Raises InputRejectedError when it fails, ends its process, or is left behind."""
+        try:
+            found = in_time(lambda: self._heard(history), self._seconds)
+        except TimeoutError as error:
+            fix = "adctl.toml: challenger_seconds"
+            raise InputRejectedError(f"policy {self.name!r}: {error}, it was stopped", fix=fix) from error
+        except ChildProcessError as error:
+            raise InputRejectedError(f"policy {self.name!r}: {error}") from error
+        if isinstance(found, str):
+            raise InputRejectedError(found)
+        return found
+
+    def _heard(self, history: AdHistory) -> PolicyResult | str:
+        """The result, or what is to be said of a failure."""
+        try:
+            return self._policy.decide(history)
+        except InputRejectedError as error:
+            return f"{error}"
 
 
 def _standing_report(

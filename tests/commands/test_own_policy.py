@@ -75,6 +75,28 @@ def test_it_decides_in_shadow_and_when_it_breaks_the_champion_decides_on(synced:
     assert {row["policy"] for row in synced.rows("decisions")} == {"blended"}
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("import time; time.sleep(1e6)", "no result after 1 s, it was stopped (adctl.toml: challenger_seconds)"),
+        ("import re; re.match('(a*)*b', 'a' * 99)", "no result after 1 s, it was stopped"),
+    ],
+    ids=["sleeps", "hangs in C"],
+)
+def test_a_challenger_that_never_answers_is_left_behind(
+    synced: Loop, adctl: CommandLine, fault: str, told: str
+) -> None:
+    assert adctl("models", "register", "--policy", OWN, "--name", "slow").code == 0
+    synced.configure("[accounts.main]\n", "[accounts.main]\nchallenger_seconds = 1\n")
+    break_it(synced.folder, fault)
+
+    outcome = adctl("decide", "--json")
+
+    assert outcome.code == 0, outcome.err
+    assert f"Challenger slow did not decide: policy '{OWN}': {told}" in str(outcome.document["notes"])
+    assert {row["policy"] for row in synced.rows("decisions")} == {"blended"}
+
+
 def test_a_champion_that_fails_stops_the_decision_and_one_that_is_gone_too(synced: Loop, adctl: CommandLine) -> None:
     synced.configure(BLENDED, f'policy = "{OWN}"\n')
     line = break_it(synced.folder)
@@ -103,8 +125,9 @@ def test_a_challenger_spoils_no_report_by_printing_and_no_decision_by_dying(sync
     file.write_text(whole)
     break_it(synced.folder, "import os; os.kill(os.getpid(), 9)")
 
-    assert adctl("decide").code != 0
+    dying = adctl("decide")
 
+    assert (dying.code, "it ended with -9 and no result" in dying.out) == (0, True), dying.err
     assert {(row["policy"], row["shadow"]) for row in synced.rows("decisions")} == {("blended", False)}
     again = adctl("decide")
     assert (again.code, "No changes." in again.out) == (0, True), again.err

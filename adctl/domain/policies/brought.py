@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,8 +118,13 @@ def _checked(history: AdHistory, result: object) -> VerdictColumns:
         budget=columns.budget.astype(np.int64),
         confidence=columns.confidence.astype(np.float64),
         evidence=evidence,
-        reason=reasons.__getitem__,
+        # It can be sent to another process.
+        reason=partial(_at, reasons),
     )
+
+
+def _at(reasons: tuple[str, ...], ad: int) -> str:
+    return reasons[ad]
 
 
 def _check_one(verdict: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +43,33 @@ def test_a_value_that_nobody_of_us_sent_is_a_persons_edit_with_its_time(read: Lo
     digest = read.digest(LEDGER)
     read.sync_meta()
     assert read.digest(LEDGER) == digest
+
+
+def test_a_budget_that_a_person_moved_to_the_campaign_is_an_edit_of_both_and_one_made_lifetime_too(read: Loop) -> None:
+    moved, other = [one for one in read.sandbox.world.tree.ad_sets if one.daily_budget][:2]
+    campaign, before = moved.campaign, moved.daily_budget
+    for one in read.sandbox.world.tree.ad_sets:
+        if one.campaign is campaign and one is not other:
+            one.daily_budget = None
+    campaign.daily_budget = 33_000
+    other.daily_budget, other.lifetime_budget = None, 500_000
+    read.sync_meta()
+    found = {row["entity_id"]: (row["old_value"], row["new_value"]) for row in edits(read)}
+    assert found[campaign.id] == ("none", "33000")
+    assert found[moved.id] == (str(before), "none")
+    assert found[other.id][1] == "none"
+    digest = read.digest(LEDGER)
+    read.sync_meta()
+    assert read.digest(LEDGER) == digest
+
+
+def test_the_first_budget_that_is_read_of_what_a_file_has_named_is_no_edit(loop: Loop) -> None:
+    ad = next(one for one in loop.sandbox.world.tree.ads if one.status == "ACTIVE")
+    row = f"{ad.id},{ad.ad_set.id},{ad.ad_set.campaign.id},10,1,5.00,2026-03-01"
+    loop.ingest_ads(io.BytesIO(f"ad_id,adset_id,campaign_id,impressions,clicks,spend,date\n{row}\n".encode()))
+    loop.advance(hours=1)
+    loop.sync_meta()
+    assert edits(loop) == []
 
 
 def test_what_we_sent_is_no_persons_edit_whether_or_not_its_outcome_is_known(read: Loop) -> None:

@@ -12,16 +12,19 @@ from adctl.domain.entities import Ad, AdSet, Campaign, Edit
 from adctl.domain.ids import Account
 
 # What was sent and may have been applied since the value was stored is ours. A value that was stored after this reading
-# began is newer than the reading.
+# began is newer than the reading. Of what only a file has named (UNKNOWN) no value was ever read; a budget that goes to
+# the campaign, back to its ad sets, or becomes one for a lifetime is edited, too.
 _NOTE = text(
     """
     with stored as (
-      select 'campaign' as kind, campaign_id as id, 'daily_budget' as field, daily_budget::text as value, read_at
+      select 'campaign' as kind, campaign_id as id, 'daily_budget' as field,
+        coalesce(daily_budget::text, 'none') as value, status, read_at
       from campaigns where account = :account
       union all
-      select 'ad_set', ad_set_id, 'daily_budget', daily_budget::text, read_at from ad_sets where account = :account
+      select 'ad_set', ad_set_id, 'daily_budget', coalesce(daily_budget::text, 'none'), status, read_at
+      from ad_sets where account = :account
       union all
-      select 'ad', ad_id, 'status', status, read_at from ads where account = :account
+      select 'ad', ad_id, 'status', status, status, read_at from ads where account = :account
     )
     insert into person_edits (account, entity_kind, entity_id, field, old_value, new_value, edited_at, noticed_at)
     select :account, o.kind, o.id, o.field, o.value, n.value,
@@ -29,7 +32,7 @@ _NOTE = text(
     from unnest(cast(:kinds as text[]), cast(:ids as text[]), cast(:fields as text[]), cast(:values as text[]),
       cast(:times as timestamptz[])) as n (kind, id, field, value, edited_at)
     join stored o on o.kind = n.kind and o.id = n.id and o.field = n.field
-    where o.value <> n.value and o.value <> 'UNKNOWN' and o.read_at <= :at
+    where o.value <> n.value and o.status <> 'UNKNOWN' and o.read_at <= :at
       and not exists (
         select from change_attempts a
         where a.account = :account and a.entity_kind = o.kind and a.entity_id = o.id and a.field = o.field
@@ -145,5 +148,5 @@ def budgets(connection: Connection, account: Account, start: datetime) -> dict[s
     return found
 
 
-def _text(budget: int | None) -> str | None:
-    return None if budget is None else str(budget)
+def _text(budget: int | None) -> str:
+    return "none" if budget is None else str(budget)

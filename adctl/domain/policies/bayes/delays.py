@@ -249,14 +249,15 @@ def _lognormal(seen: Floats, will: Floats, mean: Floats, square: Floats, prior: 
 
 
 def _shifts(delays: Delays, deals: Deals, campaign: Ints, campaigns: int, least_transitions: int) -> Floats:
-    """Posterior mean of each campaign's shift, from the times of what has happened, given that it has by now.
+    """Posterior mean of each campaign's shift, from the times of what has happened, given that it has by now: by the
+    log likelihood Σ ln f(days) − ln F(since).
 
     Conditional on having happened within the days there were, a time says nothing of how likely it was to happen:
     a slow campaign is not mistaken for a poor one. The spread of shifts is learned; fewer transitions than
     `least_transitions` give no shift.
     """
-    fits = np.zeros((campaigns, len(_SHIFTS)))
-    number = np.zeros(campaigns)
+    tilt, bend, number = np.zeros(campaigns), np.zeros(campaigns), np.zeros(campaigns)
+    happened = np.zeros((campaigns, len(_SHIFTS)))
     lost_after = np.full(len(deals.ad), np.nan)
     lost_after[deals.lost] = deals.lost_after()
     for step in range(len(delays.progress)):
@@ -265,25 +266,24 @@ def _shifts(delays: Delays, deals: Deals, campaign: Ints, campaigns: int, least_
             (deals.reached > step, since - deals.begun(step + 1), delays.log_median, delays.spread),
             (deals.lost & (deals.reached == step), lost_after, delays.lost_log_median, delays.lost_spread),
         ):
-            _add_fits(fits, number, campaign[done], days[done], since[done], centre[step], spread[step])
+            of = campaign[done]
+            count = np.bincount(of, minlength=campaigns)
+            number += count
+            # Σ ln f(days) is a parabola in the shift.
+            tilt += totals(of, np.log(np.maximum(days[done], 0.1)) - centre[step], campaigns) / spread[step] ** 2
+            bend += count / spread[step] ** 2
+            happened += _happened(of, since[done], campaigns, centre[step], spread[step])
+    fits = tilt[:, None] * _SHIFTS - 0.5 * bend[:, None] * _SHIFTS**2 - happened
     fits[number < least_transitions] = 0.0
     return _shrunk(fits)
 
 
-def _add_fits(
-    fits: Floats, number: Floats, campaign: Ints, days: Floats, since: Floats, centre: float, spread: float
-) -> None:
-    """Adds the log likelihood of each shift, ln f(days) − ln F(since), per campaign."""
-    size = len(fits)
-    logs = np.log(np.maximum(days, 0.1)) - centre
-    count = np.bincount(campaign, minlength=size)
-    total = totals(campaign, logs, size)
-    fits += (total[:, None] * _SHIFTS - 0.5 * count[:, None] * _SHIFTS**2) / spread**2
+def _happened(campaign: Ints, since: Floats, campaigns: int, centre: float, spread: float) -> Floats:
+    """Σ ln F(since) of each campaign's transitions by shift: how likely they were to have happened by now."""
     possible = log_ndtr((MIDDLES[:, None] - centre - _SHIFTS) / spread)
-    chances = np.bincount(campaign * BINS + log_bin(since), minlength=size * BINS).reshape(size, BINS)
+    chances = np.bincount(campaign * BINS + log_bin(since), minlength=campaigns * BINS).reshape(campaigns, BINS)
     # Rounded, so that it does not tell in which order a platform adds.
-    fits -= np.round(chances.astype(np.float64) @ possible, _DECIMALS)
-    number += count
+    return np.asarray(np.round(chances.astype(np.float64) @ possible, _DECIMALS), dtype=np.float64)
 
 
 def _shrunk(fits: Floats) -> Floats:

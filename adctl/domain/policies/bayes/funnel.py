@@ -105,7 +105,11 @@ class Funnel:
 
     def some(self, part: slice) -> Deals:
         """Some of the deals."""
-        entered, marked = self.entered[part], self.marked[part]
+        # What is chosen here and there is read more than once: copied, it lies together.
+        ad, age, value, cash = (
+            np.ascontiguousarray(column[part]) for column in (self.ad, self.age, self.value, self.cash)
+        )
+        entered, marked = (np.ascontiguousarray(column[part]) for column in (self.entered, self.marked))
         taken = np.zeros(len(entered), dtype=np.int8)
         for stage in range(1 if self.led else 0, entered.shape[1]):
             taken += np.isfinite(entered[:, stage]).view(np.int8)
@@ -114,10 +118,10 @@ class Funnel:
             minor_per_major=self.minor_per_major,
             led=self.led,
             ads=self.ads,
-            ad=self.ad[part],
-            age=self.age[part],
-            value=self.value[part],
-            cash=self.cash[part],
+            ad=ad,
+            age=age,
+            value=value,
+            cash=cash,
             entered=entered,
             marked=marked,
             reached=taken.astype(np.int64),

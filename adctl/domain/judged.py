@@ -94,9 +94,8 @@ def _seen(said: Said, day: date, found: Outcomes, usual: float, horizon: int, ma
 
 def _usual(found: Outcomes, maturity: int) -> float:
     """What a deal of mature money is worth on average, 0 where there is none."""
-    first = min(max(maturity, 1), found.days)
-    value, deals = (float((table[-1] - table[first]).sum()) for table in (found.value, found.deals))
-    return value / max(deals, 1.0)
+    _, value, deals = found.between(found.since + timedelta(days=1), found.day - timedelta(days=max(maturity, 1)))
+    return float(value.sum()) / max(float(deals.sum()), 1.0)
 
 
 def _enough(spend: Floats, bar: Floats, usual: float) -> Flags:

@@ -29,22 +29,35 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dated:
+    """Amounts of ads (indexes) by how long ago they were, the newest first: those of the days less than k days ago end
+    before place `ends[k]`. A table of days and ads would be mostly empty and not fit into memory."""
+
+    ad: Ints
+    amount: Ints | Floats
+    ends: Ints
+
+    def between(self, newest: int, before: int, ads: int) -> Floats:
+        """Each ad's sum over the days at least `newest` and less than `before` days ago."""
+        days = slice(self.ends[newest], self.ends[before])
+        # Of no amounts at all numpy makes whole numbers.
+        return np.bincount(self.ad[days], weights=self.amount[days], minlength=ads).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcomes:
-    """Columns per ad, rows summed up by days before `day`: entry k is the sum of the days less than k days ago.
+    """What is known of the `days` days up to `day`, which is the last.
 
     `spend` and `value` are minor units. A deal's value belongs to the day it was created on, which is the day of the
     lead; it is the value of its stage now, its amount once won, nothing once lost. `deals` counts those with a value.
     """
 
     day: date
+    days: int
     ad_ids: tuple[str, ...]
-    spend: Floats
-    value: Floats
-    deals: Floats
-
-    @property
-    def days(self) -> int:
-        return len(self.spend) - 1
+    spend: Dated
+    value: Dated
+    deals: Dated
 
     @property
     def since(self) -> date:
@@ -59,7 +72,9 @@ class Outcomes:
     def between(self, first: date, last: date) -> tuple[Floats, Floats, Floats]:
         """Spend, value and deals of each ad from one day to another, both included, as far as they are known."""
         newest, before = (min(max((self.day - one).days, 0), self.days) for one in (last, first - timedelta(days=1)))
-        spend, value, deals = (table[before] - table[newest] for table in (self.spend, self.value, self.deals))
+        spend, value, deals = (
+            dated.between(newest, before, len(self.ad_ids)) for dated in (self.spend, self.value, self.deals)
+        )
         return spend, value, deals
 
     def matured(self, decided: date, *, horizon: int, maturity: int) -> bool:
@@ -70,18 +85,18 @@ class Outcomes:
 
 def outcomes(history: AdHistory, *, days: int, left_out: Set[str] = frozenset()) -> Outcomes:
     """The outcomes of the last `days` days as the history tells them; ads in `left_out` have none."""
-    n, kept = len(history.ad_ids), np.array([ad not in left_out for ad in history.ad_ids], dtype=np.bool_)
+    kept = np.array([ad not in left_out for ad in history.ad_ids], dtype=np.bool_)
 
-    def summed(ad: Ints, ago: Ints, amount: Ints) -> Floats:
-        mine = (ago >= 0) & (ago < days) & kept[ad]
-        table = np.zeros((days + 1, n))
-        np.add.at(table, (ago[mine] + 1, ad[mine]), amount[mine])
-        return np.cumsum(table, axis=0)
+    def dated(ad: Ints, ago: Ints, amount: Ints) -> Dated:
+        mine = np.flatnonzero((ago >= 0) & (ago < days) & kept[ad] & (amount != 0))
+        mine = mine[np.argsort(ago[mine], kind="stable")]
+        return Dated(ad=ad[mine], amount=amount[mine], ends=np.searchsorted(ago[mine], np.arange(days + 1)))
 
     return Outcomes(
         day=history.day,
+        days=days,
         ad_ids=history.ad_ids,
-        spend=summed(history.row_ad, history.row_days_ago, history.row_spend),
-        value=summed(history.deal_ad, history.deal_days_ago, history.deal_value),
-        deals=summed(history.deal_ad, history.deal_days_ago, (history.deal_value > 0).astype(np.int64)),
+        spend=dated(history.row_ad, history.row_days_ago, history.row_spend),
+        value=dated(history.deal_ad, history.deal_days_ago, history.deal_value),
+        deals=dated(history.deal_ad, history.deal_days_ago, (history.deal_value > 0).astype(np.int64)),
     )

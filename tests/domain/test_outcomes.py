@@ -10,8 +10,8 @@ import pytest
 
 from adctl.domain.judged import judged
 from adctl.domain.margins import DayReturn, budgets_of, compare, day_return, hindsight, worth
-from adctl.domain.outcomes import Outcomes, Window, outcomes
-from adctl.domain.policies.protocol import AdHistory, AdVerdict, Verdict
+from adctl.domain.outcomes import Dated, Outcomes, Window, outcomes
+from adctl.domain.policies.protocol import AdHistory, AdVerdict, Floats, Verdict
 from adctl.domain.said import Said, said_from_rows, said_of
 
 TODAY = date(2026, 6, 30)
@@ -49,6 +49,12 @@ def history(ads: int, rows: list[tuple[int, int, int]], deals: list[tuple[int, i
     )
 
 
+def dated(daily: Floats) -> Dated:
+    """What each ad had on each day, (days, ads), today first."""
+    days, ads = daily.shape
+    return Dated(ad=np.tile(np.arange(ads), days), amount=daily.ravel(), ends=np.arange(days + 1) * ads)
+
+
 def said(*rows: tuple[bool, int, int], p_wrong: float = NAN, bar: float = NAN, above: bool = False) -> Said:
     """Rows of (kill, current, wanted)."""
     return said_from_rows(tuple("abcdefgh"[: len(rows)]), [(*row, p_wrong, bar, above) for row in rows])
@@ -72,8 +78,7 @@ def test_an_outcome_is_the_money_after_the_decision_and_not_that_of_its_day() ->
 
 def test_ads_that_are_left_out_have_no_outcome() -> None:
     found = outcomes(history(2, [(0, 3, 5), (1, 3, 5)], [(1, 3, 9)]), days=9, left_out={"b"})
-    assert found.spend[-1].tolist() == [5, 0]
-    assert found.value[-1].tolist() == [0, 0]
+    assert [column.tolist() for column in found.between(day(9), TODAY)] == [[5, 0], [0, 0], [0, 0]]
 
 
 def test_the_lead_is_what_the_moved_money_would_have_brought() -> None:
@@ -111,11 +116,11 @@ def test_of_few_ads_luck_alone_seldom_excludes_0(ads: int) -> None:
     """Wishes that know nothing of the returns: one in forty may look better by its interval."""
     rng, lucky, rounds = np.random.Generator(np.random.PCG64(ads)), 0, 100
     champion = said_from_rows(tuple(map(str, range(ads))), [(False, 10_000, 10_000, NAN, NAN, False)] * ads)
-    spend = np.cumsum(np.vstack([np.zeros(ads), np.full((9, ads), 100.0)]), axis=0)
+    spend = np.full((9, ads), 100.0)
     for _ in range(rounds):
         wishes = [(False, 10_000, int(wish), NAN, NAN, False) for wish in rng.integers(8_000, 12_000, ads)]
-        value = spend * rng.gamma(2.0, 0.5, ads)
-        found = Outcomes(day=TODAY, ad_ids=champion.ad_ids, spend=spend, value=value, deals=spend)
+        value, deals = dated(spend * rng.gamma(2.0, 0.5, ads)), dated(spend)
+        found = Outcomes(day=TODAY, days=9, ad_ids=champion.ad_ids, spend=dated(spend), value=value, deals=deals)
         theirs = {day(5): said_from_rows(champion.ad_ids, wishes)}
         margin = compare({day(5): champion}, theirs, found, horizon=2, maturity=2)
         assert margin is not None
@@ -166,8 +171,8 @@ def test_the_interval_of_the_lead_holds_the_true_lead_as_often_as_it_says() -> N
     true = float((change * mean).sum() / ads)
     for _ in range(rounds):
         luck = mean + rng.normal(0, 0.8, ads)
-        spend = np.cumsum(np.vstack([np.zeros(ads), np.full((20, ads), 100.0)]), axis=0)
-        found = Outcomes(day=TODAY, ad_ids=champion.ad_ids, spend=spend, value=spend * luck, deals=spend)
+        spend, value = dated(np.full((20, ads), 100.0)), dated(np.full((20, ads), 100.0) * luck)
+        found = Outcomes(day=TODAY, days=20, ad_ids=champion.ad_ids, spend=spend, value=value, deals=spend)
         days = {day(ago): champion for ago in range(10, 16)}
         margin = compare(days, {one: challenger for one in days}, found, horizon=3, maturity=2)
         assert margin is not None
@@ -264,11 +269,10 @@ def test_chances_that_are_right_come_out_right(killing: bool, chance: float) -> 
     daily[:] = 100.0
     if killing:
         daily[:20] = 0.0
-    spend = np.cumsum(np.vstack([np.zeros(ads), daily]), axis=0)
-    deals = rng.poisson(daily * roas / 50.0)
+    deals = rng.poisson(daily * roas / 50.0).astype(np.float64)
     deals[30:] = 0
-    counted = np.cumsum(np.vstack([np.zeros(ads), deals]), axis=0)
-    found = Outcomes(day=TODAY, ad_ids=ids, spend=spend, value=counted * 50.0, deals=counted)
+    spend, value = dated(daily), dated(deals * 50.0)
+    found = Outcomes(day=TODAY, days=61, ad_ids=ids, spend=spend, value=value, deals=dated(deals))
     rows = [(killing, 1, 0 if killing else 1, chance, 1.0, killing)] * ads
     told = judged({day(20): said_from_rows(ids, rows)}, found, horizon=10, maturity=10)
     assert (told.verdicts, told.earlier) == (ads, ads if killing else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from adctl.adapters.hubspot import HubSpotCrm
 from adctl.commands import sync_hubspot
@@ -37,5 +38,5 @@ def only_reads(loop: Loop) -> bool:
     return all(one.method == "GET" or one.path.endswith(_READS) for one in loop.sandbox.hubspot_log)
 
 
-def watermark(loop: Loop) -> object:
+def watermark(loop: Loop) -> Any:
     return loop.value("select until from sync_watermarks where source = 'hubspot.deals'")

@@ -63,6 +63,18 @@ def test_a_budget_that_a_person_moved_to_the_campaign_is_an_edit_of_both_and_one
     assert read.digest(LEDGER) == digest
 
 
+def test_what_was_read_under_a_clock_that_was_ahead_gives_way_to_what_is_read_under_the_right_one(loop: Loop) -> None:
+    right = loop.sandbox.world.now
+    loop.set_clock(right + timedelta(days=3))
+    loop.sync_meta()
+    loop.set_clock(right)
+    loop.advance(hours=1)
+    node = ad_set(loop)
+    node.daily_budget = 7777
+    loop.sync_meta()
+    assert {row["ad_set_id"]: row["daily_budget"] for row in loop.rows("ad_sets")}[node.id] == 7777
+
+
 def test_the_first_budget_that_is_read_of_what_a_file_has_named_is_no_edit(loop: Loop) -> None:
     ad = next(one for one in loop.sandbox.world.tree.ads if one.status == "ACTIVE")
     row = f"{ad.id},{ad.ad_set.id},{ad.ad_set.campaign.id},10,1,5.00,2026-03-01"

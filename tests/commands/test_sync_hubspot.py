@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from adctl.adapters.db import transaction
+from adctl.adapters.store import runs
 from adctl.commands import sync_hubspot
 from adctl.errors import BusyError, ConfigurationError, UnavailableError
-from tests.builders import LEDGER, Loop, fact, table
+from tests.builders import ACCOUNT, LEDGER, Loop, fact, table
 from tests.commands.hubspot_reading import deals_of, only_reads, sync, watermark
 
 
@@ -70,6 +74,24 @@ def test_a_later_run_takes_in_what_moved_since(synced: Loop) -> None:
         str(deal_id): deal.properties["dealstage"] for deal_id, deal in deals_of(synced).items()
     }
     assert only_reads(synced)
+
+
+def test_deals_that_moved_while_a_clock_was_wrong_are_read_once_it_is_right(loop: Loop) -> None:
+    # given a run under a clock that is three days ahead, which is then set right
+    right = loop.sandbox.world.now
+    loop.set_clock(right + timedelta(days=3))
+    loop.sync_hubspot()
+    loop.set_clock(right)
+    with transaction(loop.engine, read_only=True) as connection:
+        assert runs.watermark(connection, ACCOUNT, "hubspot.deals") is None
+    # when deals move on both of the next days, with a run after each
+    for _ in range(2):
+        loop.advance(days=1)
+        loop.sync_hubspot()
+        assert {row["deal_id"]: row["stage"] for row in loop.rows("deals")} == {
+            str(deal_id): deal.properties["dealstage"] for deal_id, deal in deals_of(loop).items()
+        }
+        assert watermark(loop) <= loop.sandbox.world.now
 
 
 def test_a_dry_run_writes_nothing_here_and_there(synced: Loop) -> None:

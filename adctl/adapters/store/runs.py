@@ -128,9 +128,14 @@ def watermarks(connection: Connection, account: Account) -> dict[str, datetime]:
 
 
 def watermark(connection: Connection, account: Account, source: str) -> datetime | None:
-    """How far `source` has been read, None when never."""
+    """How far `source` has been read, None when never: a run under a clock that was ahead proves nothing."""
     value = connection.scalar(
-        text("select until from sync_watermarks where account = :account and source = :source"),
+        text(
+            """
+            select until from sync_watermarks
+            where account = :account and source = :source and until <= adctl_now()
+            """
+        ),
         {"account": account, "source": source},
     )
     assert value is None or isinstance(value, datetime)
@@ -138,14 +143,15 @@ def watermark(connection: Connection, account: Account, source: str) -> datetime
 
 
 def advance_watermark(connection: Connection, account: Account, source: str, until: datetime) -> None:
-    """Moves the watermark forward; it never goes back."""
+    """Moves the watermark forward; it goes back only from where no clock has been yet."""
     connection.execute(
         text(
             """
             insert into sync_watermarks as w (account, source, until, updated_at)
             values (:account, :source, :until, adctl_now())
             on conflict (account, source) do update
-              set until = greatest(w.until, excluded.until), updated_at = excluded.updated_at
+              set until = greatest(case when w.until <= adctl_now() then w.until end, excluded.until),
+                updated_at = excluded.updated_at
             """
         ),
         {"account": account, "source": source, "until": until},

@@ -39,6 +39,10 @@ class _Merge:
         return sql.Identifier("pg_temp", f"staged_{self.table}")
 
 
+# What was stored under a clock that was ahead is no later than what is read under the right one.
+_NOT_OLDER = sql.SQL("(t.{0} <= s.{0} or t.{0} > adctl_now())")
+
+
 def merge(
     connection: Connection,
     table: str,
@@ -216,7 +220,7 @@ def _merging(one: _Merge, source: sql.Composed) -> sql.Composed:
         same_key=_equal(one.key),
         stored=_names(one.values, "t"),
         staged=_names(one.values, "s"),
-        not_older=sql.SQL("t.{0} <= s.{0}").format(sql.Identifier(one.read)) if one.read else sql.SQL("true"),
+        not_older=_NOT_OLDER.format(sql.Identifier(one.read)) if one.read else sql.SQL("true"),
         updates=sql.SQL(", ").join(
             sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in (*one.values, *one.stamps)
         ),

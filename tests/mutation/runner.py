@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import signal
@@ -169,6 +170,8 @@ def _preload(chosen: Sequence[Mutant], folder: Path) -> None:
     modules = [test.removesuffix(".py").replace("/", ".") for test in sorted(tests)]
     for name in (*_PRELOADED, *modules):
         importlib.import_module(name)
+    # Nor is a fork to copy the pages of all that, which it does when its garbage collector looks through it.
+    gc.freeze()
 
 
 def _listed() -> dict[str, str]:

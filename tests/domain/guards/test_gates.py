@@ -187,6 +187,20 @@ def test_a_learning_ad_set_that_loses_enough_is_touched(bound: int, crossed: boo
         assert (waited(one(CUT, context)).value, waited(one(CUT, context)).limit) == (200, 201)
 
 
+@pytest.mark.parametrize(
+    ("evidence", "loss"),
+    [
+        ({"spend": 500, "roas": 0.25}, 375),
+        ({"spend": 500, "roas": 0.25, "pipeline": None}, 375),
+        ({"spend": 500, "roas": 0.25, "pipeline": 100}, 400),
+    ],
+)
+def test_a_loss_is_by_what_was_brought_or_else_by_the_return(evidence: dict[str, float | None], loss: int) -> None:
+    context = replace(a_context(replace(LIMITS, learning_loss=501)), learning=frozenset({"s1"}))
+
+    assert waited(one(replace(CUT, evidence=evidence), context)).value == loss
+
+
 @pytest.mark.parametrize("evidence", [{}, {"spend": 500}, {"pipeline": 500}])
 def test_a_loss_that_is_not_known_crosses_no_bound(evidence: dict[str, int]) -> None:
     context = replace(a_context(replace(LIMITS, learning_loss=1)), learning=frozenset({"s1"}))

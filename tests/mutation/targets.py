@@ -80,6 +80,7 @@ _WORDS = {
     "halt_verdict": ("halt", "running_control"),
     "halt_reason": ("running_control", "halt"),
     "quiet_verdict": ("quiet",),
+    "is_quiet": ("quiet",),
     "edited_verdict": ("person",),
     "last_ad_verdict": ("last_active", "last_ads", "no_more", "settled", "another_accounts_pause"),
     "attempts_made": ("try_left", "tries_use"),

@@ -70,7 +70,7 @@ def _lowered(decision: Decision, answer: Pass, raise_: int, context: GuardContex
         value=asked - amount(decision.current),
         limit=raise_,
         until=None,
-        reason="passes once cuts have passed that pay for it; raises take no more than cuts free",
+        reason="passes once cuts, or the last pauses of an ad set, pay for it; raises take no more than these free",
     )
 
 

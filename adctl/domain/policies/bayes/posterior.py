@@ -61,9 +61,8 @@ class Posterior:
         """E max(roas − ROAS, 0)."""
         return self.short(roas, np.log(roas), self.expected)[1]
 
-    def surplus(self, roas: float) -> Floats:
-        """E max(ROAS − roas, 0)."""
-        expected = self.expected
+    def surplus(self, roas: float, expected: Floats) -> Floats:
+        """E max(ROAS − roas, 0), where what is `expected` is known."""
         return np.maximum(self.short(roas, np.log(roas), expected)[1] + expected - roas, 0.0)
 
     def _deviates(self, log_roas: float | Floats) -> Floats:

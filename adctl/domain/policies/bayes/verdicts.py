@@ -84,6 +84,5 @@ def _waiting(
     learned = np.sqrt(np.maximum(view.sd**2 - standing.next_sd**2, 1e-18))
     seen = Posterior(mean=np.log(expected) - learned**2 / 2, saturation=view.saturation, sd=learned, own_sd=learned)
     costs = np.maximum(bar - expected, 0.0) * standing.budget * parameters.cycle_days
-    surplus = seen.short(bar, np.log(bar), expected)[1] + expected - bar
-    gain = np.maximum(surplus - np.maximum(expected - bar, 0.0), 0.0)
+    gain = np.maximum(seen.surplus(bar, expected) - np.maximum(expected - bar, 0.0), 0.0)
     return costs, gain * standing.budget * parameters.horizon_days

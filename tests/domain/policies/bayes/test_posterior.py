@@ -38,7 +38,9 @@ def test_what_is_lost_on_average_is_the_integral(mean: float, sd: float, bar: fl
     found = plain(mean, sd)
 
     assert found.shortfall(bar)[0] == pytest.approx((np.maximum(bar - roas, 0) * weight).sum() / weight.sum(), rel=1e-5)
-    assert found.surplus(bar)[0] == pytest.approx((np.maximum(roas - bar, 0) * weight).sum() / weight.sum(), rel=1e-5)
+    assert found.surplus(bar, found.expected)[0] == pytest.approx(
+        (np.maximum(roas - bar, 0) * weight).sum() / weight.sum(), rel=1e-5
+    )
 
 
 def test_saturation_lowers_the_mean_and_shared_doubt_widens_all_alike() -> None:

@@ -131,5 +131,6 @@ def test_a_kill_is_wrong_as_often_as_the_return_is_above_the_bar_and_then_costs_
     assert told.wrong[0] == pytest.approx(1 - view.below(0.5)[0])
     assert (told.bar[0], bool(told.wrong_above[0])) == (0.5, True)
     # The mean surplus given that there is one, on 30 days of 40.
-    assert told.loss[0] == pytest.approx(float(view.surplus(0.5)[0]) / float(told.wrong[0]) * 40 * 30)
+    surplus = float(view.surplus(0.5, view.expected)[0])
+    assert told.loss[0] == pytest.approx(surplus / float(told.wrong[0]) * 40 * 30)
     assert told.flips_at[0] == pytest.approx(0.5 * np.exp(-SURE * 0.3))

@@ -1,8 +1,9 @@
 """Measures the queue against procrastinate and pgqueuer: jobs that do nothing, claimed and finished, on one PostgreSQL.
 
-`python -m tests.bench.claims [--seconds 4] [--workers 1 4 8] [--history 1000000]` with the extra `bench`. Each figure
-is of a fresh copy of a database with 10,000 pending jobs: as many processes as there are workers claim and finish by
-each library's own calls for so many seconds. adctl writes two links of its audit for each job.
+`python -m tests.bench.claims [--seconds 4] [--workers 1 4 8] [--history 1000000] [--rounds 3]` with the extra `bench`.
+Each figure is the median of the rounds, in which all take turns, and each time of a fresh copy of a database with
+10,000 pending jobs: as many processes as there are workers claim and finish by each library's own calls for so many
+seconds. adctl writes two links of its audit for each job.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -232,18 +234,24 @@ def rate(name: str, url: str, workers: int, seconds: float) -> float:
 
 def measure(server: Server, asked: argparse.Namespace) -> None:
     """Prints the table, contender beside contender."""
-    columns = [(name, 0) for name in CONTENDERS] + [(name, asked.history) for name in CONTENDERS if "adctl" in name]
+    columns = [(name, 0) for name in CONTENDERS]
+    if asked.history:
+        columns += [(name, asked.history) for name in CONTENDERS if "adctl" in name]
     for number, (name, history) in enumerate(columns):
         server.create(f"bench_template_{number}")
         CONTENDERS[name][0](server.url(f"bench_template_{number}"), history)
     for workers in asked.workers:
-        for number, (name, history) in enumerate(columns):
-            server.create("bench", f"bench_template_{number}")
-            figure = rate(name, server.url("bench"), workers, asked.seconds)
-            server.drop("bench")
+        figures: list[list[float]] = [[] for _ in columns]
+        for _ in range(asked.rounds):
+            for number, (name, _history) in enumerate(columns):
+                server.create("bench", f"bench_template_{number}")
+                figures[number].append(rate(name, server.url("bench"), workers, asked.seconds))
+                server.drop("bench")
+        for (name, history), found in zip(columns, figures, strict=True):
             beside = f" beside {history:,} finished" if history else ""
-            sys.stdout.write(f"{workers} workers  {figure:8.0f} jobs/s  {name}{beside}\n")
-            sys.stdout.flush()
+            spread = f"{min(found):.0f} to {max(found):.0f}"
+            sys.stdout.write(f"{workers} workers  {median(found):8.0f} jobs/s ({spread})  {name}{beside}\n")
+        sys.stdout.flush()
 
 
 def main() -> None:
@@ -251,6 +259,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--history", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)).attach() as running:
         server = Server(admin=running.libpq_url("postgres"))

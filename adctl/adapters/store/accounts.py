@@ -81,6 +81,8 @@ def ensure(connection: Connection, profile: AccountProfile) -> None:
     if check_pinned(connection, profile):
         return
     key = {"account": profile.account}
+    # Of two first jobs at once the later one would run into the index on ad accounts before it sees the account.
+    connection.execute(text("select pg_advisory_xact_lock(hashtextextended('adctl.accounts', 0))"))
     twin = connection.scalar(_TWIN, {**key, "meta_ad_account": profile.meta_ad_account})
     if twin is not None:
         raise ConfigurationError(

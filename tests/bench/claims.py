@@ -61,6 +61,9 @@ _HISTORY = """
       sha256(entity_id::bytea)
     from pending_ad_changes, unnest(array['pending', 'claimed', 'executing', 'completed']) as s (state)
 """
+_HEAD = """
+    insert into audit_heads select account, seq, hash from ad_change_history order by seq desc limit 1
+"""
 _FINISH = """
     update pending_ad_changes
     set state = 'completed', state_reason = 'was there already', observed_budget = target_budget,
@@ -84,6 +87,7 @@ def prepare_adctl(url: str, history: int) -> None:
         if history:
             connection.execute(text(_PENDING), {"prefix": "h", "state": "completed", "count": history})
             connection.execute(text(_HISTORY))
+            connection.execute(text(_HEAD))
         connection.execute(text(_PENDING), {"prefix": "s", "state": "pending", "count": PENDING})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum (analyze)"))

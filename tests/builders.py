@@ -18,8 +18,9 @@ from adctl.adapters.db import open_engine, transaction
 from adctl.adapters.files.opened_files import Source
 from adctl.adapters.store import accounts, queue
 from adctl.cli import steps
-from adctl.cli.running import Job
-from adctl.cli.wiring import meta, profile_of, send_limits, stage_values
+from adctl.cli.job import Job
+from adctl.cli.vendors import meta
+from adctl.cli.wiring import profile_of, send_limits, stage_values
 from adctl.commands import execute, ingest_ads, ingest_crm
 from adctl.commands.execute.reconcile import run as run_reconcile
 from adctl.commands.ingest_crm import Switches

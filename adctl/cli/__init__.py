@@ -26,7 +26,8 @@ from adctl.cli import (
     why,
     winners,
 )
-from adctl.cli.running import Invocation, is_lost, show_error, unprinted
+from adctl.cli.job import Invocation
+from adctl.cli.showing import is_lost, show_error, unprinted
 
 app = typer.Typer(
     name="adctl",

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, Horizon, Json, Maturity, Picture, Verbose, examples
-from adctl.cli.running import Invocation, Job, as_asked, perform_alone, perform_reading, progress
+from adctl.cli.running import as_asked, perform_alone, perform_reading
+from adctl.cli.showing import progress
 from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:

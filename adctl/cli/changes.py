@@ -13,8 +13,9 @@ from uuid import UUID
 
 import typer
 
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_job, perform_reading
+from adctl.cli.running import perform_job, perform_reading
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def resolve(
     """Settle a conflict after a look at Meta."""
 
     def work(job: Job) -> Report:
-        from adctl.cli.wiring import meta
+        from adctl.cli.vendors import meta
         from adctl.commands.changes import resolve as run
         from adctl.domain.changes import State
 
@@ -249,7 +250,8 @@ def undo(
     """Queue the opposite of what was sent. Only where Meta still holds just that; execute carries it out."""
 
     def work(job: Job) -> Report:
-        from adctl.cli.wiring import approval_of, meta, plan_limits
+        from adctl.cli.vendors import meta
+        from adctl.cli.wiring import approval_of, plan_limits
         from adctl.commands.undo import run
 
         if (change is None) == (of_run is None):

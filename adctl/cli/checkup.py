@@ -13,7 +13,8 @@ from stat import S_IMODE
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from adctl.cli.running import Invocation, database, load_settings
+from adctl.cli.job import Invocation
+from adctl.cli.running import database, load_settings
 from adctl.cli.wiring import policy_of, profile_of, stage_values
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
 from adctl.errors import AdctlError

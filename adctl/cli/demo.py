@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli import steps
+from adctl.cli.job import Invocation
 from adctl.cli.options import Json, examples
-from adctl.cli.running import Invocation, database, perform_alone, progress, run_job
+from adctl.cli.running import database, perform_alone, run_job
+from adctl.cli.showing import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sqlalchemy import Engine
 
-    from adctl.cli.running import Job
+    from adctl.cli.job import Job
     from adctl.commands.demo import Truth
     from adctl.domain.report import Report
     from adctl.sandbox import Sandbox, World

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli import steps
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import (
     Account,
     AsOf,
@@ -21,7 +22,7 @@ from adctl.cli.options import (
     detailed,
     examples,
 )
-from adctl.cli.running import Invocation, Job, database, perform, perform_job
+from adctl.cli.running import database, perform, perform_job
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, DryRun, Horizon, Json, Maturity, Verbose, examples
-from adctl.cli.running import Invocation, Job, as_asked, perform_job, perform_reading
+from adctl.cli.running import as_asked, perform_job, perform_reading
 
 if TYPE_CHECKING:
     from adctl.domain.policies.protocol import Policy

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation
 from adctl.cli.options import Config, examples
-from adctl.cli.running import Invocation, database, perform, refuse_pending
+from adctl.cli.running import database, perform, refuse_pending
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, Json, examples
-from adctl.cli.running import Invocation, Job, database, perform, perform_alone, perform_reading, refuse_pending
+from adctl.cli.running import database, perform, perform_alone, perform_reading, refuse_pending
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:

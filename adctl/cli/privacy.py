@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_job
+from adctl.cli.running import perform_job
 from adctl.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adctl.cli import steps
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_job, perform_reading
+from adctl.cli.running import perform_job, perform_reading
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:

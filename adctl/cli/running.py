@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
-from uuid import UUID, uuid4
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
 
 import typer
 
-from adctl.errors import AdctlError, ConfigurationError, UnprintedError, UsageError
+from adctl.cli.job import Invocation, Job
+from adctl.cli.showing import show, show_error
+from adctl.errors import AdctlError, ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from adctl.domain.accounts import AccountProfile
-    from adctl.domain.ports import Progress
     from adctl.domain.report import Report
-    from adctl.settings import AccountSettings, Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invocation:
-    """What the command line said, the same for every command."""
-
-    command: str
-    as_json: bool = False
-    config: Path | None = None
-    verbose: int = 0
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What a command of the loop works with."""
-
-    settings: Settings
-    account: AccountSettings
-    profile: AccountProfile
-    engine: Engine
-    run_id: UUID
-    dry_run: bool
+    from adctl.settings import Settings
 
 
 def perform(invocation: Invocation, work: Callable[[Settings], Report | str]) -> NoReturn:
@@ -211,77 +186,6 @@ def database(settings: Settings) -> Iterator[Engine]:
             engine.dispose()
 
 
-def show(invocation: Invocation, report: Report | str) -> int:
-    """Prints the report for whoever reads it: a terminal, a pipe, a program. Plain text goes out as it is.
-
-    A reader that has left misses nothing. Raises UnprintedError where the report cannot be written.
-    """
-    try:
-        _print(invocation, report)
-        sys.stdout.flush()
-    except OSError as error:
-        _silence(sys.stdout)
-        if not isinstance(error, BrokenPipeError):
-            raise unprinted(error) from error
-    return 0 if isinstance(report, str) else report.exit_code
-
-
-def unprinted(error: OSError) -> UnprintedError:
-    """What to say when standard output takes nothing."""
-    closed = error.errno == errno.EBADF
-    return UnprintedError(
-        f"the report cannot be written: {'standard output is closed' if closed else error.strerror}",
-        fix="send it somewhere, /dev/null at least; what the run did stands"
-        if closed
-        else "make room; what the run did stands",
-    )
-
-
-def is_lost(stream: TextIO) -> bool:
-    """Whether the stream takes nothing, tried with an empty line; from then on it swallows all."""
-    try:
-        stream.write("\n")
-        stream.flush()
-    except OSError:
-        _silence(stream)
-        return True
-    return False
-
-
-def _silence(stream: TextIO) -> None:
-    # What is still buffered would fail once more when the interpreter ends.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
-def _print(invocation: Invocation, report: Report | str) -> None:
-    from adctl import render
-
-    if isinstance(report, str):
-        render.write(sys.stdout, report)
-    elif invocation.as_json or not sys.stdout.isatty():
-        render.render(report, stream=sys.stdout, as_json=invocation.as_json)
-    else:
-        from adctl import terminal
-
-        terminal.render(report, stream=sys.stdout, color=_color())
-
-
-def show_error(invocation: Invocation, error: AdctlError) -> int:
-    """Prints the error in one line, and as JSON where JSON was asked for. The code says it where neither is taken."""
-    from adctl import render
-
-    for stream, as_json in ((sys.stderr, False), (sys.stdout, True)):
-        if invocation.as_json or not as_json:
-            try:
-                render.render_error(error, stream=stream, as_json=as_json)
-                stream.flush()
-            except OSError:
-                _silence(stream)
-    return error.exit_code
-
-
 @contextmanager
 def as_asked() -> Iterator[None]:
     """What does not fit is no setting, but what the command line asks for."""
@@ -289,23 +193,6 @@ def as_asked() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise UsageError(error.what, fix=error.fix) from error
-
-
-def progress() -> AbstractContextManager[Progress]:
-    """Steps of a long command on stderr: a line that changes on a terminal, else a line per step."""
-    if sys.stderr.isatty():
-        from adctl.terminal import LiveProgress
-
-        return LiveProgress(sys.stderr, color=_color())
-    from adctl.render import LineProgress
-
-    return LineProgress(sys.stderr)
-
-
-def _color() -> bool:
-    from adctl.settings import process_environment
-
-    return not process_environment().get("NO_COLOR")
 
 
 def load_settings(invocation: Invocation) -> Settings:

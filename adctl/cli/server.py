@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation
 from adctl.cli.options import Config, Json, examples
-from adctl.cli.running import Invocation, load_settings, perform, show_error
+from adctl.cli.running import load_settings, perform
+from adctl.cli.showing import show_error
 from adctl.errors import AdctlError, ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:

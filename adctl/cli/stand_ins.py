@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adctl.cli.job import Invocation
 from adctl.cli.options import Json, examples
-from adctl.cli.running import Invocation, show_error
+from adctl.cli.showing import show_error
 
 if TYPE_CHECKING:
     from adctl.sandbox import Sandbox

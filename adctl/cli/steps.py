@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adctl.adapters.crm_intake import CrmFile, Files
     from adctl.adapters.files.opened_files import Limits, Source
     from adctl.adapters.store.rejects import Reject
-    from adctl.cli.running import Job
+    from adctl.cli.job import Job
     from adctl.domain.exports import StageNames
     from adctl.domain.rejects import KeptRows
     from adctl.domain.report import Report
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def sync_meta(job: Job, *, days: int = 28) -> Report:
-    from adctl.cli.wiring import meta
+    from adctl.cli.vendors import meta
     from adctl.commands.sync_meta import run
 
     with meta(job) as platform:
@@ -37,7 +37,7 @@ def sync_meta(job: Job, *, days: int = 28) -> Report:
 
 
 def sync_hubspot(job: Job, *, full: bool = False) -> Report:
-    from adctl.cli.wiring import hubspot
+    from adctl.cli.vendors import hubspot
     from adctl.commands.sync_hubspot import run
 
     with hubspot(job) as crm:
@@ -47,7 +47,7 @@ def sync_hubspot(job: Job, *, full: bool = False) -> Report:
 def take_events(job: Job, file: Path) -> Report:
     """What a receiver of HubSpot's webhooks has spooled."""
     from adctl.adapters.files.spool_lines import open_spool
-    from adctl.cli.wiring import hubspot, webhook_secrets
+    from adctl.cli.vendors import hubspot, webhook_secrets
     from adctl.commands.sync_hubspot import run_events
     from adctl.domain.webhooks import MAX_LINE
 
@@ -226,7 +226,8 @@ def enqueue(job: Job, *, as_of: date | None = None, plan: Path | None = None, ou
 
 def execute(job: Job, *, limit: int | None = None, deadline: float | None = None) -> Report:
     """`deadline` is seconds after which no new change is taken."""
-    from adctl.cli.wiring import armed_for, meta, send_limits
+    from adctl.cli.vendors import meta
+    from adctl.cli.wiring import armed_for, send_limits
     from adctl.commands.execute import run
 
     with meta(job) as platform:
@@ -245,7 +246,8 @@ def execute(job: Job, *, limit: int | None = None, deadline: float | None = None
 
 def reconcile(job: Job, *, deadline: float | None = None) -> Report:
     """`deadline` is seconds after which no further change is looked at."""
-    from adctl.cli.wiring import meta, send_limits
+    from adctl.cli.vendors import meta
+    from adctl.cli.wiring import send_limits
     from adctl.commands.execute.reconcile import run
 
     with meta(job) as platform:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, Json, Verbose, examples
-from adctl.cli.running import Invocation, Job, perform_reading
+from adctl.cli.running import perform_reading
 
 if TYPE_CHECKING:
     from adctl.domain.report import Report

@@ -16,7 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any
 
-from adctl.sandbox.faults import KINDS, Fault, Faults, false_answer
+from adctl.sandbox.false_answers import false_answer
+from adctl.sandbox.faults import KINDS, Fault, Faults
 from adctl.sandbox.messages import Exchange, Reply, Request, without_secrets
 from adctl.sandbox.world import World
 

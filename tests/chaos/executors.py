@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 import adctl.adapters.meta  # noqa: F401
 from adctl.adapters.db import open_engine, translate
 from adctl.cli import steps
-from adctl.cli.running import Job
+from adctl.cli.job import Job
 from adctl.cli.wiring import profile_of
 from adctl.errors import AdctlError
 from adctl.settings import load

@@ -18,7 +18,7 @@ from adctl import render
 from adctl.adapters.db import transaction
 from adctl.adapters.store import audit as links
 from adctl.adapters.store.changes import act_as
-from adctl.cli.wiring import meta
+from adctl.cli.vendors import meta
 from adctl.commands import audit, changes
 from adctl.domain.changes import State
 from adctl.domain.report import Report

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import transaction
-from adctl.cli.running import Invocation, Job, run_job
+from adctl.cli.job import Invocation, Job
+from adctl.cli.running import run_job
 from adctl.domain.report import Report
 from tests.builders import Loop
 from tests.conftest import CommandLine, Outcome

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, event, text
 
 from adctl.adapters import migrations
 from adctl.adapters.db import open_engine
-from adctl.cli.running import Invocation, run_job
+from adctl.cli.job import Invocation
+from adctl.cli.running import run_job
 from adctl.commands import migrate
 from adctl.errors import BusyError, ConfigurationError
 from tests.builders import ACCOUNT, Loop

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from adctl.adapters.db import transaction
 from adctl.adapters.store import media
 from adctl.adapters.store.time_travel import as_known
-from adctl.cli.wiring import meta
+from adctl.cli.vendors import meta
 from adctl.commands import sync_meta
 from adctl.domain.creatives import Creative
 from adctl.domain.entities import Ad

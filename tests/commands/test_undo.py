@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store.changes import act_as
-from adctl.cli.wiring import approval_of, meta, plan_limits
+from adctl.cli.vendors import meta
+from adctl.cli.wiring import approval_of, plan_limits
 from adctl.commands import undo as command
 from adctl.domain.report import Report
 from adctl.errors import UsageError

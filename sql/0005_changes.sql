@@ -79,6 +79,7 @@ insert into legal_transitions values
 create table pending_ad_changes (
   account text not null references accounts,
   change_id uuid not null,
+  -- What carries out a decision goes by its id, so that no decision is queued twice; what takes a change back has none.
   decision_id uuid,
   decision_day date,
   run_id uuid not null,
@@ -116,7 +117,6 @@ create table pending_ad_changes (
   in_line boolean not null generated always as (state in ('pending', 'claimed')) stored,
   stands boolean not null generated always as (state not in ('failed', 'blocked', 'cancelled', 'expired')) stored,
   primary key (account, change_id),
-  unique (account, decision_id),
   foreign key (account, compensates) references pending_ad_changes
 ) with (fillfactor = 50);
 -- Finished rows stay out of every index the hot path uses.
@@ -257,6 +257,7 @@ create function decided_refusal(p_new pending_ad_changes) returns text language 
       and p_new.target_status <> p_new.expected_status
       ) is not true then 'an ad, and nothing else, is paused or started'
     when p_new.field not in ('daily_budget', 'status') then 'nothing but daily budgets and status is changed'
+    when p_new.decision_id <> p_new.change_id then 'a decision is queued under its own id'
     when p_new.jitter_ms not between 0 and 600000 then 'a pause takes no more than ten minutes'
   end
 $$;

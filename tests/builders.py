@@ -232,8 +232,8 @@ def _new_change(node: Campaign | AdSet | Ad, target: int | str, jitter_ms: int) 
     expected = getattr(node, field.value)
     assert expected is not None
     return NewChange(
-        change_id=uuid4(),
-        decision_id=uuid4(),
+        change_id=(decision := uuid4()),
+        decision_id=decision,
         decision_day=START,
         kind={Campaign: EntityKind.CAMPAIGN, AdSet: EntityKind.AD_SET, Ad: EntityKind.AD}[type(node)],
         entity_id=node.id,

@@ -22,7 +22,6 @@ from adctl.domain.guards.funds import Queued, funds_of
 from adctl.domain.guards.judge import judge
 from adctl.domain.guards.limits import Limits
 from adctl.domain.guards.moves import is_kill
-from adctl.domain.ids import stable_uuid
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.saved_plans import PlannedChange, SavedPlan
 from adctl.errors import InputRejectedError, UsageError
@@ -192,7 +191,7 @@ def _changes(found: Sequence[Decision], answers: Sequence[Answer], approval: App
 
 def _change(decision: Decision, answer: Pass, approval: Approval) -> NewChange:
     return NewChange(
-        change_id=stable_uuid("change", str(decision.decision_id)),
+        change_id=decision.decision_id,
         decision_id=decision.decision_id,
         decision_day=decision.day,
         kind=decision.entity_kind,

@@ -184,14 +184,13 @@ def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: 
             fix="adctl sync-meta reads them; adctl why deal ID explains a deal",
         )
     decision, decided_at = stored if stored else (None, None)
-    change = decision and guard_answers.queued_as(connection, account, decision.decision_id)
     return _Case(
         kind=found.kind if found else EntityKind(decision.entity_kind) if decision else EntityKind.AD,
         name=found.name if found else "",
         decision=decision,
         decided_at=decided_at,
         answer=guard_answers.of_decision(connection, account, decision) if decision else None,
-        events=audit.events_of(connection, account, change, profile.currency) if change else (),
+        events=audit.events_of(connection, account, decision.decision_id, profile.currency) if decision else (),
         policy=_policy(connection, account, decision) if decision else None,
         undecided="" if decision else _why_not(connection, profile, entity_id, found, day),
         stages=tuple(stage.stage for stage in crm_stages(connection, account)),

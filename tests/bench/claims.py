@@ -48,10 +48,10 @@ _PENDING = """
     insert into pending_ad_changes (account, change_id, decision_id, run_id, entity_kind, entity_id, campaign_id,
       ad_set_id, field, expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,
       state, observed_budget, updated_at)
-    select 'main', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'ad_set', :prefix || n, 'c' || n % 400,
+    select 'main', id, id, id, 'ad_set', :prefix || n, 'c' || n % 400,
       :prefix || n, 'daily_budget', 10000, 11000, 'a benchmark', 0, adctl_now(), adctl_now() + interval '1 day',
       adctl_now(), :state, case when :state = 'completed' then 11000 end, adctl_now()
-    from generate_series(1, :count) n
+    from (select n, gen_random_uuid() as id from generate_series(1, :count) n) ids
 """
 # Four links of the audit to each finished change, as execute leaves them; their hashes are not what is measured.
 _HISTORY = """

@@ -393,7 +393,7 @@ _PROPOSED = """
     insert into pending_ad_changes (account, change_id, decision_id, decision_day, run_id, entity_kind, entity_id,
       campaign_id, ad_set_id, field, expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at,
       created_at, state, updated_at)
-    values (:account, :change, gen_random_uuid(), adctl_now()::date, gen_random_uuid(), 'ad_set', :entity, :campaign,
+    values (:account, :change, :change, adctl_now()::date, gen_random_uuid(), 'ad_set', :entity, :campaign,
       :entity, 'daily_budget', :expected, :target, 'a test wants it', 0, adctl_now(), adctl_now() + interval '1 day',
       adctl_now(), 'proposed', adctl_now())
     on conflict do nothing

@@ -125,7 +125,7 @@ def test_the_database_refuses_a_shadow_decision_in_the_queue(synced: Loop) -> No
     synced.enqueue()
     change = synced.rows("pending_ad_changes")[0]
     shadow = next(row for row in shadows(synced) if row["field"] == change["field"])
-    change |= {"change_id": uuid4(), "decision_id": shadow["decision_id"], "decision_day": shadow["day"]}
+    change |= {"change_id": shadow["decision_id"], "decision_id": shadow["decision_id"], "decision_day": shadow["day"]}
     change |= {"entity_id": "of nobody else", "clipped_by": "[]"}
     change = {name: value for name, value in change.items() if name not in {"open", "in_line", "stands"}}
     columns = ", ".join(change)

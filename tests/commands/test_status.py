@@ -79,8 +79,8 @@ def all_read(engine: Engine) -> None:
 
 def budget_change(number: int, expected: int, target: int) -> NewChange:
     return NewChange(
-        change_id=uuid4(),
-        decision_id=uuid4(),
+        change_id=(decision := uuid4()),
+        decision_id=decision,
         decision_day=date(2026, 3, 2),
         kind=EntityKind.AD_SET,
         entity_id=f"s{number}",

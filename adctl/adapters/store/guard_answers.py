@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -63,13 +62,3 @@ def of_decision(connection: Connection, account: Account, decision: Decision) ->
         {"account": account, "day": decision.day, "decision_id": decision.decision_id},
     ).one_or_none()
     return None if row is None else Answered(**row._mapping)
-
-
-def queued_as(connection: Connection, account: Account, decision_id: UUID) -> UUID | None:
-    """The change that a decision became."""
-    value = connection.scalar(
-        text("select change_id from pending_ad_changes where account = :account and decision_id = :decision_id"),
-        {"account": account, "decision_id": decision_id},
-    )
-    assert value is None or isinstance(value, UUID)
-    return value

@@ -59,7 +59,7 @@ _OLDER_THAN_THE_DAYS = text(
       and case when c.compensates is null then c.decision_day <= d.day else c.created_at < d.decided_at end
       and (cast(:only as uuid[]) is null or d.decision_id = any(:only))
       and not exists (
-        select from pending_ad_changes q where q.account = d.account and q.decision_id = d.decision_id)
+        select from pending_ad_changes q where q.account = d.account and q.change_id = d.decision_id)
     """
 )
 
@@ -168,7 +168,7 @@ def became_of(connection: Connection, account: Account, decisions: Sequence[UUID
             """
             select decision_id, coalesce(target_budget - expected_budget, 0) as move, stands, state
             from pending_ad_changes
-            where account = :account and decision_id = any(:decisions)
+            where account = :account and change_id = any(:decisions)
             """
         ),
         {"account": account, "decisions": list(decisions)},

@@ -58,8 +58,8 @@ _UNDO = text(
 def budget(target: int, expected: int = 1000, *, of: str = "s1", campaign: str = "c1") -> NewChange:
     """A change of an ad set's daily budget, minor units."""
     return NewChange(
-        change_id=uuid4(),
-        decision_id=uuid4(),
+        change_id=(decision := uuid4()),
+        decision_id=decision,
         decision_day=date(2026, 3, 2),
         kind=EntityKind.AD_SET,
         entity_id=of,
@@ -79,8 +79,8 @@ def budget(target: int, expected: int = 1000, *, of: str = "s1", campaign: str =
 def status(target: str = "PAUSED", expected: str = "ACTIVE", *, of: str = "a1", campaign: str = "c1") -> NewChange:
     """A change of an ad's status."""
     return NewChange(
-        change_id=uuid4(),
-        decision_id=uuid4(),
+        change_id=(decision := uuid4()),
+        decision_id=decision,
         decision_day=date(2026, 3, 2),
         kind=EntityKind.AD,
         entity_id=of,

@@ -184,6 +184,11 @@ def test_a_decision_is_queued_once_and_a_field_has_one_open_change(driver: Drive
     assert driver.queue(budget(1100, of="s2"), status(of="s1")) == 2, "another entity, another field"
 
 
+def test_a_decision_is_queued_under_its_own_id(driver: Driver) -> None:
+    statement = _begin("1000", "1100", ", decision_id", ", gen_random_uuid()")
+    assert "a decision is queued under its own id" in refused(driver, statement, actor="enqueue")
+
+
 def test_an_undo_takes_back_a_completed_change_of_the_same_field(driver: Driver) -> None:
     done = budget(1100)
     driver.ask(done)

@@ -19,7 +19,7 @@ _FINISHED = """
     insert into pending_ad_changes (account, change_id, decision_id, run_id, entity_kind, entity_id, campaign_id,
       ad_set_id, field, expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,
       state, attempts, observed_budget, updated_at)
-    select 'main', md5('c' || n)::uuid, md5('d' || n)::uuid, md5('r')::uuid, 'ad_set', 's' || n % 1000, 'c' || n % 50,
+    select 'main', md5('c' || n)::uuid, md5('c' || n)::uuid, md5('r')::uuid, 'ad_set', 's' || n % 1000, 'c' || n % 50,
       's' || n % 1000, 'daily_budget', 1000, 1001, 'long ago', 0, at, at, at, 'completed', 1, 1001, at
     from (select n, adctl_now() - interval '1 day' - n * interval '1 minute' as at from generate_series(1, :n) n) past
 """

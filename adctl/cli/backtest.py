@@ -17,9 +17,18 @@ from adctl.cli.showing import progress
 from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:
+    from adctl.domain.policies.catalogue import MakePolicy
     from adctl.domain.report import Report
 
 _SHORTEST = 8
+Worlds = Annotated[
+    list[str] | None,
+    typer.Option("--world", help="A simulated world, repeatable; all for every one.", metavar="WORLD"),
+]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", help="name:key=value,… or module:Class:…; the first is compared.", metavar="POLICY"),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,14 +49,8 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
-    worlds: Annotated[
-        list[str] | None,
-        typer.Option("--world", help="A simulated world, repeatable; all for every one.", metavar="WORLD"),
-    ] = None,
-    policies: Annotated[
-        list[str] | None,
-        typer.Option("--policy", help="name:key=value,… or module:Class:…; the first is compared.", metavar="POLICY"),
-    ] = None,
+    worlds: Worlds = None,
+    policies: Policies = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Runs of each world.")] = 8,
     days: Annotated[
         int | None, typer.Option("--days", min=1, max=730, help="Days: 60 of a world, all there are of an account.")
@@ -68,22 +71,26 @@ def backtest(
     invocation = Invocation(command="backtest", as_json=as_json, config=config, verbose=verbose)
 
     def in_worlds() -> Report:
+        from adctl.adapters.timed_policies import TimedPolicies
         from adctl.commands.backtest_worlds import POLICIES, run
 
         if days is not None and days < _SHORTEST:
             raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
         with as_asked(), redirect_stdout(sys.stderr), progress() as step:
-            report = run(worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step)
+            report = run(
+                worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step, make=TimedPolicies()
+            )
         return drawn(report, picture)
 
     def on_history(job: Job) -> Report:
-        from adctl.cli.wiring import policy_of
+        from adctl.cli.wiring import policies_of, policy_of
         from adctl.commands.backtest_history import Replay, run
 
-        _refuse_unknown(policies or ())
-        wanted = Replay(horizon=horizon, maturity=maturity, days=days)
+        make = policies_of(job.account)
+        _refuse_unknown(policies or (), make)
+        configured, wanted = policy_of(job.account, make), Replay(horizon=horizon, maturity=maturity, days=days)
         with progress() as step:
-            report = run(job.engine, job.profile, policy_of(job.account), policies or (), wanted, progress=step)
+            report = run(job.engine, job.profile, configured, policies or (), wanted, progress=step, make=make)
         return drawn(report, picture)
 
     if worlds:
@@ -91,12 +98,12 @@ def backtest(
     perform_reading(invocation, account, on_history)
 
 
-def _refuse_unknown(policies: Sequence[str]) -> None:
+def _refuse_unknown(policies: Sequence[str], make: MakePolicy) -> None:
     from adctl.domain.simulation.contenders import contender
 
     with as_asked():
         for spec in policies:
-            contender(spec)
+            contender(spec, make)
 
 
 def calibration(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from adctl.cli.job import Invocation
 from adctl.cli.running import database, load_settings
-from adctl.cli.wiring import policy_of, profile_of, stage_values
+from adctl.cli.wiring import policies_of, policy_of, profile_of, stage_values
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
 from adctl.errors import AdctlError
 from adctl.settings import Tokens, process_environment
@@ -168,7 +168,7 @@ def _host_now() -> datetime:
 
 
 def _account(account: AccountSettings) -> Iterator[Check]:
-    policy_of(account)
+    policy_of(account, policies_of(account))
     subject = f"{account.name}: configuration"
     if not stage_values(account):
         yield warn(subject, "no stage has a value: deals are worth nothing", "set stage_template or [….stages.…]")

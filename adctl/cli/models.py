@@ -12,6 +12,7 @@ from adctl.cli.options import Account, Config, DryRun, Horizon, Json, Maturity, 
 from adctl.cli.running import as_asked, perform_job, perform_reading
 
 if TYPE_CHECKING:
+    from adctl.domain.policies.catalogue import MakePolicy
     from adctl.domain.policies.protocol import Policy
     from adctl.domain.report import Report
 
@@ -36,9 +37,10 @@ def list_models(account: Account = None, as_json: Json = False, config: Config =
     """List the champion, the challengers and the retired models, with their parameters."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import policies_of
         from adctl.commands.models import listing
 
-        return listing(job.engine, job.profile, _configured(job))
+        return listing(job.engine, job.profile, _configured(job, policies_of(job.account)))
 
     perform_reading(Invocation(command="models list", as_json=as_json, config=config, verbose=verbose), account, work)
 
@@ -72,10 +74,12 @@ def register_model(
     """Register a challenger: it decides in shadow on every run, and nothing of it is ever queued."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import policies_of
         from adctl.commands.models import register as run
 
-        configured = _configured(job)
-        wanted = _wanted(job, policy, parameters or [])
+        make = policies_of(job.account)
+        configured = _configured(job, make)
+        wanted = _wanted(job, policy, parameters or [], make)
         return run(job.engine, job.profile, wanted, configured, name=name, run_id=job.run_id, dry_run=job.dry_run)
 
     perform_job(_invocation("models register", as_json, config, verbose, dry_run), account, work)
@@ -125,6 +129,7 @@ def promote_model(
     """Make a challenger the champion, once the interval of its lead excludes 0."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import policies_of
         from adctl.commands.models_evaluate import promote
         from adctl.domain.outcomes import Window
 
@@ -137,6 +142,7 @@ def promote_model(
             reason=reason,
             run_id=job.run_id,
             dry_run=job.dry_run,
+            make=policies_of(job.account),
         )
 
     perform_job(_invocation("models promote", as_json, config, verbose, dry_run), account, work)
@@ -173,9 +179,17 @@ def rollback_model(
     """Make the champion before the present one champion again."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import policies_of
         from adctl.commands.models import rollback
 
-        return rollback(job.engine, job.profile, reason=reason, run_id=job.run_id, dry_run=job.dry_run)
+        return rollback(
+            job.engine,
+            job.profile,
+            reason=reason,
+            run_id=job.run_id,
+            dry_run=job.dry_run,
+            make=policies_of(job.account),
+        )
 
     perform_job(_invocation("models rollback", as_json, config, verbose, dry_run), account, work)
 
@@ -184,18 +198,18 @@ def _invocation(command: str, as_json: bool, config: Path | None, verbose: int, 
     return Invocation(command=command, as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
 
 
-def _configured(job: Job) -> Policy:
+def _configured(job: Job, make: MakePolicy) -> Policy:
     from adctl.cli.wiring import policy_of
 
-    return policy_of(job.account)
+    return policy_of(job.account, make)
 
 
-def _wanted(job: Job, policy: str | None, parameters: list[str]) -> Policy:
+def _wanted(job: Job, policy: str | None, parameters: list[str], make: MakePolicy) -> Policy:
     """The policy that is meant: the configured one, with parameters of its own over the configured ones."""
-    from adctl.domain.policies.catalogue import make_policy, parameter
+    from adctl.domain.policies.catalogue import parameter
 
     with as_asked():
         given = dict(parameter(part) for part in parameters)
         if policy is None:
-            return make_policy(job.account.policy, {**job.account.policy_parameters, **given})
-        return make_policy(policy, given)
+            return make(job.account.policy, {**job.account.policy_parameters, **given})
+        return make(policy, given)

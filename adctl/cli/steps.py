@@ -186,18 +186,20 @@ def _take_in(job: Job, files: Files) -> Report:
 
 
 def decide(job: Job, *, as_of: date | None = None, redo: bool = False) -> Report:
-    from adctl.cli.wiring import policy_of
+    from adctl.cli.wiring import policies_of, policy_of
     from adctl.commands.decide import run
 
+    make = policies_of(job.account)
     return run(
         job.engine,
         job.profile,
-        policy_of(job.account),
+        policy_of(job.account, make),
         run_id=job.run_id,
         as_of=as_of,
         redo=redo,
         dry_run=job.dry_run,
-        challenger_seconds=job.account.challenger_seconds,
+        kill_last_ad=job.account.limits.kill_last_ad,
+        make=make,
     )
 
 

@@ -59,9 +59,10 @@ def why_entity(
     """Show what was decided about an ad, ad set or campaign, what it rests on, and what became of it."""
 
     def work(job: Job) -> Report:
+        from adctl.cli.wiring import policies_of
         from adctl.commands.why import run
 
-        return run(job.engine, job.profile, entity, day=at.date() if at else None)
+        return run(job.engine, job.profile, entity, day=at.date() if at else None, make=policies_of(job.account))
 
     perform_reading(Invocation(command="why", as_json=as_json, config=config, verbose=verbose), account, work)
 

@@ -15,12 +15,14 @@ from adctl.domain.revenue import StageValue, template_values
 from adctl.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from adctl.adapters.timed_policies import TimedPolicies
     from adctl.cli.job import Job
     from adctl.domain.changes import Approval
     from adctl.domain.embedding.creative_embedder import CreativeEmbedder
     from adctl.domain.embedding.embedder import TextEmbedder
     from adctl.domain.embedding.hashed_text import RarityTable
     from adctl.domain.guards.limits import Limits
+    from adctl.domain.policies.catalogue import MakePolicy
     from adctl.domain.policies.protocol import Policy
     from adctl.domain.winners import WinnerRule
     from adctl.settings import AccountSettings
@@ -73,11 +75,16 @@ def stage_values(account: AccountSettings) -> tuple[StageValue, ...]:
     return tuple(found.values())
 
 
-def policy_of(account: AccountSettings) -> Policy:
-    """The configured policy. Raises ConfigurationError for an unknown one or a parameter it does not have."""
-    from adctl.domain.policies.catalogue import make_policy
+def policies_of(account: AccountSettings) -> TimedPolicies:
+    """Makes policies; those that somebody brought are stopped after the account's `policy_seconds`."""
+    from adctl.adapters.timed_policies import TimedPolicies
 
-    return make_policy(account.policy, account.policy_parameters)
+    return TimedPolicies(account.policy_seconds)
+
+
+def policy_of(account: AccountSettings, make: MakePolicy) -> Policy:
+    """The configured policy. Raises ConfigurationError for an unknown one or a parameter it does not have."""
+    return make(account.policy, account.policy_parameters)
 
 
 def plan_limits(job: Job) -> Limits:

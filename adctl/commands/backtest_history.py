@@ -22,6 +22,7 @@ from adctl.domain.judged import judged
 from adctl.domain.margins import Margin, budgets_of, compare, day_return, hindsight, worth
 from adctl.domain.models import Model
 from adctl.domain.outcomes import Outcomes
+from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
@@ -53,6 +54,7 @@ class _Task:
     day: date
     at: datetime
     policies: Mapping[str, str]
+    make: MakePolicy
 
 
 def run(
@@ -64,6 +66,7 @@ def run(
     *,
     processes: int | None = None,
     progress: Callable[[str], None] = lambda step: None,
+    make: MakePolicy = make_policy,
 ) -> Report:
     """Every policy on every day since the first reading, from the budgets that were in force on that day.
 
@@ -74,13 +77,13 @@ def run(
         moments = _moments(connection, profile, wanted.days)
         lineup = models.in_force(connection, profile.account)
         chosen = {spec: spec for spec in policies} or _lineup(lineup, configured)
-        for spec in chosen.values():
-            contender(spec)
         now = accounts.now(connection)
         today = now.astimezone(ZoneInfo(profile.timezone)).date()
         outcomes = results.results(connection, profile, today, date.min)
+    for spec in chosen.values():
+        contender(spec, make)
     url = engine.url.render_as_string(hide_password=False)
-    tasks = [_Task(url=url, profile=profile, day=day, at=at, policies=chosen) for day, at in moments.items()]
+    tasks = [_Task(url=url, profile=profile, day=day, at=at, policies=chosen, make=make) for day, at in moments.items()]
 
     def done(number: int, task: _Task) -> None:
         progress(f"{number} of {len(tasks)} days replayed ({task.day})")
@@ -125,7 +128,7 @@ def replay(task: _Task) -> Mapping[str, Said]:
     with as_known(engine, task.profile.account, task.at) as connection:
         history = account_history(connection, task.profile, task.day).history
     engine.dispose()
-    return {name: said_of(heard(contender(spec), history).verdicts) for name, spec in task.policies.items()}
+    return {name: said_of(heard(contender(spec, task.make), history).verdicts) for name, spec in task.policies.items()}
 
 
 def _report(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from adctl.adapters.processes import in_processes
 from adctl.domain.calibration_report import reliability_chart, reliability_table
 from adctl.domain.charts import Chart, Point, Series
+from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.protocol import Floats
 from adctl.domain.report import Cell, Column, Kind, Report, Table
 from adctl.domain.simulation.contenders import contender
@@ -38,6 +40,7 @@ def run(
     days: int,
     processes: int | None = None,
     progress: Callable[[str], None] = lambda step: None,
+    make: MakePolicy = make_policy,
 ) -> Report:
     """Every policy in every world with `seeds` seeds, paired: all meet the same fates. `all` names every world.
 
@@ -46,14 +49,14 @@ def run(
     """
     chosen = tuple(WORLDS) if ALL in worlds else tuple(world_named(name).name for name in worlds)
     for spec in policies:
-        contender(spec)
+        contender(spec, make)
     # The worlds and the engine were calibrated on seeds from 1000 on.
     wanted = heats(chosen, policies, range(1, seeds + 1), days=days)
 
     def done(number: int, heat: Heat) -> None:
         progress(f"{number} of {len(wanted)} runs done ({heat.world}, seed {heat.seed})")
 
-    results = in_processes(run_heat, wanted, processes, done)
+    results = in_processes(partial(run_heat, make=make), wanted, processes, done)
     return _report(results, worlds=len(set(chosen)), seeds=seeds, days=days)
 
 

@@ -23,6 +23,7 @@ from adctl.domain.models import (
     policy_of,
     usual_name,
 )
+from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.errors import UsageError
@@ -119,27 +120,45 @@ def retire(engine: Engine, profile: AccountProfile, name: str, *, run_id: UUID, 
     )
 
 
-def rollback(engine: Engine, profile: AccountProfile, *, reason: str, run_id: UUID, dry_run: bool = False) -> Report:
+def rollback(
+    engine: Engine,
+    profile: AccountProfile,
+    *,
+    reason: str,
+    run_id: UUID,
+    dry_run: bool = False,
+    make: MakePolicy = make_policy,
+) -> Report:
     """Makes the champion before the present one champion again, a retired one too; the present one challenges on.
 
     Raises UsageError when the present champion was never promoted, and when the one before it was retired and is
     registered under another name by now.
     """
+    with transaction(engine, read_only=True) as connection:
+        _, back = _before(connection, profile)
+    # `make` remembers: the transaction does not stand still for one that is slow.
+    policy_of(back, make)
     with transaction(engine, read_only=dry_run) as connection:
         if not dry_run:
             models.lock(connection, profile.account)
-        found = models.registered(connection, profile.account)
-        champion = next((model for model in found if model.role is Role.CHAMPION), None)
-        before = models.champion_before(connection, profile.account, champion.name) if champion else None
-        if champion is None or before is None:
-            raise UsageError("the champion was never promoted: there is none before it", fix="adctl models list")
-        back = named(found, before)
-        _refuse_twin(found, back)
-        policy_of(back)
+        champion, back = _before(connection, profile)
+        policy_of(back, make)
         if not dry_run:
             _crown(connection, profile, champion, back, reason, run_id)
     told = f"{back.told} is champion again instead of {champion.told}."
     return _changed("models rollback", profile, back, told, dry_run=dry_run)
+
+
+def _before(connection: Connection, profile: AccountProfile) -> tuple[Model, Model]:
+    """The champion, and the one before it."""
+    found = models.registered(connection, profile.account)
+    champion = next((model for model in found if model.role is Role.CHAMPION), None)
+    before = models.champion_before(connection, profile.account, champion.name) if champion else None
+    if champion is None or before is None:
+        raise UsageError("the champion was never promoted: there is none before it", fix="adctl models list")
+    back = named(found, before)
+    _refuse_twin(found, back)
+    return champion, back
 
 
 def _crown(

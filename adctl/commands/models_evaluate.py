@@ -16,6 +16,7 @@ from adctl.domain.accounts import AccountProfile
 from adctl.domain.margins import Margin, compare
 from adctl.domain.models import Event, Model, Role, named, policy_of
 from adctl.domain.outcomes import Window
+from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.errors import UsageError
 
@@ -139,6 +140,7 @@ def promote(
     reason: str,
     run_id: UUID,
     dry_run: bool = False,
+    make: MakePolicy = make_policy,
 ) -> Report:
     """Makes a challenger the champion; the champion challenges on. Promoting the champion changes nothing.
 
@@ -147,6 +149,7 @@ def promote(
     """
     if force and not reason.strip():
         raise UsageError("--force: needs a reason", fix="add --reason TEXT, which is kept for ever")
+    models.make_all(engine, profile.account, make)
     with transaction(engine, read_only=dry_run) as connection:
         if not dry_run:
             models.lock(connection, profile.account)
@@ -156,7 +159,7 @@ def promote(
         assert champion is not None, "an account with models has a champion"
         if model.role is Role.CHAMPION:
             return _promoted(profile, model, "No changes.", None, dry_run=dry_run)
-        _refuse(model)
+        _refuse(model, make)
         margin = found.margins[name][1]
         if not force:
             _refuse_without_margin(found, name, margin)
@@ -177,10 +180,10 @@ def promote(
     return _promoted(profile, model, told, margin, dry_run=dry_run)
 
 
-def _refuse(model: Model) -> None:
+def _refuse(model: Model, make: MakePolicy) -> None:
     if model.role is Role.RETIRED:
         raise UsageError(f"model {model.name!r}: is retired", fix="register it again first")
-    policy_of(model)
+    policy_of(model, make)
 
 
 def _refuse_without_margin(found: _Evaluation, name: str, margin: Margin | None) -> None:

@@ -21,17 +21,18 @@ from adctl.domain.change_rows import value_shown
 from adctl.domain.decisions import Decision, budget_verdict
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.ids import Account
-from adctl.domain.models import policy_of
+from adctl.domain.models import Model, policy_of
 from adctl.domain.owners import ownership
 from adctl.domain.policies.bayes.evidence.ledger import ledger
 from adctl.domain.policies.bayes.moves import joint_return, judge_move
 from adctl.domain.policies.bayes.policy import BayesPolicy
+from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.flips import flip
 from adctl.domain.policies.hearing import heard
 from adctl.domain.policies.protocol import AdHistory, Evidence, Ints, Policy, PolicyResult, Verdict, as_columns
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.shares_report import shares_after, shares_table
-from adctl.errors import ConfigurationError, UsageError
+from adctl.errors import ConfigurationError, InputRejectedError, UsageError
 
 # Facts that are told as sentences and figures of their own, with how each is read; money is minor units.
 _POSTERIOR = (
@@ -70,13 +71,20 @@ class _Case:
     decided_at: datetime | None
     answer: Answered | None
     events: tuple[Event, ...]
-    policy: Policy | None
+    model: Model | None
     undecided: str
     stages: tuple[str, ...]
     ads: tuple[Decision, ...]
 
 
-def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | None = None) -> Report:
+def run(
+    engine: Engine,
+    profile: AccountProfile,
+    entity_id: str,
+    *,
+    day: date | None = None,
+    make: MakePolicy = make_policy,
+) -> Report:
     """What was decided about the entity on the account day `day`, the newest decision when no day is given.
 
     All of it was stored with the decision; only the spend that would flip a verdict, and what is believed of a budget
@@ -86,7 +94,7 @@ def run(engine: Engine, profile: AccountProfile, entity_id: str, *, day: date | 
         accounts.check_pinned(connection, profile)
         case = _case(connection, profile, entity_id, day)
     facts, tables = _told(case, profile.currency)
-    flips = _Flips() if case.policy is None else _flips(engine, profile, case, case.policy)
+    flips = _asked_again(engine, profile, case, make)
     return Report(
         command="why",
         account=profile.account,
@@ -104,6 +112,16 @@ class _Flips:
 
     facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def _asked_again(engine: Engine, profile: AccountProfile, case: _Case, make: MakePolicy) -> _Flips:
+    """What its policy says now; one that is gone or fails takes nothing from what was stored."""
+    if case.model is None:
+        return _Flips()
+    try:
+        return _flips(engine, profile, case, policy_of(case.model, make))
+    except (ConfigurationError, InputRejectedError) as error:
+        return _Flips(notes=(f"What would flip it is not known: {error}.",))
 
 
 def _flips(engine: Engine, profile: AccountProfile, case: _Case, policy: Policy) -> _Flips:
@@ -165,13 +183,10 @@ def _odds(policy: Policy, history: AdHistory, result: PolicyResult, ads: Ints) -
     )
 
 
-def _policy(connection: Connection, account: Account, decision: Decision) -> Policy | None:
-    """The policy that decided, None where it is not registered any more in this form."""
+def _model(connection: Connection, account: Account, decision: Decision) -> Model | None:
+    """The model that decided, None where it is not registered any more in this form."""
     key = (decision.policy, decision.policy_version, decision.parameter_hash)
-    try:
-        return next((policy_of(one) for one in models.registered(connection, account) if one.key == key), None)
-    except ConfigurationError:
-        return None
+    return next((one for one in models.registered(connection, account) if one.key == key), None)
 
 
 def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: date | None) -> _Case:
@@ -191,7 +206,7 @@ def _case(connection: Connection, profile: AccountProfile, entity_id: str, day: 
         decided_at=decided_at,
         answer=guard_answers.of_decision(connection, account, decision) if decision else None,
         events=audit.events_of(connection, account, decision.decision_id, profile.currency) if decision else (),
-        policy=_policy(connection, account, decision) if decision else None,
+        model=_model(connection, account, decision) if decision else None,
         undecided="" if decision else _why_not(connection, profile, entity_id, found, day),
         stages=tuple(stage.stage for stage in crm_stages(connection, account)),
         ads=decisions.ads_of(connection, decision) if decision and decision.field is Field.DAILY_BUDGET else (),

@@ -322,7 +322,7 @@ def _budget_reason(maker: Maker, current: int, target: int, shares: _Shares, pla
     if not ads:
         return "no active ads"
     if not alive:
-        return f"all {ads} active ads are to be paused; the budget stops with them"
+        return f"all {ads} active ads are to be paused: no budget would be spent"
     count = f"{alive} active ad{'s' if alive > 1 else ''}"
     if paused:
         count += f", {paused} to be paused"

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from adctl.domain.ids import digest
-from adctl.domain.policies.catalogue import Parameter, make_policy
+from adctl.domain.policies.catalogue import MakePolicy, Parameter, make_policy
 from adctl.domain.policies.protocol import Policy
 from adctl.errors import UsageError
 
@@ -86,9 +86,9 @@ def usual_name(policy: Policy) -> str:
     return policy.name.rpartition(":")[2].lower()[:40]
 
 
-def policy_of(model: Model) -> Policy:
+def policy_of(model: Model, make: MakePolicy = make_policy) -> Policy:
     """The policy as this version of adctl has it. Raises ConfigurationError when it takes its parameters no more."""
-    return make_policy(model.policy, model.parameters)
+    return make(model.policy, model.parameters)
 
 
 def renewed(model: Model, policy: Policy) -> Model:

@@ -227,8 +227,8 @@ class AccountSettings(Tokens):
             wants='write the name of a policy, such as bayes, or "module:Class" for your own',
         ),
     ] = "bayes"
-    challenger_seconds: Annotated[
-        int, whole("Seconds a challenger of your own (module:Class) may take to decide.", 1, 86_400)
+    policy_seconds: Annotated[
+        int, whole("Seconds a policy of your own (module:Class) may take to be made, and to decide.", 1, 86_400)
     ] = 600
     attribution_window_days: Annotated[int, whole("Days from a click to a conversion it can explain.", 1, 90)] = 7
     stage_template: Annotated[

@@ -21,8 +21,9 @@ from tests.builders import Loop, fact, table
 POLICIES = ("bayes", "blended", "rules")
 
 
-def decided(engine: Engine, policy: str) -> Report:
-    return decide.run(engine, PROFILE, make_policy(policy, {}), run_id=uuid4(), dry_run=True)
+def decided(engine: Engine, policy: str, *, kill_last_ad: bool = False) -> Report:
+    chosen = make_policy(policy, {})
+    return decide.run(engine, PROFILE, chosen, run_id=uuid4(), dry_run=True, kill_last_ad=kill_last_ad)
 
 
 def verdicts(report: Report) -> dict[str, str]:
@@ -62,18 +63,21 @@ def test_without_insights_everything_stays_as_it_is_and_the_reason_is_said(engin
             )
 
 
-def test_when_every_ad_of_the_only_budget_is_killed_the_report_says_that_the_money_stops_with_them(
-    engine: Engine,
+@pytest.mark.parametrize("kill_last_ad", [False, True], ids=["kept on", "paused"])
+def test_when_every_ad_of_a_budget_is_killed_its_money_stops_with_them_or_goes_on_with_the_last_as_the_guard_has_it(
+    engine: Engine, kill_last_ad: bool
 ) -> None:
     books = Books(engine)
     books.ads("a1", "a2")
     for ad in ("a1", "a2"):
         books.spend(ad, 90_000)
-    report = decided(engine, "blended")
+    report = decided(engine, "blended", kill_last_ad=kill_last_ad)
     assert set(verdicts(report).values()) == {"kill"}
     assert money(report) == (10_000, 10_000, 10_000)
-    assert fact(report, "idle") == 10_000
-    assert "left over, for no ad goes on" in [one.label for one in report.facts]
+    assert fact(report, "idle") == (10_000 if kill_last_ad else 0)
+    told = [one.label for one in report.facts if one.value == 10_000]
+    assert ("of it goes on with an ad set's last ad" in told) is not kill_last_ad
+    assert "left over, for no ad is to go on" in told
 
 
 def test_without_deals_nobody_is_scaled_and_the_budget_is_kept(engine: Engine) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from adctl.adapters.timed_policies import TimedPolicies
+from adctl.commands import backtest_worlds
+from adctl.errors import InputRejectedError
 from tests.builders import BLENDED, Loop, python_of_the_readme
 from tests.conftest import CommandLine
 
 OWN = "my_policies:CheapClicks"
+HANGS = "import time; time.sleep(1e6)"
 
 
 @pytest.fixture
@@ -75,10 +79,14 @@ def test_it_decides_in_shadow_and_when_it_breaks_the_champion_decides_on(synced:
     assert {row["policy"] for row in synced.rows("decisions")} == {"blended"}
 
 
+def hurry(synced: Loop) -> None:
+    synced.configure("[accounts.main]\n", "[accounts.main]\npolicy_seconds = 1\n")
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("import time; time.sleep(1e6)", "no result after 1 s, it was stopped (adctl.toml: challenger_seconds)"),
+        (HANGS, "no result after 1 s, it was stopped (adctl.toml: policy_seconds)"),
         ("import re; re.match('(a*)*b', 'a' * 99)", "no result after 1 s, it was stopped"),
     ],
     ids=["sleeps", "hangs in C"],
@@ -87,7 +95,7 @@ def test_a_challenger_that_never_answers_is_left_behind(
     synced: Loop, adctl: CommandLine, fault: str, told: str
 ) -> None:
     assert adctl("models", "register", "--policy", OWN, "--name", "slow").code == 0
-    synced.configure("[accounts.main]\n", "[accounts.main]\nchallenger_seconds = 1\n")
+    hurry(synced)
     break_it(synced.folder, fault)
 
     outcome = adctl("decide", "--json")
@@ -95,6 +103,64 @@ def test_a_challenger_that_never_answers_is_left_behind(
     assert outcome.code == 0, outcome.err
     assert f"Challenger slow did not decide: policy '{OWN}': {told}" in str(outcome.document["notes"])
     assert {row["policy"] for row in synced.rows("decisions")} == {"blended"}
+
+
+def test_a_champion_that_never_answers_ends_the_run_and_why_says_what_is_not_known(
+    synced: Loop, adctl: CommandLine
+) -> None:
+    synced.configure(BLENDED, f'policy = "{OWN}"\n')
+    assert adctl("decide").code == 0
+    [ad, *_] = [row["entity_id"] for row in synced.rows("decisions") if row["field"] == "status"]
+    hurry(synced)
+    break_it(synced.folder, HANGS)
+
+    decided = adctl("decide", "--redo")
+    explained = adctl("why", str(ad))
+    replayed = adctl("backtest", "--policy", OWN)
+
+    told = f"policy '{OWN}': no result after 1 s, it was stopped (adctl.toml: policy_seconds)"
+    assert (decided.code, decided.err.count("\n")) == (65, 1)
+    assert told in decided.err
+    assert (explained.code, f"What would flip it is not known: {told}." in explained.out) == (0, True), explained.err
+    assert (replayed.code, told in replayed.err) == (65, True), replayed.err
+
+
+def test_a_policy_that_never_answers_ends_the_simulated_worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_policies.py").write_text(python_of_the_readme("my_policies.py"))
+    break_it(tmp_path, HANGS)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(InputRejectedError, match="no result after 1 s, it was stopped"):
+        backtest_worlds.run(["small"], [OWN], seeds=1, days=8, processes=1, make=TimedPolicies(1))
+
+
+@pytest.mark.parametrize("where", ["import", "constructor"])
+def test_a_policy_that_is_never_made_ends_who_needs_it_and_is_left_out_where_it_only_challenges(
+    synced: Loop, adctl: CommandLine, where: str
+) -> None:
+    assert adctl("models", "register", "--policy", OWN, "--name", "slow").code == 0
+    hurry(synced)
+    file = synced.folder / "my_policies.py"
+    if where == "import":
+        file.write_text(f"{file.read_text()}\n{HANGS}\n")
+    else:
+        file.write_text(
+            file.read_text().replace("    @property", f"    def __post_init__(self):\n        {HANGS}\n\n    @property")
+        )
+
+    shadowed = adctl("decide", "--json")
+    asked = adctl("models", "register", "--policy", OWN, "--name", "another", "--param", "least_spend=1")
+    promoted = adctl("models", "promote", "slow", "--force", "--reason", "no need to wait")
+    synced.configure(BLENDED, f'policy = "{OWN}"\n')
+    configured = adctl("decide", "--redo")
+
+    told = f"policy '{OWN}': no result after 1 s, it was stopped (adctl.toml: policy_seconds)"
+    assert shadowed.code == 0, shadowed.err
+    assert f"Challenger slow did not decide: {told}" in str(shadowed.document["notes"])
+    assert {row["policy"] for row in synced.rows("decisions")} == {"blended"}
+    assert (asked.code, told in asked.err) == (2, True), asked.err
+    assert (promoted.code, told in promoted.err) == (78, True), promoted.err
+    assert (configured.code, told in configured.err) == (78, True), configured.err
 
 
 def test_a_champion_that_fails_stops_the_decision_and_one_that_is_gone_too(synced: Loop, adctl: CommandLine) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from adctl.adapters.db import transaction
 from adctl.domain.ids import Account
-from adctl.domain.models import Event, Model, Role, model_of, usual_name
+from adctl.domain.models import Event, Model, Role, model_of, policy_of, usual_name
+from adctl.domain.policies.catalogue import MakePolicy
 from adctl.domain.policies.protocol import Policy
+from adctl.errors import ConfigurationError
 
 
 def lock(connection: Connection, account: Account) -> None:
@@ -129,6 +133,16 @@ def champion_before(connection: Connection, account: Account, name: str) -> str 
 def in_force(connection: Connection, account: Account) -> tuple[Model, ...]:
     """The champion, then the challengers."""
     return tuple(model for model in registered(connection, account) if model.role is not Role.RETIRED)
+
+
+def make_all(engine: Engine, account: Account, make: MakePolicy) -> None:
+    """Lets `make`, which remembers, make those in force, so that no transaction stands still for one that is slow."""
+    with transaction(engine, read_only=True) as connection:
+        found = in_force(connection, account)
+    for model in found:
+        # Said where it is needed.
+        with suppress(ConfigurationError):
+            policy_of(model, make)
 
 
 def renew(connection: Connection, account: Account, model: Model, *, at: datetime, run_id: UUID) -> None:

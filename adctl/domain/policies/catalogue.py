@@ -13,6 +13,8 @@ from adctl.domain.policies.rules import RulesPolicy
 from adctl.errors import ConfigurationError
 
 Parameter = int | float | str | bool
+# A policy by its name and its parameters, as `make_policy` makes it.
+MakePolicy = Callable[[str, Mapping[str, Parameter]], Policy]
 
 _POLICIES: Mapping[str, Callable[..., Policy]] = {
     "bayes": BayesPolicy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from adctl.domain.policies.catalogue import is_path, make_policy, parameter, policy_names
+from adctl.domain.policies.catalogue import MakePolicy, is_path, make_policy, parameter, policy_names
 from adctl.domain.policies.protocol import Policy
 from adctl.domain.policies.rules import RulesPolicy
 from adctl.domain.simulation.baselines import EqualSplit, LeadThompson, WindowedBlended
@@ -22,7 +22,7 @@ def contender_names() -> tuple[str, ...]:
     return (*policy_names(), *_BASELINES)
 
 
-def contender(spec: str) -> Policy:
+def contender(spec: str, make: MakePolicy = make_policy) -> Policy:
     """The contender of a spec: a name, or the import path of a brought policy, and after another colon parameters:
     `rules:mode=roas,window_days=14`, `my_policies:CheapClicks:least_spend=50`.
 
@@ -38,4 +38,4 @@ def contender(spec: str) -> Policy:
         name, listed = f"{name}:{made}", more
     elif name not in policy_names():
         raise ConfigurationError(f"policy {name!r}: unknown", fix=f"use one of {', '.join(contender_names())}")
-    return make_policy(name, dict(parameter(part) for part in listed.split(",") if part))
+    return make(name, dict(parameter(part) for part in listed.split(",") if part))

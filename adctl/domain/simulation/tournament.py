@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adctl.domain.policies.bayes.parameters import BayesParameters
+from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.protocol import Floats
 from adctl.domain.simulation.contenders import contender
 from adctl.domain.simulation.judge import Score, score
@@ -36,13 +37,13 @@ class HeatResult:
     oracle_value: Floats
 
 
-def run_heat(heat: Heat) -> HeatResult:
+def run_heat(heat: Heat, make: MakePolicy = make_policy) -> HeatResult:
     """The same heat gives the same result in any process. Raises ConfigurationError for an unknown world or policy."""
     world = world_named(heat.world)
     fates = prepare(world, seed=heat.seed, days=heat.days)
     oracle = run_oracle(fates, seed=heat.seed)
     bound = run_oracle(fates, seed=heat.seed, zone=_ZONE)
-    runs = [run_policy(fates, contender(spec), name=spec, seed=heat.seed) for spec in heat.policies]
+    runs = [run_policy(fates, contender(spec, make), name=spec, seed=heat.seed) for spec in heat.policies]
     return HeatResult(
         heat=heat,
         scores=tuple(score(run, oracle, bound, daily_budget=world.daily_budget) for run in runs),

@@ -226,6 +226,17 @@ def test_an_edit_during_the_pause_before_the_write_is_not_overwritten(loop: Loop
     assert node.daily_budget == 7777
 
 
+def test_a_budget_that_moves_to_the_campaign_between_the_reading_and_the_write_is_refused_by_meta(loop: Loop) -> None:
+    node = queue_raise(loop)
+    before = node.daily_budget
+    edit = {"id": node.campaign.id, "daily_budget": 33_000}
+    fault = loop.sandbox.meta.faults.arm("person_edits", method="GET", path=f"{node.id}$", edit=edit)
+    report = loop.execute()
+    assert (fault.hits, states(loop), report.exit_code) == (1, ["failed"], 3)
+    assert "100/1885621" in the_change(loop)["state_reason"]
+    assert (len(loop.posts()), node.daily_budget, node.campaign.daily_budget) == (1, before, 33_000)
+
+
 def test_a_pause_longer_than_a_reading_stays_fresh_does_not_block_the_change(loop: Loop) -> None:
     queue_raise(loop, jitter_ms=90_000)
     report = loop.execute(sleep=lambda seconds: loop.advance(seconds=seconds), limit=3)

@@ -71,6 +71,21 @@ def test_every_part_of_the_evidence_is_told(bayes: Loop) -> None:
     assert {f"{spend} spent", f"{share} a day"} <= rests_on
 
 
+def test_an_ad_that_likely_should_be_paused_and_goes_on_says_what_a_pause_needs(bayes: Loop) -> None:
+    bayes.decide()
+    kept = [row for row in decided(bayes, verdict="keep", field="status") if row["evidence"]["current_budget"]]
+    likely = next(row for row in kept if row["evidence"]["p_wrong"] > 0.5 and "too early" not in row["reason"])
+    unlikely = next(row for row in kept if row["evidence"]["p_wrong"] < 0.5)
+    report = asked(bayes, likely["entity_id"])
+    labels = {one.key: one.label for one in report.facts}
+    assert labels["p_wrong"] == "P(wrong: it should be paused)"
+    said = f"It likely ({likely['evidence']['p_wrong']:.1%}) returns less than 0.5 on any budget and goes on: "
+    note = next(note for note in report.notes if note.startswith(said))
+    assert "a pause needs 95%" in note
+    assert f"{money.show(likely['evidence']['budget'], 'USD')} wanted" in note
+    assert not any("likely" in note for note in asked(bayes, unlikely["entity_id"]).notes)
+
+
 def test_the_spend_that_would_flip_a_verdict_is_told_as_of_that_day_and_flips_it(bayes: Loop) -> None:
     policy = BayesPolicy()
     with transaction(bayes.engine, read_only=True, snapshot=True) as connection:

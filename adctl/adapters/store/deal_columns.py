@@ -10,7 +10,7 @@ import numpy as np
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from adctl.adapters.store.id_hashes import Places
+from adctl.adapters.store.id_hashes import Places, TwinHashError, twins_of
 from adctl.adapters.store.packed import NEVER, Packed, days_before, moment, read_columns, wide
 from adctl.domain.deals import Outcome, Stage
 from adctl.domain.funnel_steps import FunnelSteps, StageKey, StepPlace
@@ -50,6 +50,13 @@ _DEALS = sql.SQL(
       and pipeline = coalesce(%(pipeline)s, pipeline)
     """
 )
+_THESE_DEALS = text(
+    """
+    select deal_id from deals
+    where account = :account and not archived and merged_into is null and hashtextextended(deal_id, 0) = :hash
+    order by deal_id
+    """
+)
 _CREDITS = sql.SQL(
     """
     select hashtextextended(deal_id, 0) as deal, hashtextextended(ad_id, 0) as ad
@@ -85,7 +92,8 @@ def deal_columns(
     """The deals as known at `at`; days count back from `end`. `keys` are all stages that deals stand in.
 
     A deal whose own stage no move tells of reached it when it was last touched. Without `ads` they are all deals,
-    whoever brought them, and `ad` is 0; with a `pipeline`, those of it alone.
+    whoever brought them, and `ad` is 0; with a `pipeline`, those of it alone. Raises InvariantError, naming them, when
+    two deals' ids have one hash.
     """
     asked = {
         "account": account,
@@ -104,7 +112,10 @@ def deal_columns(
     found = read_columns(
         connection, _DEALS, columns | dict.fromkeys(("created", "closed", "modified"), "moment"), asked
     )
-    deals = Places(found.pop("deal"))
+    try:
+        deals = Places(found.pop("deal"))
+    except TwinHashError as twins:
+        raise twins_of(connection, _THESE_DEALS, asked, twins, "deals", "archive one of them in the CRM") from twins
     found["stage"] = stages.places.of(found["stage"])
     found["ad"] = _credited(connection, asked, ads, deals) if ads is not None else np.zeros(len(deals), dtype=np.int32)
     return _columns(found, _way(connection, asked, stages, deals), stages, moment(at), end)

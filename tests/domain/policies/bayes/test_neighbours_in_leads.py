@@ -65,7 +65,7 @@ def test_the_ledger_still_sums_to_the_return_and_names_the_neighbours() -> None:
 
     assert sum(line.log_value for line in lines) == pytest.approx(math.log(number(found, "roas")))
     (line,) = [line for line in lines if "similar, older ads" in line.label]
-    assert line.evidence == "3.0 leads where 1.0 would be usual"
+    assert line.evidence == "3 leads where 1 would be usual"
 
 
 def test_an_ads_own_leads_soon_say_more_than_its_neighbours() -> None:

@@ -75,11 +75,11 @@ def _said(key: str, evidence: Evidence, currency: str) -> str:
         return f"{passed} of {came} deals passed, {waiting} still open"
     match name:
         case "own_leads":
-            return f"{evidence.get('deals')} leads where {evidence.get('leads_usual')} would be usual"
+            return f"{evidence.get('deals')} leads where {_brief(evidence.get('leads_usual'))} would be usual"
         case "neighbours":
-            return f"{evidence.get('kin_leads')} leads where {evidence.get('kin_usual')} would be usual"
+            return f"{_brief(evidence.get('kin_leads'))} leads where {_brief(evidence.get('kin_usual'))} would be usual"
         case "clicks":
-            return f"{evidence.get('clicks')} clicks, elasticity {evidence.get('elasticity')}"
+            return f"{evidence.get('clicks')} clicks, elasticity {_brief(evidence.get('elasticity'))}"
         case "value":
             return f"{evidence.get('won_deals')} won deals of its own"
         case "wear":
@@ -88,6 +88,10 @@ def _said(key: str, evidence: Evidence, currency: str) -> str:
             return f"{_money(evidence.get('share'), currency)} a day"
         case _:
             return "all ads of the account" if name == "account" else "all ads of the campaign"
+
+
+def _brief(value: Fact) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
 
 
 def _money(amount: Fact, currency: str) -> str:

@@ -65,7 +65,7 @@ class View:
 
 def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | None) -> View:
     """Learns the account's numbers unless they are given and fit the history's funnel; then each ad's."""
-    rows, funnel = rows_of(history, parameters.cut_days), funnel_of(history)
+    rows, funnel = rows_of(history), funnel_of(history)
     budget = history.budget / history.minor_per_major
     if fitted is not None and fitted.steps != funnel.steps:
         fitted = None

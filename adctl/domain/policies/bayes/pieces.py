@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-PIECE = 8_192
+PIECE = 16_384
 _Columns = TypeVar("_Columns", bound=Any)
 
 

@@ -67,18 +67,15 @@ class Weighed:
 
     def _judge(self, posterior: Posterior, part: slice, above: Floats) -> Judgement:
         """The posterior is of all ads, `above` of the part."""
-        policy, history = self.policy, self.history
-        standing = policy.standing(history, self.view, self.refused, part)
+        policy, history, after = self.policy, self.history, self.shares.budget[part]
+        minimum = int(np.ceil(policy.platform_minimum * history.minor_per_major))
         shared = history.shared[part] if len(history.shared) else None
-        outdone = policy.outdone(some(self.view.posterior, part), above, shared)
-        return judge(
-            some(posterior, part),
-            replace(standing, outdone=outdone),
-            policy,
-            history.budget[part],
-            self.shares.budget[part],
-            int(np.ceil(policy.platform_minimum * history.minor_per_major)),
+        standing = replace(
+            policy.standing(history, self.view, self.refused, part),
+            starved=policy.starved(history, self.view, part, after <= minimum),
+            outdone=policy.outdone(some(self.view.posterior, part), above, shared),
         )
+        return judge(some(posterior, part), standing, policy, history.budget[part], after, minimum)
 
     def _above(self, part: slice) -> Floats:
         money = self.history.minor_per_major
@@ -183,7 +180,7 @@ class BayesPolicy(BayesParameters):
         )
 
     def standing(self, history: AdHistory, view: View, refused: Flags, part: slice) -> Standing:
-        """That of some of the ads, before anyone is known to be outdone."""
+        """That of some of the ads, before anyone is known to be starved or outdone."""
         # An age that is not a number protects.
         age = history.age_hours[part]
         spent = np.round(view.told.sums.spend[part], 6)
@@ -191,7 +188,7 @@ class BayesPolicy(BayesParameters):
             active=history.active[part],
             protected=~((age >= self.min_age * _HOURS_PER_DAY) & (spent >= self.min_spend)),
             refused=refused[part],
-            starved=self._starved(history, view, part),
+            starved=np.zeros(len(spent), dtype=np.bool_),
             outdone=np.full(len(spent), -np.inf),
             budget=view.told.budget[part],
             next_sd=view.terms.next_sd[part],
@@ -210,12 +207,14 @@ class BayesPolicy(BayesParameters):
         np.copyto(bound, -np.inf, where=np.isnan(bound))
         return bound
 
-    def _starved(self, history: AdHistory, view: View, part: slice) -> Flags:
-        """Ads that have had next to no money for days, and those that share their owner's budget: the platform, not
-        we, splits that, and to lower it would starve their siblings."""
-        grown = history.age_hours[part] >= self.cut_days * _HOURS_PER_DAY
-        starved = grown & (view.told.sums.recent[part] <= self.platform_minimum * self.cut_days)
-        return np.asarray(starved | history.shared[part] if len(history.shared) else starved, dtype=np.bool_)
+    def starved(self, history: AdHistory, view: View, part: slice, tiny: Flags) -> Flags:
+        """Of the ads that are given next to nothing (`tiny`) those that have had no more for days, and those that share
+        their owner's budget: the platform, not we, splits that, and to lower it would starve their siblings."""
+        starved = history.shared[part] & tiny if len(history.shared) else np.zeros(len(tiny), dtype=np.bool_)
+        (few,) = (tiny & ~starved & (history.age_hours[part] >= self.cut_days * _HOURS_PER_DAY)).nonzero()
+        recent = view.told.rows.recent(few + part.start, self.cut_days)
+        starved[few] = recent <= self.platform_minimum * self.cut_days
+        return starved
 
     def _refused(self, view: View) -> Flags:
         """Ads that the e-process does not let be killed; none while the gate is off."""

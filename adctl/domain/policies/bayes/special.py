@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from scipy.special import gammainc, gammaln, hyp1f1
@@ -15,40 +16,77 @@ _LARGE = 6
 # Their coefficients in 1/x², of the mean from the first power on and of the variance, over x, likewise.
 _MEAN = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32_760)
 _VARIANCE = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2_730)
+# How many of them leave out less than 1e-12 where all arguments are at least so large.
+_TERMS = ((30.0, 3), (12.0, 4), (0.0, 6))
 # Pieces that stay in the cache: three times as fast as whole columns at a million ads.
-_PIECE = 16_384
+_PIECE = 4_096
 
 
 def log_gamma_moments(shape: Floats) -> tuple[Floats, Floats]:
     """Mean and variance of the log of a Gamma(shape, 1) variable: digamma and trigamma of `shape` > 0."""
-    mean, variance = np.empty_like(shape), np.empty_like(shape)
-    flat, flat_mean, flat_variance = (array.reshape(-1, order="A") for array in (shape, mean, variance))
-    lift = math.ceil(_LARGE - min(float(flat.min(initial=_LARGE)), _LARGE))
+    return _by_pieces(shape, _gamma_moments)
+
+
+def log_beta_moments(yes: Floats, no: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance of the log of a Beta(yes, no) variable: differences of digammas and trigammas."""
+    return _by_pieces(yes, _beta_moments, no)
+
+
+def _by_pieces(first: Floats, moments: Callable[..., tuple[Floats, Floats]], *others: Floats) -> tuple[Floats, Floats]:
+    mean, variance = np.empty_like(first), np.empty_like(first)
+    # The new columns as they lie in memory, so that their flat forms are no copies.
+    order: Literal["C", "F"] = "F" if mean.flags.f_contiguous else "C"
+    flat, flat_mean, flat_variance, *rest = (
+        array.reshape(-1, order=order) for array in (first, mean, variance, *others)
+    )
     for start in range(0, len(flat), _PIECE):
         piece = slice(start, start + _PIECE)
-        flat_mean[piece], flat_variance[piece] = _moments(flat[piece], lift)
+        flat_mean[piece], flat_variance[piece] = moments(flat[piece], *(other[piece] for other in rest))
     return mean, variance
 
 
-def _moments(x: Floats, lift: int) -> tuple[Floats, Floats]:
-    first, second = np.zeros_like(x), np.zeros_like(x)
+def _gamma_moments(shape: Floats) -> tuple[Floats, Floats]:
+    large, mean, variance = _beyond_log(shape)
+    mean += np.log(large)
+    return mean, variance
+
+
+def _beta_moments(yes: Floats, no: Floats) -> tuple[Floats, Floats]:
+    large, mean, variance = _beyond_log(yes)
+    large_both, mean_both, variance_both = _beyond_log(yes + no)
+    large = large / large_both
+    mean -= mean_both
+    mean += np.log(large, out=large)
+    variance -= variance_both
+    return mean, variance
+
+
+def _beyond_log(x: Floats) -> tuple[Floats, Floats, Floats]:
+    """A number that is large enough, what digamma of `x` is beyond the log of that, and trigamma."""
+    smallest = float(x.min())
+    lift = max(math.ceil(_LARGE - smallest), 0)
+    first: Floats | float = 0.0
+    second: Floats | float = 0.0
     for _ in range(lift):
         inverse = 1.0 / x
-        first += inverse
+        first = first + inverse
         inverse *= inverse
-        second += inverse
+        second = second + inverse
         x = x + 1.0
+    terms = next(terms for least, terms in _TERMS if smallest + lift >= least)
     y = 1.0 / x
     z = y * y
-    mean, variance = _series(z, _MEAN), _series(z, _VARIANCE)
-    mean -= 0.5 * y
-    mean -= first
-    mean += np.log(x)
+    mean, variance = _series(z, _MEAN[:terms]), _series(z, _VARIANCE[:terms])
     variance += 1.0
     variance *= y
-    variance += 0.5 * z
-    variance += second
-    return mean, variance
+    z *= 0.5
+    variance += z
+    y *= 0.5
+    mean -= y
+    if lift:
+        mean -= first
+        variance += second
+    return x, mean, variance
 
 
 def _series(z: Floats, coefficients: Sequence[float]) -> Floats:

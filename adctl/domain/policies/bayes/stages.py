@@ -10,7 +10,7 @@ from scipy.special import betaln, ndtr
 from adctl.domain.policies.bayes.delays import BINS, MIDDLES, Delays, log_bin
 from adctl.domain.policies.bayes.funnel import Deals, Funnel
 from adctl.domain.policies.bayes.pieces import by_pieces
-from adctl.domain.policies.bayes.special import log_gamma_moments
+from adctl.domain.policies.bayes.special import log_beta_moments
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
@@ -197,14 +197,13 @@ def stage_posterior(model: StageModel, tallies: Tallies, clicks: Floats) -> Stag
     hint = _hint(k, m, model.chance, model.size, model.quality_variance, model.click_odds * clicks)
     chance = _lifted(model.chance, hint.others)
     yes, no = model.size * chance + k, model.size * (1 - chance) + m
-    first, first_variance = log_gamma_moments(yes)
-    both, both_variance = log_gamma_moments(yes + no)
+    mean, own_variance = log_beta_moments(yes, no)
     # A change of quality moves the log of each chance by 1 − chance, as far as the ad's own deals leave it open.
     moved = ((1 - chance) * model.size / (yes + no)).sum(axis=1)
     leaned = hint.variance / model.quality_variance * clicks
     return Stages(
-        mean=first - both,
-        own_variance=first_variance - both_variance,
+        mean=mean,
+        own_variance=own_variance,
         quality_variance=moved**2 * (hint.variance + leaned**2 * model.click_odds_variance),
         common_variance=float(model.log_variance.sum()),
         successes=yes,

@@ -30,7 +30,7 @@ def clicked(room: float, wear: float, *, ads: int = 60, days: int = 30, seed: in
 def ordered(ads: int, days: int, clicks: Ints, spend: Ints) -> Rows:
     """Rows of ads that ran for as many days each."""
     history = told(*(Story(ad_id=f"ad{place:03d}", days=days) for place in range(ads)))
-    return rows_of(replace(history, row_clicks=clicks, row_spend=spend), 3)
+    return rows_of(replace(history, row_clicks=clicks, row_spend=spend))
 
 
 def whole(rows: Rows) -> Block:
@@ -96,7 +96,7 @@ def test_an_account_that_spent_nothing_keeps_the_priors() -> None:
 def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
     history = told(Story(ad_id="a", days=3, spend=100), Story(ad_id="b", days=2, spend=700))
 
-    rows = rows_of(history, 3)
+    rows = rows_of(history)
 
     assert whole(rows).before().tolist() == [0, 100, 200, 0, 700]
 

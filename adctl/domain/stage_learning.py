@@ -10,7 +10,7 @@ import numpy as np
 from adctl.domain.policies.bayes.delays import fit_delays
 from adctl.domain.policies.bayes.funnel import funnel_of
 from adctl.domain.policies.bayes.posterior import Z90
-from adctl.domain.policies.bayes.special import log_gamma_moments
+from adctl.domain.policies.bayes.special import log_beta_moments
 from adctl.domain.policies.bayes.stages import Tallies, tally
 from adctl.domain.policies.protocol import AdHistory, Floats, Ints
 
@@ -101,9 +101,8 @@ def _history(
 def _chances(tallies: Tallies, doubt: Floats) -> tuple[Floats, Floats]:
     """Mean and variance of the log of P(progress) per step, shape (steps,)."""
     yes, no = tallies.successes[0] + _PRIOR, tallies.failures[0] + _PRIOR
-    first, first_variance = log_gamma_moments(yes)
-    both, both_variance = log_gamma_moments(yes + no)
-    return first - both, first_variance - both_variance + doubt
+    mean, variance = log_beta_moments(yes, no)
+    return mean, variance + doubt
 
 
 def _price(logs: Floats) -> tuple[float, float]:

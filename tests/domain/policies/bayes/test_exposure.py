@@ -101,6 +101,15 @@ def test_rows_are_put_in_order_and_know_what_was_spent_before() -> None:
     assert whole(rows).before().tolist() == [0, 100, 200, 0, 700]
 
 
+def test_rows_know_what_was_spent_on_the_last_days() -> None:
+    history = told(*(Story(ad_id=ad, days=days, spend=100) for ad, days in (("a", 5), ("b", 0), ("c", 1))))
+    rows = rows_of(replace(history, row_spend=np.array([100, 200, 300, 400, 500, 600])))
+
+    assert rows.recent(np.arange(3), 3).tolist() == [12.0, 0.0, 6.0]
+    assert rows.recent(np.array([2]), 0).tolist() == [0.0]
+    assert rows_of(told(Story(ad_id="a", days=0))).recent(np.array([0]), 3).tolist() == [0.0]
+
+
 def test_a_flagged_ad_is_believed_to_wear_where_the_others_do_not() -> None:
     spend, days = 100.0, 21
     before: Floats = np.arange(days, dtype=np.float64) * spend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma, gammainc, polygamma
 
-from adctl.domain.policies.bayes.special import log_gamma_moments, log_gammainc
+from adctl.domain.policies.bayes.special import log_beta_moments, log_gamma_moments, log_gammainc
 
 
 def test_moments_of_the_log_of_a_gamma_are_digamma_and_trigamma() -> None:
@@ -15,6 +15,15 @@ def test_moments_of_the_log_of_a_gamma_are_digamma_and_trigamma() -> None:
 
     assert np.allclose(mean, digamma(shape), rtol=1e-11, atol=1e-11)
     assert np.allclose(variance, polygamma(1, shape), rtol=1e-10)
+
+
+def test_moments_of_the_log_of_a_beta_are_differences_of_those_of_gammas() -> None:
+    yes, no = np.meshgrid(np.geomspace(0.3, 1e4, 60), np.geomspace(0.3, 1e4, 50))
+
+    mean, variance = log_beta_moments(yes, np.asfortranarray(no))
+
+    assert np.allclose(mean, digamma(yes) - digamma(yes + no), rtol=1e-9, atol=1e-11)
+    assert np.allclose(variance, polygamma(1, yes) - polygamma(1, yes + no), rtol=1e-8, atol=1e-11)
 
 
 def test_the_shape_of_the_columns_is_kept_beyond_one_piece() -> None:

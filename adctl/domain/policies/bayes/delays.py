@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,9 +98,10 @@ def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions
     if not funnel.timed or not len(funnel.ad):
         return start
     deals = funnel.some(slice(None, None, max(len(funnel.ad) // _SAMPLE, 1)))
-    counts = _counts(deals, funnel.length)
+    left = [_left(deals, step) for step in range(funnel.length)]
+    counts = _counts(deals, left)
     pooled = _averaged(_pooled(start, counts), counts)
-    shift = _shifts(pooled, deals, campaign[deals.ad], campaigns, least_transitions)
+    shift = _shifts(pooled, left, campaign[deals.ad], campaigns, least_transitions)
     return Delays(
         progress=pooled.progress,
         log_median=pooled.log_median,
@@ -122,22 +124,38 @@ class _Counts:
     waiting: Floats
 
 
-def _counts(deals: Deals, steps: int) -> _Counts:
-    shape = (steps, BINS)
-    progressed = np.zeros(shape)
-    for step in range(steps):
-        days = deals.begun(step) - deals.begun(step + 1)
-        progressed[step] = np.bincount(log_bin(days[deals.reached > step]), minlength=BINS)
-    return _Counts(
-        progressed=progressed,
-        lost=_table(deals.reached[deals.lost], deals.lost_after(), shape),
-        waiting=_table(deals.reached[deals.open], deals.waited(deals.open), shape),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leavers:
+    """Deals (indexes) that left a step one way, how many days ago they came to it, and after how many they left."""
+
+    deals: Ints
+    since: Floats
+    days: Floats
+
+
+def _left(deals: Deals, step: int) -> tuple[_Leavers, _Leavers]:
+    """Those that progressed from a step and those that were marked lost on it."""
+    begun = deals.begun(step)
+    passed, gone = np.flatnonzero(deals.reached > step), np.flatnonzero(deals.lost & (deals.reached == step))
+    since, stayed = begun[passed], begun[gone]
+    return (
+        _Leavers(deals=passed, since=since, days=since - deals.begun(step + 1)[passed]),
+        _Leavers(deals=gone, since=stayed, days=stayed - deals.marked[gone]),
     )
 
 
-def _table(step: Ints, days: Floats, shape: tuple[int, int]) -> Floats:
-    place = step * BINS + log_bin(days)
-    return np.bincount(place, minlength=shape[0] * BINS).reshape(shape).astype(np.float64)
+def _counts(deals: Deals, left: Sequence[tuple[_Leavers, _Leavers]]) -> _Counts:
+    waiting = np.flatnonzero(deals.open)
+    place = deals.reached[waiting] * BINS + log_bin(deals.waited(waiting))
+    return _Counts(
+        progressed=np.stack([_by_bin(passed.days) for passed, _ in left]),
+        lost=np.stack([_by_bin(gone.days) for _, gone in left]),
+        waiting=np.bincount(place, minlength=len(left) * BINS).reshape(-1, BINS).astype(np.float64),
+    )
+
+
+def _by_bin(days: Floats) -> Floats:
+    return np.bincount(log_bin(days), minlength=BINS).astype(np.float64)
 
 
 def _pooled(start: Delays, counts: _Counts) -> Delays:
@@ -248,7 +266,13 @@ def _lognormal(seen: Floats, will: Floats, mean: Floats, square: Floats, prior: 
     return centre, np.sqrt(np.maximum(variance, 0.05**2))
 
 
-def _shifts(delays: Delays, deals: Deals, campaign: Ints, campaigns: int, least_transitions: int) -> Floats:
+def _shifts(
+    delays: Delays,
+    left: Sequence[tuple[_Leavers, _Leavers]],
+    campaign: Ints,
+    campaigns: int,
+    least_transitions: int,
+) -> Floats:
     """Posterior mean of each campaign's shift, from the times of what has happened, given that it has by now: by the
     log likelihood Σ ln f(days) − ln F(since).
 
@@ -258,21 +282,18 @@ def _shifts(delays: Delays, deals: Deals, campaign: Ints, campaigns: int, least_
     """
     tilt, bend, number = np.zeros(campaigns), np.zeros(campaigns), np.zeros(campaigns)
     happened = np.zeros((campaigns, len(_SHIFTS)))
-    lost_after = np.full(len(deals.ad), np.nan)
-    lost_after[deals.lost] = deals.lost_after()
-    for step in range(len(delays.progress)):
-        since = deals.begun(step)
-        for done, days, centre, spread in (
-            (deals.reached > step, since - deals.begun(step + 1), delays.log_median, delays.spread),
-            (deals.lost & (deals.reached == step), lost_after, delays.lost_log_median, delays.lost_spread),
+    for step, (passed, gone) in enumerate(left):
+        for done, centre, spread in (
+            (passed, delays.log_median[step], delays.spread[step]),
+            (gone, delays.lost_log_median[step], delays.lost_spread[step]),
         ):
-            of = campaign[done]
+            of = campaign[done.deals]
             count = np.bincount(of, minlength=campaigns)
             number += count
             # Σ ln f(days) is a parabola in the shift.
-            tilt += totals(of, np.log(np.maximum(days[done], 0.1)) - centre[step], campaigns) / spread[step] ** 2
-            bend += count / spread[step] ** 2
-            happened += _happened(of, since[done], campaigns, centre[step], spread[step])
+            tilt += totals(of, np.log(np.maximum(done.days, 0.1)) - centre, campaigns) / spread**2
+            bend += count / spread**2
+            happened += _happened(of, done.since, campaigns, centre, spread)
     fits = tilt[:, None] * _SHIFTS - 0.5 * bend[:, None] * _SHIFTS**2 - happened
     fits[number < least_transitions] = 0.0
     return _shrunk(fits)

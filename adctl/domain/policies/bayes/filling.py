@@ -189,8 +189,14 @@ def _excess(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
     z = mean / sd
     beyond = np.maximum(z, -_FARTHEST_NODE)
     np.minimum(beyond, _FARTHEST_NODE, out=beyond)
-    place = ((beyond + _FARTHEST_NODE) * _NODES_PER_UNIT + 0.5).astype(np.int64)
-    node, chance, density, excess = (np.take(column, place, mode="clip") for column in _TABLE)
+    node = beyond * _NODES_PER_UNIT
+    np.rint(node, out=node)
+    place = (node + _FARTHEST_NODE * _NODES_PER_UNIT).astype(np.int64)
+    # Exact, for there is a power of two of nodes per unit.
+    node /= _NODES_PER_UNIT
+    chance, density = (np.take(column, place, mode="clip") for column in _TABLE)
+    excess = node * chance
+    excess += density
     beyond -= node
     density *= beyond
     node *= beyond
@@ -202,12 +208,11 @@ def _excess(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
     return excess, chance
 
 
-def _table() -> tuple[Floats, Floats, Floats, Floats]:
-    """Nodes, and at each P(z < node), its density and E max(node + z, 0) of a standard normal z."""
+def _table() -> tuple[Floats, Floats]:
+    """P(z < node) and the density at each node, of a standard normal z; E max(node + z, 0) is made of these."""
     number = round(2 * _FARTHEST_NODE * _NODES_PER_UNIT) + 1
     node: Floats = np.linspace(-_FARTHEST_NODE, _FARTHEST_NODE, number)
-    chance, density = ndtr(node), np.exp(-0.5 * node**2) / np.sqrt(2 * np.pi)
-    return node, chance, density, node * chance + density
+    return ndtr(node), np.exp(-0.5 * node**2) / np.sqrt(2 * np.pi)
 
 
 _TABLE = _table()

@@ -55,10 +55,6 @@ class Deals:
             return found
         return np.where(reached == 0, np.fmax(found, self.age[chosen] + 0.5), found)
 
-    def lost_after(self) -> Floats:
-        """After how many days in their last step the lost ones were marked so."""
-        return self.waited(self.lost) - self.marked[self.lost]
-
     @property
     def won(self) -> Flags:
         """Who came to the end."""

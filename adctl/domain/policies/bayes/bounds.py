@@ -117,16 +117,20 @@ def _log_worth_waiting(learned: Floats, parameters: BayesParameters) -> Floats:
     At a part u of the bar a cycle costs 1 − u a day, and buys E max(u·X − 1, 0) on each day of the horizon, with X
     lognormal about 1 and as wide as what will be `learned`. A table over that spread is read off in straight lines.
     """
-    parts = _log_parts(parameters.cycle_days, parameters.horizon_days)
+    parts, rises = _log_parts(parameters.cycle_days, parameters.horizon_days)
     # As np.interp does it, which looks for each place although the steps are even.
-    place = np.minimum(learned / _LEARNED[1], len(parts) - 1.0)
-    step = np.minimum(place.astype(np.int64), len(parts) - 2)
-    return np.asarray(parts[step] + (place - step) * (parts[step + 1] - parts[step]), dtype=np.float64)
+    place = np.minimum(learned / _LEARNED[1], float(len(rises)))
+    step = place.astype(np.int64)
+    place -= step
+    place *= rises.take(step, mode="clip")
+    place += parts.take(step, mode="clip")
+    return np.asarray(place, dtype=np.float64)
 
 
 @cache
-def _log_parts(cycle_days: float, horizon_days: float) -> Floats:
-    """The log of the part at which both are equal, for every spread of the table; by halving."""
+def _log_parts(cycle_days: float, horizon_days: float) -> tuple[Floats, Floats]:
+    """The log of the part at which both are equal, for every spread of the table, and how it rises from each to the
+    next; by halving."""
     spread = np.maximum(_LEARNED, 1e-9)
     low, high = np.zeros_like(spread), np.ones_like(spread)
     for _ in range(_ROUNDS):
@@ -135,4 +139,5 @@ def _log_parts(cycle_days: float, horizon_days: float) -> Floats:
         buys = (part * ndtr(z) - ndtr(z - spread)) * horizon_days
         dear = buys < (1.0 - part) * cycle_days
         low, high = np.where(dear, part, low), np.where(dear, high, part)
-    return np.log(high)
+    parts = np.log(high)
+    return parts, np.diff(parts)

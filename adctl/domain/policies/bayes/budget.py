@@ -152,7 +152,7 @@ def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_ma
 
 def _temperature(age_hours: Floats, parameters: BayesParameters) -> Floats:
     """How much of an ad's uncertainty its draws carry: less, the longer it has run."""
-    days = np.nan_to_num(age_hours, nan=0.0) / _HOURS_PER_DAY
+    days = np.fmax(age_hours, 0.0) / _HOURS_PER_DAY
     young, old = parameters.temperature_young, parameters.temperature_old
     return old + (young - old) * np.exp2(-days / parameters.temperature_days)
 

@@ -324,7 +324,7 @@ def _shrunk(fits: Floats) -> Floats:
 
 
 def _never_marked(deals: Deals) -> bool:
-    stale = (deals.waited() > _STALE_DAYS) & ~deals.won
+    stale = (deals.waited(np.arange(len(deals.ad))) > _STALE_DAYS) & ~deals.won
     number = int(stale.sum())
     marked = int((stale & deals.lost).sum())
     return number >= _STALE_DEALS and marked < _NEVER_MARKED * number

@@ -153,16 +153,16 @@ def forgetting(days_ago: Ints | Floats, half_life: float) -> Floats:
     return np.exp2(-days_ago / half_life) if half_life > 0 else np.ones(len(days_ago))
 
 
-def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
+def fit_response(rows: Rows, room_shares: float, budget: Floats) -> Response:
     """Wear and saturation by what they do to one and the same ad's clicks from day to day.
 
     Given an ad's total, its days share it as their exposures: a multinomial likelihood in which neither the ad's
     quality nor the choice of who gets money plays a part. Clicks are counted (leads where nobody clicks) because
-    they are many; their dispersion about the best fit widens the posterior. `usual` is a daily budget (major units)
-    for the prior of the room while nothing was spent.
+    they are many; their dispersion about the best fit widens the posterior. The daily `budget` of each ad (major
+    units) gives the prior of the room while nothing was spent.
     """
     sample = _sample(rows)
-    usual = float(sample.spend.mean()) if len(sample.spend) else usual
+    usual = float(sample.spend.mean()) if len(sample.spend) else _usual(budget)
     prior = np.log(room_shares * usual)
     fed = float(np.quantile(sample.total, 0.8)) if len(sample.total) else 1.0
     log_room, wear, dispersion = _alternate(sample, prior, fed)
@@ -173,6 +173,11 @@ def fit_response(rows: Rows, room_shares: float, usual: float) -> Response:
         log_room_variance=log_room[1],
         dispersion=dispersion,
     )
+
+
+def _usual(budget: Floats) -> float:
+    """The median of those that have any."""
+    return float(np.median(budget[budget > 0])) if (budget > 0).any() else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

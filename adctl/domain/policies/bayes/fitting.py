@@ -69,8 +69,7 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
     budget = history.budget / history.minor_per_major
     if fitted is not None and fitted.steps != funnel.steps:
         fitted = None
-    usual = float(np.median(budget[budget > 0])) if (budget > 0).any() else 1.0
-    response = fitted.response if fitted else fit_response(rows, parameters.room_shares, usual)
+    response = fitted.response if fitted else fit_response(rows, parameters.room_shares, budget)
     groups = int(history.campaign.max()) + 1 if len(history.campaign) else 0
     least = parameters.shift_transitions
     delays = fitted.delays if fitted else fit_delays(funnel, history.campaign, groups, least)

@@ -46,11 +46,12 @@ class Deals:
         first: Floats = np.fmax(self.entered[:, 0], self.age + 0.5)
         return first
 
-    def waited(self, chosen: Flags | Ints | slice = slice(None)) -> Floats:
-        """How many days some of the deals have been where they are."""
-        reached, stages = self.reached[chosen], self.entered.shape[1]
-        stage = reached if self.led else np.maximum(reached - 1, 0)
-        found: Floats = np.take(self.entered.reshape(-1), np.arange(len(self.ad))[chosen] * stages + stage)
+    def waited(self, chosen: Ints) -> Floats:
+        """How many days some of the deals (indexes) have been where they are."""
+        reached = self.reached[chosen]
+        place = chosen * self.entered.shape[1]
+        place += reached if self.led else np.maximum(reached - 1, 0)
+        found: Floats = self.entered.reshape(-1).take(place, mode="clip")
         if self.led:
             return found
         return np.where(reached == 0, np.fmax(found, self.age[chosen] + 0.5), found)
@@ -160,7 +161,7 @@ def _early(history: AdHistory) -> Flags:
     most = np.where(np.isfinite(most), most, np.inf)
     early = np.empty(len(history.deal_ad), dtype=np.bool_)
     for part in _parts(len(early)):
-        np.greater(history.deal_days_ago[part], most[history.deal_ad[part]], out=early[part])
+        np.greater(history.deal_days_ago[part], most.take(history.deal_ad[part], mode="clip"), out=early[part])
     return early
 
 

@@ -58,10 +58,11 @@ class Leads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaigns:
-    """Each campaign's factor on what its ads were expected to bring, and the variance of its log; shape of the
+    """Each campaign's factor on what its ads were expected to bring, its log and the variance of that; shape of the
     campaigns."""
 
     factor: Floats
+    log_factor: Floats
     variance: Floats
 
 
@@ -112,7 +113,7 @@ def campaigns_of(
     """What each campaign's ads (n) say of it; an ad counts as much as it says about the others."""
     expected = _expected(model, exposure, clicks)
     factor, variance = _campaigns(leads, expected, campaign, model.shape, sure_leads)
-    return Campaigns(factor=factor, variance=variance)
+    return Campaigns(factor=factor, log_factor=np.log(factor), variance=variance)
 
 
 def lead_posterior(
@@ -131,7 +132,7 @@ def lead_posterior(
     """
     lifted = model.elasticity * clicks
     factor = campaigns.factor[campaign]
-    log_factor = np.log(campaigns.factor)[campaign]
+    log_factor = campaigns.log_factor[campaign]
     expected = _expected(model, exposure, clicks)
     expected *= factor
     own, variance, shape, pull = _own(model.shape, leads, expected)

@@ -23,10 +23,11 @@ def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
     if ads <= PIECE:
         return first
     whole = _changed(first, _Room(ads, first).like)
-    _put(whole, first, slice(0, PIECE))
-    for start in range(PIECE, ads, PIECE):
+    columns = tuple(_columns(whole))
+    for start in range(0, ads, PIECE):
         part = slice(start, min(start + PIECE, ads))
-        _put(whole, make(part), part)
+        for column, piece in zip(columns, _columns(make(part) if start else first), strict=True):
+            column[part] = piece
     return whole
 
 
@@ -78,12 +79,3 @@ def _changed(columns: _Columns, change: Callable[[Any], Any]) -> _Columns:
             changed[name] = _changed(value, change)
     remade: Any = {**columns, **changed} if isinstance(columns, dict) else replace(columns, **changed)
     return remade  # type: ignore[no-any-return]
-
-
-def _put(whole: Any, piece: Any, part: slice) -> None:
-    pieces = _named(piece)
-    for name, value in _named(whole).items():
-        if isinstance(value, np.ndarray):
-            value[part] = pieces[name]
-        elif _nested(value):
-            _put(value, pieces[name], part)

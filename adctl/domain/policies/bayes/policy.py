@@ -136,7 +136,8 @@ class BayesPolicy(BayesParameters):
         }
 
         # No share of a total that is too small for all may raise an ad that is paused.
-        budget = np.where(said.verdict == _CUT, np.minimum(shares.budget, history.budget), shares.budget)
+        budget, cut = shares.budget.copy(), np.flatnonzero(said.verdict == _CUT)
+        budget[cut] = np.minimum(budget[cut], history.budget[cut])
 
         def sentence(ad: int) -> str:
             verdict, change = VERDICTS[int(said.verdict[ad])], int(budget[ad] - history.budget[ad])
@@ -151,7 +152,9 @@ class BayesPolicy(BayesParameters):
             evidence=columns,
             reason=sentence,
         )
-        return PolicyResult(verdicts=verdicts, unallocated=shares.unallocated + int((shares.budget - budget).sum()))
+        return PolicyResult(
+            verdicts=verdicts, unallocated=shares.unallocated + int((shares.budget[cut] - budget[cut]).sum())
+        )
 
     def weigh(self, history: AdHistory, fitted: Fitted | None = None) -> Weighed:
         """All that the verdicts rest on, the shares of the money among it."""

@@ -50,12 +50,15 @@ class Posterior:
         return rounded(ndtr(self._deviates(np.log(roas))))
 
     def short(self, roas: float | Floats, log_roas: float | Floats, expected: Floats) -> tuple[Floats, Floats]:
-        """P(ROAS < roas) and E max(roas − ROAS, 0), whose log and `expected` are known."""
+        """P(ROAS < roas), not rounded, and E max(roas − ROAS, 0), where the log and what is `expected` are known."""
         z = self._deviates(log_roas)
         below = ndtr(z)
         short = roas * below
-        short -= expected * ndtr(z - self.sd)
-        return rounded(below), np.maximum(short, 0.0, out=short)
+        z -= self.sd
+        ndtr(z, out=z)
+        z *= expected
+        short -= z
+        return below, np.maximum(short, 0.0, out=short)
 
     def shortfall(self, roas: float | Floats) -> Floats:
         """E max(roas − ROAS, 0)."""

@@ -125,11 +125,11 @@ class Tallying:
             came[farther - 1] += came[farther]
         still_open = np.flatnonzero(deals.open)
         ad, step = deals.ad[still_open], deals.reached[still_open]
-        cell = (kind[ad] * steps + step) * BINS + log_bin(deals.waited(still_open))
+        cell = (kind.take(ad, mode="clip") * steps + step) * BINS + log_bin(deals.waited(still_open))
         place = step * n + ad
         waiting = np.bincount(place, minlength=steps * n).reshape(steps, n)
         successes, failures, still = (
-            totals(place, table[cell], steps * n).reshape(steps, n) for table in self._tables[:3]
+            totals(place, table.take(cell, mode="clip"), steps * n).reshape(steps, n) for table in self._tables[:3]
         )
         if self._never_marked:
             successes, failures = np.zeros((steps, n)), self._exposed(deals, kind) - came[1:]
@@ -142,7 +142,7 @@ class Tallying:
             successes=np.maximum(successes, 0.0, out=successes).T,
             failures=np.maximum(failures, 0.0, out=failures).T,
             still=still.T,
-            days_left=totals(ad, self._tables[3][cell], n),
+            days_left=totals(ad, self._tables[3].take(cell, mode="clip"), n),
         )
 
     def _exposed(self, deals: Deals, kind: Ints) -> Floats:

@@ -70,9 +70,8 @@ def fit_values(won: Won, prior_mean: float) -> ValueModel:
     # Half the degrees of freedom are the inverse gamma's shape; the mean of the deals took one.
     freedom = _PRIOR_FREEDOM + max(deals - 1, 0.0)
     variance = ((_PRIOR_FREEDOM - 2) * _PRIOR_VARIANCE + within) / (freedom - 2)
-    told = won.count > 0
-    weight = np.zeros(len(won.count))
-    weight[told] = 1.0 / (variance / won.count[told] + _AD_SD**2)
+    # One over the variance of an ad's mean, 0 where it has no deal.
+    weight = won.count / (variance + _AD_SD**2 * won.count)
     means = won.total / np.maximum(won.count, 1.0)
     precision = float(weight.sum()) + 1 / _MEAN_SD**2
     mean = (float((weight * means).sum()) + prior_mean / _MEAN_SD**2) / precision

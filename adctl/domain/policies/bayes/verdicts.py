@@ -8,7 +8,7 @@ import numpy as np
 
 from adctl.domain.policies.bayes.bounds import Standing, bounds_of, kill_bound
 from adctl.domain.policies.bayes.parameters import BayesParameters
-from adctl.domain.policies.bayes.posterior import Posterior
+from adctl.domain.policies.bayes.posterior import Posterior, rounded
 from adctl.domain.policies.protocol import VERDICTS, Codes, Flags, Floats, Ints, Verdict
 
 _KILL, _CUT, _SCALE = (VERDICTS.index(one) for one in (Verdict.KILL, Verdict.CUT, Verdict.SCALE))
@@ -52,6 +52,7 @@ def judge(
     scaled, above = verdict == _SCALE, (verdict == _KILL) | (verdict == _CUT)
     expected, below_scale = view.expected, view.below(scale)
     below_kill, short = view.short(kill, np.log(parameters.kill_roas) + view.saturation, expected)
+    below_kill = rounded(below_kill)
     amiss = np.where(above, np.maximum(short + expected - kill, 0.0), short)
     amiss[scaled] = view.some(scaled).shortfall(scale)
     wrong = np.where(above, 1.0 - below_kill, np.where(scaled, below_scale, below_kill))

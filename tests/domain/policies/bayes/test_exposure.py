@@ -68,7 +68,7 @@ def test_what_is_a_half_life_old_counts_half() -> None:
 def test_saturation_and_wear_are_found_from_clicks(room: float, wear: float) -> None:
     rows = clicked(room, wear)
 
-    found = fit_response(rows, 5.0, 60.0)
+    found = fit_response(rows, 5.0, np.array([60.0]))
 
     assert found.room == pytest.approx(room, rel=0.15)
     assert found.wear == pytest.approx(wear, abs=0.00005)
@@ -79,7 +79,7 @@ def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
     slow, fast = clicked(300.0, 0.0002, ads=30), clicked(300.0, 0.0012, ads=30, seed=2)
     both = ordered(60, 30, np.concatenate([slow.clicks, fast.clicks]), np.concatenate([slow.spend, fast.spend]))
 
-    rate = wear_of(both, fit_response(both, 5.0, 60.0)).rate
+    rate = wear_of(both, fit_response(both, 5.0, np.array([60.0]))).rate
 
     assert rate[:30].mean() < 0.0005 < rate[30:].mean()
 
@@ -87,7 +87,7 @@ def test_ads_that_wear_faster_are_told_from_those_that_do_not() -> None:
 def test_an_account_that_spent_nothing_keeps_the_priors() -> None:
     rows = clicked(1e9, 0.0, ads=0)
 
-    found = fit_response(rows, 5.0, 60.0)
+    found = fit_response(rows, 5.0, np.array([60.0]))
 
     assert found.room == pytest.approx(300.0)
     assert found.wear == 0.0

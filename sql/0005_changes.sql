@@ -534,6 +534,8 @@ begin
     end if;
     v_links := v_links || link_of(v_new, v_from);
   end loop;
+  -- Before PostgreSQL 16 an open cursor's name is its variable's: the next statement's would be taken.
+  close v_olds;
   if cardinality(v_links) > 0 then
     perform append_links(v_links);
   end if;

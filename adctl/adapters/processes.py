@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,6 +20,19 @@ R = TypeVar("R")
 def _print_aside() -> None:
     """Standard output is the report's of the process that asked."""
     sys.stdout = sys.stderr
+
+
+def _begin() -> None:
+    _print_aside()
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def in_processes(
@@ -34,7 +49,7 @@ def in_processes(
             done(number, task)
         return found
     # Fresh processes: a fork would copy whatever threads the numerical libraries hold.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_print_aside) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
         futures: dict[Future[R], T] = {pool.submit(work, task): task for task in tasks}
         try:
             for number, future in enumerate(as_completed(futures), start=1):

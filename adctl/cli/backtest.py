@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,7 @@ from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, Horizon, Json, Maturity, Picture, Verbose, examples
 from adctl.cli.running import as_asked, perform_alone, perform_reading
 from adctl.cli.showing import progress
-from adctl.errors import InputRejectedError, UsageError
+from adctl.errors import UsageError
 
 if TYPE_CHECKING:
     from adctl.domain.policies.catalogue import MakePolicy
@@ -76,6 +78,7 @@ def backtest(
 
         if days is not None and days < _SHORTEST:
             raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
+        _refuse_unwritable(picture)
         with as_asked(), redirect_stdout(sys.stderr), progress() as step:
             report = run(
                 worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step, make=TimedPolicies()
@@ -86,6 +89,7 @@ def backtest(
         from adctl.cli.wiring import policies_of, policy_of
         from adctl.commands.backtest_history import Replay, run
 
+        _refuse_unwritable(picture)
         make = policies_of(job.account)
         _refuse_unknown(policies or (), make)
         configured, wanted = policy_of(job.account, make), Replay(horizon=horizon, maturity=maturity, days=days)
@@ -121,18 +125,34 @@ def calibration(
         from adctl.commands.calibration import run
         from adctl.domain.outcomes import Window
 
+        _refuse_unwritable(picture)
         return drawn(run(job.engine, job.profile, Window(horizon=horizon, maturity=maturity)), picture)
 
     perform_reading(Invocation(command="calibration", as_json=as_json, config=config, verbose=verbose), account, work)
 
 
+def _refuse_unwritable(file: Path | None) -> None:
+    """Before the work: raises UsageError where a picture can have no place."""
+    if file is None:
+        return
+    if not file.parent.is_dir():
+        raise UsageError(f"--picture {file}: there is no folder {str(file.parent)!r}", fix="make it, or name another")
+    if file.exists() and not file.is_file():
+        raise UsageError(f"--picture {file}: is there and no plain file", fix="name a file")
+    if not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--picture {file}: the folder cannot be written to", fix="name another")
+
+
 def drawn(report: Report, file: Path | None) -> Report:
-    """The report, once its charts are in the file. Raises InputRejectedError where it cannot be written."""
+    """The report, its charts in the file. What cannot be drawn after all takes nothing from the report but its 0."""
+    from adctl.adapters.replaced_file import replace_file
     from adctl.picture import svg
 
-    if file is not None:
-        try:
-            file.write_text(svg(report.charts), encoding="utf-8")
-        except OSError as error:
-            raise InputRejectedError(f"cannot write it: {error.strerror}", source=str(file)) from error
+    if file is None:
+        return report
+    try:
+        replace_file(file, [svg(report.charts).encode()], mode=0o644)
+    except OSError as error:
+        lost = f"{file}: the picture cannot be written: {error.strerror}."
+        return replace(report, notes=(*report.notes, lost), exit_code=3)
     return report

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from adctl.cli.backtest import drawn
 from adctl.commands.backtest_worlds import run
+from adctl.domain.report import Report
 from adctl.errors import ConfigurationError
 from tests.conftest import CommandLine
 
@@ -63,9 +65,15 @@ def test_an_unknown_world_policy_or_parameter_is_refused_before_anything_runs(
         run(worlds, policies, seeds=1_000_000, days=60)
 
 
-def test_a_picture_that_cannot_be_written_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_a_picture_that_can_have_no_place_is_refused_before_the_work(tmp_path: Path) -> None:
     adctl = CommandLine(folder=tmp_path)
     wanted = ("--world", "base", "--seeds", "1", "--days", "8", "--policy", "equal", "--picture", "none/p.svg")
     outcome = adctl("backtest", *wanted)
-    assert outcome.code == 65
-    assert "none/p.svg" in outcome.err
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "--picture none/p.svg: there is no folder 'none'" in outcome.err
+
+
+def test_a_picture_that_finds_no_room_after_the_work_takes_no_report_along(tmp_path: Path) -> None:
+    report = drawn(Report(command="backtest", summary="Done."), tmp_path / "gone" / "p.svg")
+    assert (report.summary, report.exit_code) == ("Done.", 3)
+    assert "p.svg: the picture cannot be written: No such file or directory." in report.notes[0]

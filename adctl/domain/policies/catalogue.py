@@ -23,6 +23,8 @@ _POLICIES: Mapping[str, Callable[..., Policy]] = {
 }
 
 
+# The least and the most that a number may be, but for 0.
+_LEAST, _MOST = 1e-9, 1e9
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z]\w*", re.ASCII)
 
 
@@ -41,7 +43,20 @@ def make_policy(name: str, parameters: Mapping[str, Parameter]) -> Policy:
         raise ConfigurationError(
             f"policy {name}: unknown parameter {unknown[0]!r}", fix=f"known are {', '.join(sorted(defaults))}"
         )
-    return make(**{key: _as_written(value, defaults[key]) for key, value in parameters.items()})
+    written = {key: _as_written(value, defaults[key]) for key, value in parameters.items()}
+    if not is_path(name):
+        _refuse_odd(name, written, defaults)
+    return make(**written)
+
+
+def _refuse_odd(name: str, parameters: Mapping[str, Parameter], defaults: Mapping[str, Parameter]) -> None:
+    """What is counted is whole, and no number so large or small that arithmetic on money breaks; a policy that somebody
+    brought says itself what it takes."""
+    for key, value in parameters.items():
+        if type(defaults[key]) is int and type(value) is float:
+            raise ConfigurationError(f"policy {name}: {key} is {value!r}", fix="give a whole number")
+        if isinstance(value, int | float) and value and not _LEAST <= abs(value) <= _MOST:
+            raise ConfigurationError(f"policy {name}: {key} is {value!r}", fix=f"give 0 or {_LEAST:g} to {_MOST:g}")
 
 
 def _maker(name: str) -> Callable[..., Policy]:

@@ -39,6 +39,22 @@ def test_an_unknown_parameter_is_refused_by_name() -> None:
         make_policy("blended", {"kill_roi": 1.0})
 
 
+@pytest.mark.parametrize(
+    ("policy", "key", "value", "fix"),
+    [
+        ("bayes", "draws", 2.5, "give a whole number"),
+        ("bayes", "draws", 1e9, "give a whole number"),
+        ("bayes", "draws", 1_000_000, "give 10000 at most"),
+        ("bayes", "ramp", 1e300, "give 0 or 1e-09 to 1e\\+09"),
+        ("blended", "max_change", 1e-300, "give 0 or 1e-09 to 1e\\+09"),
+        ("blended", "floor", float("inf"), "give 0 or"),
+    ],
+)
+def test_a_number_that_no_decision_could_be_made_with_is_refused(policy: str, key: str, value: float, fix: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"policy {policy}: {key} is .*{fix}"):
+        make_policy(policy, {key: value})
+
+
 @pytest.mark.parametrize("value", ["0.5", True])
 def test_a_value_of_the_wrong_type_is_refused(value: str | bool) -> None:
     with pytest.raises(ConfigurationError, match="kill_roas is"):

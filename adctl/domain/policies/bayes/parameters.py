@@ -30,6 +30,9 @@ _POSITIVE = frozenset(
     }
 )
 
+# More would say nothing new and take hours.
+_MOST_DRAWS = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BayesParameters:
@@ -87,6 +90,8 @@ class BayesParameters:
                 f"policy bayes: kill_roas {self.kill_roas:g} is not below scale_roas {self.scale_roas:g}",
                 fix="kill below, scale above",
             )
+        if self.draws > _MOST_DRAWS:
+            raise ConfigurationError(f"policy bayes: draws is {self.draws}", fix=f"give {_MOST_DRAWS} at most")
         if self.ramp < 1:
             raise ConfigurationError(f"policy bayes: ramp is {self.ramp:g}", fix="give a factor of at least 1")
 

@@ -12,8 +12,9 @@ from adctl.domain.policies.protocol import Floats, Ints
 
 # How ads differ in the mean log value of their deals.
 _AD_SD = 0.2
-# The variance of one deal's log has an inverse-gamma prior: its mean, and as many degrees of freedom.
-_PRIOR_VARIANCE = 0.5
+# The variance of one deal's log has an inverse-gamma prior: its mean, and as many degrees of freedom. A smaller mean
+# would take the first few small deals for what all bring, and kill an account of which few large ones carry the value.
+_PRIOR_VARIANCE = 1.0
 _PRIOR_FREEDOM = 5.0
 # How far the account's mean may lie from where the prior puts it (in logs).
 _MEAN_SD = 1.0

@@ -31,7 +31,7 @@ def test_an_ads_own_deals_weigh_against_the_account_by_their_precision() -> None
 def test_without_deals_the_prior_stands() -> None:
     found = fit_values(won(np.empty(0), np.empty(0)), prior_mean=4.0)
 
-    assert (found.mean, found.variance, found.variance_variance) == (4.0, 0.5, 0.5)
+    assert (found.mean, found.variance, found.variance_variance) == (4.0, 1.0, 2.0)
     assert found.mean_variance == pytest.approx(1.0)
 
 
@@ -48,16 +48,16 @@ def test_mean_and_spread_are_found_from_deals() -> None:
 
 @pytest.mark.parametrize("deals", [1, 4, 12])
 def test_the_spread_of_few_deals_is_as_uncertain_as_it_is_said_to_be(deals: int) -> None:
-    # Truths from the prior itself, inverse gamma of shape 5 / 2 and mean 0.5, but without its farthest tail, whose
+    # Truths from the prior itself, inverse gamma of shape 5 / 2 and mean 1, but without its farthest tail, whose
     # variance does not settle in any number of trials.
     rng = np.random.Generator(np.random.PCG64(3))
-    truths = 0.75 / rng.gamma(2.5, size=4_000)
-    truths = truths[truths < 8.0]
+    truths = 1.5 / rng.gamma(2.5, size=4_000)
+    truths = truths[truths < 16.0]
     logs = 5.0 + np.sqrt(truths + 0.2**2)[:, None] * rng.standard_normal((len(truths), deals))
     found = [fit_values(won(one), prior_mean=5.0) for one in logs]
 
     missed = np.array([one.variance for one in found]) - truths
 
-    assert abs(missed.mean()) < 0.06
+    assert abs(missed.mean()) < 0.12
     said = float(np.mean([one.variance_variance for one in found]))
     assert 0.4 < float(missed.var()) / said < 1.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -190,14 +190,14 @@ class Loop:
         change_id: UUID | None = None,
     ) -> None:
         """Puts one change of what the object holds now into the queue."""
-        wanted = _new_change(node, target, jitter_ms)
+        wanted = _new_change(node, target, jitter_ms, change_id or uuid4())
         with transaction(self.engine) as connection:
             accounts.ensure(connection, self.job().profile)
             added = queue.enqueue(
                 connection,
                 ACCOUNT,
                 run_id or uuid4(),
-                [replace(wanted, change_id=change_id or wanted.change_id)],
+                [wanted],
                 expire=timedelta(days=1),
             )
         assert added == 1
@@ -225,15 +225,15 @@ class Loop:
         return [one for one in self.sandbox.meta_log if one.method != "GET"]
 
 
-def _new_change(node: Campaign | AdSet | Ad, target: int | str, jitter_ms: int) -> NewChange:
+def _new_change(node: Campaign | AdSet | Ad, target: int | str, jitter_ms: int, change_id: UUID) -> NewChange:
     ad_set = node.ad_set if isinstance(node, Ad) else node if isinstance(node, AdSet) else None
     campaign = ad_set.campaign if ad_set else node
     field = Field.DAILY_BUDGET if isinstance(target, int) else Field.STATUS
     expected = getattr(node, field.value)
     assert expected is not None
     return NewChange(
-        change_id=(decision := uuid4()),
-        decision_id=decision,
+        change_id=change_id,
+        decision_id=change_id,
         decision_day=START,
         kind={Campaign: EntityKind.CAMPAIGN, AdSet: EntityKind.AD_SET, Ad: EntityKind.AD}[type(node)],
         entity_id=node.id,

@@ -110,7 +110,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _queue(self, wanted: NewChange) -> None:
         if wanted.target != wanted.expected:
-            self.workers["reconciler"].queue(replace(wanted, change_id=self._id(), decision_day=self.now.date()))
+            own = self._id()
+            self.workers["reconciler"].queue(
+                replace(wanted, change_id=own, decision_id=own, decision_day=self.now.date())
+            )
 
     def _id(self) -> UUID:
         """The next id: with random ones, who is claimed first would change from run to run."""

@@ -311,18 +311,16 @@ $$;
 
 -- Why a change may not make this move now although its actor may make such moves, or null. Only the branch of a move is
 -- made ready: that takes longer than to answer it.
-create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes) returns text
+create function move_refusal(p_old pending_ad_changes, p_new pending_ad_changes, p_now timestamptz) returns text
 language plpgsql stable as $$
 declare
   v_unsaid constant boolean := coalesce(trim(p_new.state_reason), '') = '';
-  v_now timestamptz;
 begin
   if p_new.state = 'claimed' then
-    v_now := adctl_now();
     return case
       when num_nulls(p_new.claimed_by, p_new.claimed_at) > 0 then 'a claim names its worker'
-      when p_new.earliest_execute_at > v_now then 'it is not due before ' || p_new.earliest_execute_at
-      when p_new.expires_at <= v_now then 'it expired at ' || p_new.expires_at
+      when (p_new.earliest_execute_at <= p_now) is not true then 'it is not due before ' || p_new.earliest_execute_at
+      when (p_new.expires_at > p_now) is not true then 'it expired at ' || p_new.expires_at
     end;
   elsif p_new.state = 'completed' then
     return case
@@ -342,7 +340,7 @@ begin
       when v_unsaid or p_new.state_reason is not distinct from p_old.state_reason then 'whoever ends it says why'
     end;
   elsif p_new.state = 'expired' then
-    return case when p_new.expires_at > adctl_now() then 'it expires at ' || p_new.expires_at end;
+    return case when (p_new.expires_at <= p_now) is not true then 'it expires at ' || p_new.expires_at end;
   end if;
   return null;
 end
@@ -442,17 +440,24 @@ create function link_of(p_change pending_ad_changes, p_from text) returns ad_cha
 $$;
 
 -- Appends the links of one account. Its head row is locked until commit: the sequence has no gaps and one account's
--- moves are in one order.
-create function append_links(p_links ad_change_history[]) returns void language plpgsql as $$
+-- moves are in one order. Returns the last link's place, so that it can be called by an assignment, which is quicker than
+-- a query.
+create function append_links(p_links ad_change_history[]) returns bigint language plpgsql as $$
 declare
   v_head record;
   v_moment text;
   v_link ad_change_history;
   v_chain ad_change_history[];
 begin
-  select h.account, h.seq, h.hash, adctl_now() as now into v_head
-    from audit_heads h where h.account = p_links[1].account for update;
-  if not found then
+  -- To stand in line for the head and be woken takes longer than another's move does: many workers look again first.
+  for v_try in 1..40 loop
+    select h.account, h.seq, h.hash, adctl_now() as now into v_head
+      from audit_heads h where h.account = p_links[1].account for update skip locked;
+    exit when found;
+    exit when not exists (select from audit_heads h where h.account = p_links[1].account);
+    perform pg_sleep(0.001);
+  end loop;
+  if v_head.account is null then
     insert into audit_heads as h (account) values (p_links[1].account)
       on conflict (account) do update set seq = h.seq returning h.account, h.seq, h.hash, adctl_now() as now into v_head;
   end if;
@@ -470,6 +475,7 @@ begin
     insert into ad_change_history select l.* from unnest(v_chain) l
   )
   update audit_heads h set seq = v_head.seq, hash = v_head.hash where h.account = v_head.account;
+  return v_head.seq;
 end
 $$;
 
@@ -493,10 +499,12 @@ declare
   v_old pending_ad_changes;
   v_new pending_ad_changes;
   v_may boolean;
+  v_now timestamptz;
   v_from text;
   v_to text;
   v_refusal text;
   v_links ad_change_history[] := '{}';
+  v_last bigint;
 begin
   open v_olds;
   for v_new in select n.* from new_rows n loop
@@ -510,26 +518,27 @@ begin
       v_to := v_new.state;
       v_may := exists (select from legal_transitions t
                        where t.from_state = v_from and t.to_state = v_to and t.actor = v_actor);
+      v_now := case when v_to in ('claimed', 'expired') then adctl_now() end;
     end if;
     v_refusal := case
       when not v_may and not v_old.open then 'it is ' || v_from || ' for good'
       when not v_may and v_from <> v_to
         then coalesce(v_actor, 'nobody') || ' may not move it from ' || v_from || ' to ' || v_to
       else 'from ' || v_from || ' to ' || v_to || ': ' || coalesce(bookkeeping_refusal(v_old, v_new),
-        case when v_from <> v_to then move_refusal(v_old, v_new) end,
+        case when v_from <> v_to then move_refusal(v_old, v_new, v_now) end,
         case when needs_proof(v_from, v_to) then proof_refusal(v_old, v_new) end)
     end;
     if v_refusal is not null then
       raise exception 'change %: %', v_new.change_id, v_refusal using errcode = 'check_violation';
     end if;
     continue when v_from = v_to;
-    if v_from = 'executing' and v_to = 'unknown' then
+    if v_to = 'unknown' then
       -- A worker that died or sleeps on has no say any more in what its attempt proved.
       update change_attempts a set outcome = 'unknown', detail = 'its sender never told'
         where a.account = v_new.account and a.change_id = v_new.change_id and a.outcome is null;
     end if;
     if v_links[1].account <> v_new.account then
-      perform append_links(v_links);
+      v_last := append_links(v_links);
       v_links := '{}';
     end if;
     v_links := v_links || link_of(v_new, v_from);
@@ -537,7 +546,7 @@ begin
   -- Before PostgreSQL 16 an open cursor's name is its variable's: the next statement's would be taken.
   close v_olds;
   if cardinality(v_links) > 0 then
-    perform append_links(v_links);
+    v_last := append_links(v_links);
   end if;
   return null;
 end

@@ -97,19 +97,16 @@ def authorise(
     return SendVerdict(**row._mapping)
 
 
+# Who moves it is set where the row is found: a query of its own for that would take longer.
 _MOVE = """
-    with acting as materialized (
-      select set_config('adctl.actor', %(actor)s, true),
-        set_config('synchronous_commit',
-          case when %(durable)s then current_setting('synchronous_commit') else 'off' end, true)
-    )
     update pending_ad_changes
     set state = %(to)s, state_reason = %(reason)s, updated_at = adctl_now(),
       observed_budget = coalesce(%(budget)s, observed_budget),
       observed_status = coalesce(%(status)s, observed_status),
       earliest_execute_at = coalesce(%(not_before)s, earliest_execute_at)
-    from acting
     where account = %(account)s and change_id = %(change_id)s and state = %(come_from)s
+      and set_config('adctl.actor', %(actor)s, true) is not null
+      and (%(durable)s or set_config('synchronous_commit', 'off', true) is not null)
 """
 # The lock goes before the commit: whoever takes it then still waits for this row, and finds it moved.
 _MOVE_AND_RELEASE = _MOVE + " returning pg_advisory_unlock(entity_lock_key(account, entity_kind, entity_id))"

@@ -46,10 +46,14 @@ def round_shares(total: int, wanted: Floats, upper: Ints) -> Ints:
 
     `wanted` lies in 0..`upper` and sums to `total` but for less than half a unit; ties go to the lower index.
     """
-    shares = np.minimum(np.floor(wanted).astype(np.int64), upper)
+    # Nothing is below 0, so that to cut off the decimals is to round down.
+    shares = wanted.astype(np.int64)
+    np.minimum(shares, upper, out=shares)
     left = total - int(shares.sum())
     if left > 0:
-        shares[_smallest(np.where(shares < upper, shares - wanted, np.inf), left)] += 1
+        over = shares - wanted
+        over[shares >= upper] = np.inf
+        shares[_smallest(over, left)] += 1
     return shares
 
 

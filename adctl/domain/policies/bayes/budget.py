@@ -147,7 +147,9 @@ def _bounds(current: Ints, total: int, parameters: BayesParameters, minor_per_ma
     minimum = int(np.ceil(parameters.platform_minimum * minor_per_major))
     lower = min(minimum, total // len(current))
     cap = max(total * part.numerator // part.denominator, lower)
-    return lower, np.clip(current * ramp.numerator // ramp.denominator, lower, cap), cap
+    upper = current * ramp.numerator
+    upper //= ramp.denominator
+    return lower, np.clip(upper, lower, cap, out=upper), cap
 
 
 def _temperature(age_hours: Floats, parameters: BayesParameters) -> Floats:

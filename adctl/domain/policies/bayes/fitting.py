@@ -51,11 +51,13 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Everything that is inferred of an account on a day."""
+    """Everything that is inferred of an account on a day. `came` (n, T + 1) and `waiting` (n, T) are those of the
+    tallies, whose other columns need not be kept."""
 
     fitted: Fitted
     told: Told
-    tallies: Tallies
+    came: Ints
+    waiting: Ints
     terms: Terms
 
     @property
@@ -185,7 +187,8 @@ def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: 
     return View(
         fitted=fitted,
         told=told,
-        tallies=tallies,
+        came=tallies.came,
+        waiting=tallies.waiting,
         terms=by_pieces(ads, lambda part: terms_of(fitted, campaigns, some(columns, part), parameters.cycle_days)),
     )
 

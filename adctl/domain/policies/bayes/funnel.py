@@ -102,10 +102,8 @@ class Funnel:
 
     def some(self, part: slice) -> Deals:
         """Some of the deals."""
-        # What is chosen here and there is read more than once: copied, it lies together.
-        ad, age, value, cash = (
-            np.ascontiguousarray(column[part]) for column in (self.ad, self.age, self.value, self.cash)
-        )
+        # What is chosen here and there is read more than once, but for the amounts: copied, it lies together.
+        ad, age = (np.ascontiguousarray(column[part]) for column in (self.ad, self.age))
         entered, marked = (np.ascontiguousarray(column[part]) for column in (self.entered, self.marked))
         taken = np.zeros(len(entered), dtype=np.int8)
         for stage in range(1 if self.led else 0, entered.shape[1]):
@@ -117,8 +115,8 @@ class Funnel:
             ads=self.ads,
             ad=ad,
             age=age,
-            value=value,
-            cash=cash,
+            value=self.value[part],
+            cash=self.cash[part],
             entered=entered,
             marked=marked,
             reached=taken.astype(np.int64),

@@ -22,7 +22,7 @@ def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
     first = make(slice(0, min(PIECE, ads)))
     if ads <= PIECE:
         return first
-    whole = _changed(first, _Room(ads, first).like)
+    whole = _room(ads, first)
     columns = tuple(_columns(whole))
     for start in range(0, ads, PIECE):
         part = slice(start, min(start + PIECE, ads))
@@ -33,23 +33,24 @@ def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
 
 def some(columns: _Columns, part: slice) -> _Columns:
     """Those of some of the ads."""
-    return _changed(columns, lambda column: column[part])
+    return _changed(columns, lambda column: column[part], lambda nested: some(nested, part))
 
 
-class _Room:
-    """Memory for the columns of all ads, one stretch for all of a kind: that takes far fewer pages than many arrays."""
-
-    def __init__(self, ads: int, first: Any) -> None:
-        needed: Counter[Any] = Counter()
-        for column in _columns(first):
+def _room(ads: int, piece: _Columns) -> _Columns:
+    """Memory for the columns of all ads of which that is a piece: one stretch for all that are of a kind and belong
+    together, which takes far fewer pages than many arrays and goes back when nobody needs any of them."""
+    needed: Counter[Any] = Counter()
+    for column in _named(piece).values():
+        if isinstance(column, np.ndarray):
             needed[column.dtype] += column[0].size
-        self._stretches = {kind: np.empty((number, ads), dtype=kind) for kind, number in needed.items()}
+    stretches = {kind: np.empty((number, ads), dtype=kind) for kind, number in needed.items()}
 
-    def like(self, piece: Any) -> Any:
-        """Room for a column of which that is a piece."""
-        width, stretch = piece[0].size, self._stretches[piece.dtype]
-        self._stretches[piece.dtype] = stretch[width:]
-        return stretch[:width].T if piece.ndim > 1 else stretch[0]
+    def like(column: Any) -> Any:
+        width, stretch = column[0].size, stretches[column.dtype]
+        stretches[column.dtype] = stretch[width:]
+        return stretch[:width].T if column.ndim > 1 else stretch[0]
+
+    return _changed(piece, like, lambda nested: _room(ads, nested))
 
 
 def _named(columns: Any) -> dict[str, Any]:
@@ -70,12 +71,12 @@ def _columns(columns: Any) -> Iterator[Any]:
             yield from _columns(value)
 
 
-def _changed(columns: _Columns, change: Callable[[Any], Any]) -> _Columns:
+def _changed(columns: _Columns, change: Callable[[Any], Any], change_nested: Callable[[Any], Any]) -> _Columns:
     changed = {}
     for name, value in _named(columns).items():
         if isinstance(value, np.ndarray):
             changed[name] = change(value)
         elif _nested(value):
-            changed[name] = _changed(value, change)
+            changed[name] = change_nested(value)
     remade: Any = {**columns, **changed} if isinstance(columns, dict) else replace(columns, **changed)
     return remade  # type: ignore[no-any-return]

@@ -232,5 +232,5 @@ class BayesPolicy(BayesParameters):
         # The alternative: wins at the account's own rate, spread as its leads are.
         shape = view.fitted.leads.shape
         usual = float(np.exp(view.fitted.leads.log_rate + np.log(view.fitted.stages.chance).sum()))
-        wins = view.tallies.progressed[:, -1].astype(np.float64)
+        wins = view.came[:, -1].astype(np.float64)
         return log_e_value(wins, exposure, bar, shape=shape, rate=np.full(len(exposure), shape / usual))

@@ -50,7 +50,8 @@ class Terms:
     `common`, and `neighbours` where nobody has any.
 
     `usual` are the leads to be expected of such an ad before its own came, `wins` those that open deals are still
-    expected to bring, `next_sd` is the posterior's spread expected after one more cycle at today's budget.
+    expected to bring, and `days` the mean time until their next steps, NaN where none are open; `next_sd` is the
+    posterior's spread expected after one more cycle at today's budget.
     """
 
     account: float
@@ -65,6 +66,7 @@ class Terms:
     posterior: Posterior
     usual: Floats
     wins: Floats
+    days: Floats
     next_sd: Floats
 
 
@@ -103,7 +105,8 @@ def terms_of(fitted: Fitted, campaigns: Campaigns, ads: AdColumns, cycle_days: f
         posterior=found,
         usual=rounded(leads.usual),
         wins=rounded(_wins(chances, ads.tallies.still)),
-        next_sd=_next_sd(found, leads, stages, chances, values, ads.tallies.waiting, coming),
+        days=rounded(_days_until(ads.tallies)),
+        next_sd=rounded(_next_sd(found, leads, stages, chances, values, ads.tallies.waiting, coming)),
     )
 
 
@@ -113,6 +116,11 @@ def _wins(chances: Floats, still: Floats) -> Floats:
     for step in range(1, still.shape[1]):
         wins = wins * chances[:, step] + still[:, step]
     return wins
+
+
+def _days_until(tallies: Tallies) -> Floats:
+    passing = tallies.still.sum(axis=1)
+    return np.where(passing > 1e-9, tallies.days_left / np.maximum(passing, 1e-9), np.nan)
 
 
 def _next_sd(

@@ -29,15 +29,17 @@ def known_columns(history: AdHistory, view: View, shares: Shares) -> dict[str, C
         "won_deals": told.won.count,
     }
     for place, step in enumerate(view.fitted.steps):
-        columns[f"came_{step}"] = view.tallies.entered[:, place]
-        columns[f"passed_{step}"] = view.tallies.progressed[:, place]
-        columns[f"waiting_{step}"] = view.tallies.waiting[:, place]
+        columns[f"came_{step}"] = view.came[:, place]
+        columns[f"passed_{step}"] = view.came[:, place + 1]
+        columns[f"waiting_{step}"] = view.waiting[:, place]
     return {
         **columns,
         "leads_usual": terms.usual,
         "elasticity": round(view.fitted.leads.elasticity, DECIMALS),
         "sd": terms.posterior.sd,
+        "sd_after_waiting": terms.next_sd,
         "wins_expected": terms.wins,
+        "wins_expected_in_days": terms.days,
         "marginal_roas": round(shares.level, DECIMALS),
         **(history.fatigue.evidence() if history.fatigue else {}),
         **_kin(history),
@@ -56,8 +58,6 @@ def said_columns(history: AdHistory, view: View, judgement: Judgement, part: sli
     columns = {
         "spend": np.rint(told.sums.spend[part] * money).astype(np.int64),
         "mature_spend": np.rint(told.mature_spend[part] * money).astype(np.int64),
-        "wins_expected_in_days": _days_until(view, part),
-        "sd_after_waiting": view.terms.next_sd[part],
         "roas": middle,
         "roas_low": low,
         "roas_high": high,
@@ -79,9 +79,3 @@ def _kin(history: AdHistory) -> dict[str, Column]:
     if history.kin is None:
         return {}
     return {"kin_leads": rounded(history.kin.leads.events), "kin_usual": rounded(history.kin.leads.expected)}
-
-
-def _days_until(view: View, part: slice) -> Floats:
-    """The mean days until the next steps of open deals, NaN where none are open."""
-    passing = view.tallies.still[part].sum(axis=1)
-    return np.where(passing > 1e-9, view.tallies.days_left[part] / np.maximum(passing, 1e-9), np.nan)

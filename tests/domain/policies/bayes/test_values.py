@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from adctl.domain.policies.bayes.posterior import Z90
 from adctl.domain.policies.bayes.values import ValueModel, Won, fit_values, value_posterior
 from adctl.domain.policies.protocol import Floats
 
@@ -61,3 +62,18 @@ def test_the_spread_of_few_deals_is_as_uncertain_as_it_is_said_to_be(deals: int)
     assert abs(missed.mean()) < 0.12
     said = float(np.mean([one.variance_variance for one in found]))
     assert 0.4 < float(missed.var()) / said < 1.1
+
+
+@pytest.mark.parametrize("deals", [2, 4])
+def test_a_few_small_deals_leave_open_that_large_ones_carry_the_value(deals: int) -> None:
+    # Deals of log-sd 1.4 in an account that breaks even: most are small beside what they bring on average.
+    rng = np.random.Generator(np.random.PCG64(5))
+    truth = 1.4**2 / 2
+    found = [fit_values(won(one), prior_mean=truth) for one in 1.4 * rng.standard_normal((1_000, deals))]
+
+    surely = [
+        one.mean + one.variance / 2 + Z90 * np.sqrt(one.mean_variance + one.variance_variance / 4) for one in found
+    ]
+
+    # 0.23 and 0.18 where deals are taken for half as unequal beforehand.
+    assert np.mean(np.array(surely) < truth) < 0.13

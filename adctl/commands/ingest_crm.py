@@ -20,7 +20,7 @@ from adctl.domain.ids import AdId
 from adctl.domain.mapping_report import mapping_table, rejects_table
 from adctl.domain.matching import ClickPool, Layers
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
-from adctl.domain.revenue import StageValue, Worth, worth_together
+from adctl.domain.revenue import StageValue, Worth, taken_out_note, worth_together
 
 __all__ = ["CrmFile", "Files", "Switches", "run"]
 
@@ -83,6 +83,8 @@ def run(
         intake = Intake(files=ready, profile=profile, now=now)
         with intake.deals_opened(), transaction(engine, read_only=dry_run) as connection:
             written = _stored(connection, intake, configured, dry_run=dry_run)
+            gone = revenue.taken_out(connection, profile.account, configured, now)
+            intake.notes += taken_out_note(gone, profile.currency)
             known = attributions.known_ads(connection, profile.account)
             unknown = [ad_id for ad_id in intake.performances if ad_id not in known]
             ties = _Ties()

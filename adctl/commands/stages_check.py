@@ -11,7 +11,7 @@ from adctl.adapters.store import accounts, deals, revenue
 from adctl.adapters.store.deal_columns import crm_stages
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.report import Column, Fact, Kind, Report, Table
-from adctl.domain.revenue import StageValue
+from adctl.domain.revenue import StageValue, taken_out_note
 
 
 def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue]) -> Report:
@@ -22,6 +22,7 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         accounts.check_pinned(connection, profile)
         now = accounts.now(connection)
         values = revenue.stage_values(connection, profile.account, planned=configured, at=now)
+        gone = revenue.taken_out(connection, profile.account, configured, now)
         standing = {(c.pipeline, c.stage): c.deals for c in deals.stage_counts(connection, profile.account)}
         labels = {(s.pipeline, s.stage): s.label for s in crm_stages(connection, profile.account)}
     every = sorted({*standing, *labels})
@@ -35,6 +36,8 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
             f"{len(unmapped)} of {len(every)} stages have no value: add them to adctl.toml."
             if unmapped
             else f"All {len(every)} stages have a value."
+            if every
+            else "No stage is known yet: adctl sync-hubspot or adctl ingest-crm reads them."
         ),
         facts=(
             Fact(key="stages", label="stages", value=len(every), kind=Kind.COUNT),
@@ -58,5 +61,6 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
                 empty="None.",
             ),
         ),
+        notes=tuple(taken_out_note(gone, profile.currency)),
         exit_code=3 if unmapped else 0,
     )

@@ -11,7 +11,7 @@ from adctl.adapters.store import accounts, revenue
 from adctl.adapters.store.deal_columns import crm_stages
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.report import Cell, Column, Kind, Report, Table
-from adctl.domain.revenue import StageValue
+from adctl.domain.revenue import StageValue, taken_out_note
 
 
 def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue], *, note: str = "") -> Report:
@@ -23,6 +23,7 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         now = accounts.now(connection)
         stored = revenue.stored_values(connection, profile.account)
         labels = {(s.pipeline, s.stage): s.label for s in crm_stages(connection, profile.account)}
+        gone = revenue.taken_out(connection, profile.account, configured, now)
         current = {
             (v.pipeline, v.stage, v.effective_from)
             for v in revenue.stage_values(connection, profile.account).in_force(now)
@@ -44,6 +45,7 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         for one in stored
     )
     notes = [f"{len(planned)} configured stages are not recorded yet: adctl ingest-crm does."] if planned else []
+    notes += taken_out_note(gone, profile.currency)
     return Report(
         command="stages list",
         account=profile.account,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from adctl.domain.deals import Deal, Outcome
 from adctl.domain.ids import DealId
-from adctl.domain.money import to_minor
+from adctl.domain.money import show, to_minor
 from adctl.errors import ConfigurationError
 
 
@@ -78,6 +78,14 @@ class ForeignAmount:
 
     def __str__(self) -> str:
         return f"deal {self.deal_id}: amount in {self.currency}, the account counts in {self.expected}"
+
+
+def taken_out_note(values: Sequence[StageValue], currency: str) -> list[str]:
+    """What there is to know of stages that adctl.toml names no more."""
+    if not values:
+        return []
+    named = ", ".join(f"{one.pipeline}/{one.stage} ({show(one.value, currency)})" for one in values)
+    return [f"Not in adctl.toml any more, and worth what it said last: {named}. To end that, write them with value 0."]
 
 
 RevenueProblem = UnmappedStage | ForeignAmount

@@ -8,6 +8,7 @@ import pytest
 
 from adctl.cli.wiring import stage_values
 from adctl.commands import stages_check, stages_learn, stages_list, stages_roas, stages_value
+from adctl.domain.report import Report
 from adctl.errors import ConfigurationError, UsageError
 from tests.builders import START, Loop, fact, table
 
@@ -27,7 +28,7 @@ def sold(synced: Loop) -> Loop:
 
 def test_list_shows_each_value_with_the_time_from_which_it_holds(synced: Loop) -> None:
     job = synced.job()
-    report = stages_list.run(synced.engine, job.profile, (), note="a word on the template")
+    report = stages_list.run(synced.engine, job.profile, stage_values(job.account), note="a word on the template")
     rows = list(table(report, "stages").rows)
     assert len(rows) == len(synced.rows("synthetic_revenue_config"))
     assert all(row["in_force"] for row in rows)
@@ -52,6 +53,34 @@ def test_check_names_what_has_no_value_and_exits_with_3(synced: Loop) -> None:
     assert [(row["stage"], row["deals"]) for row in table(report, "unmapped_stages").rows if row["stage"] == "nobody"]
     assert "contractsent" in {row["stage"] for row in table(report, "unmapped_stages").rows}
     assert fact(report, "unmapped") == 2
+
+
+def test_a_stage_taken_out_of_the_configuration_keeps_its_value_and_is_named_until_it_is_ended(synced: Loop) -> None:
+    said = "Not in adctl.toml any more, and worth what it said last: default/contractsent ("
+    line = next(one for one in synced.toml.splitlines() if "contractsent" in one)
+    synced.configure(f"{line}\n", "# contractsent\n")
+    job = synced.job()
+    left = stage_values(job.account)
+
+    def worth() -> object:
+        return fact(stages_value.run(synced.engine, job.profile, "default/contractsent", left), "value")
+
+    def named(report: Report) -> bool:
+        return any(note.startswith(said) for note in report.notes)
+
+    before = worth()
+    assert named(synced.ingest_crm())
+    assert before
+    assert worth() == before
+    assert named(stages_list.run(synced.engine, job.profile, left))
+    checked = stages_check.run(synced.engine, job.profile, left)
+    assert (named(checked), checked.exit_code) == (True, 0)
+
+    synced.configure("# contractsent\n", '"contractsent" = { value = 0, confidence = 0, outcome = "open" }\n')
+    assert not named(synced.ingest_crm())
+    assert worth() == 0
+    synced.configure('"contractsent" = { value = 0, confidence = 0, outcome = "open" }\n', "")
+    assert not named(synced.ingest_crm())
 
 
 def test_value_is_that_of_a_deal_where_it_stands_or_of_a_stage(synced: Loop) -> None:

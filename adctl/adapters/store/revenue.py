@@ -61,8 +61,8 @@ def record_configured(connection: Connection, account: Account, values: Sequence
 def stage_values(
     connection: Connection, account: Account, *, planned: Sequence[StageValue] = (), at: datetime = BEGINNING
 ) -> StageValues:
-    """All values of the account, of every time; a dry run adds those of `planned` that it would record, as of
-    `at`: the ones that differ from what was configured before.
+    """All values of the account, of every time; a dry run adds those of `planned` that it would record: the ones that
+    differ from what was configured before, as of `at`, and the first ones.
     """
     rows = connection.execute(
         text(
@@ -92,7 +92,30 @@ def stage_values(
         for value in planned
         if before.get((value.pipeline, value.stage)) != (value.value, round(value.confidence, 3), value.outcome.value)
     ]
-    return StageValues((*stored, *(replace(value, effective_from=at) for value in changing)))
+    first = {(value.pipeline, value.stage) for value in changing} - before.keys()
+    return StageValues(
+        (
+            *stored,
+            *(
+                replace(value, effective_from=BEGINNING if (value.pipeline, value.stage) in first else at)
+                for value in changing
+            ),
+        )
+    )
+
+
+def taken_out(
+    connection: Connection, account: Account, configured: Sequence[StageValue], at: datetime
+) -> tuple[StageValue, ...]:
+    """The values above 0 in force at `at` that adctl.toml once gave to stages of which it says nothing any more."""
+    newest = {
+        (one.value.pipeline, one.value.stage): one
+        for one in stored_values(connection, account)
+        if one.value.effective_from <= at
+    }
+    named = {(value.pipeline, value.stage) for value in configured}
+    kept = (one.value for key, one in newest.items() if one.origin == "configured" and key not in named)
+    return tuple(value for value in kept if value.value)
 
 
 _LEARN = text(

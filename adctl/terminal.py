@@ -19,7 +19,9 @@ from adctl.render import width as width_of
 
 # A text column narrower than this is a column of single letters: the rows are then shown one below the other.
 _NARROWEST_TEXT = 10
-_GAP = 2
+_LONGEST_ID = 20
+# Between two facts, and between two columns of a table.
+_GAP, _GRID_GAP = 2, 3
 
 
 def render(report: Report, *, stream: TextIO, color: bool, width: int | None = None) -> None:
@@ -101,21 +103,29 @@ def _table(table: Table, currency: str | None, width: int) -> Iterator[Renderabl
 
 
 def _least_width(table: Table, rows: list[list[str]]) -> int:
-    """Columns the table needs at least: figures whole, texts wrapped."""
+    """Columns the table needs at least: figures and ids whole, texts wrapped."""
     labels = [clean(column.label) for column in table.columns]
     full = [max(width_of(cell) for cell in cells) for cells in zip(labels, *rows, strict=True)]
-    return sum(
-        _GAP + (wide if is_numeric(column.kind) else min(wide, _NARROWEST_TEXT))
-        for column, wide in zip(table.columns, full, strict=True)
-    )
+    least = [
+        wide if whole else min(wide, _NARROWEST_TEXT) for whole, wide in zip(_whole(table, rows), full, strict=True)
+    ]
+    return sum(least) + _GRID_GAP * len(least) - 1
+
+
+def _whole(table: Table, rows: list[list[str]]) -> list[bool]:
+    """Which columns are not wrapped: figures, and what a person copies, as ids and times."""
+    return [
+        is_numeric(column.kind) or all(" " not in cell and width_of(cell) <= _LONGEST_ID for cell in cells)
+        for column, *cells in zip(table.columns, *rows, strict=True)
+    ]
 
 
 def _grid(table: Table, rows: list[list[str]]) -> Grid:
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for column in table.columns:
-        numeric = is_numeric(column.kind)
+    for column, whole in zip(table.columns, _whole(table, rows), strict=True):
         label = Text(clean(column.label))
-        grid.add_column(label, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+        right = is_numeric(column.kind)
+        grid.add_column(label, justify="right" if right else "left", no_wrap=whole, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     return grid

@@ -260,6 +260,18 @@ def test_every_figure_stays_whole_on_a_narrow_terminal(width: int) -> None:
         assert figure in text
 
 
+@pytest.mark.parametrize("width", range(40, 100))
+def test_many_figures_and_an_id_stay_whole_or_stand_one_below_the_other(width: int) -> None:
+    figures = {f"figure_{place}": place * 111_111 for place in range(1, 6)}
+    columns = [Column(key=key, label=key, kind=Kind.MONEY) for key in figures]
+    many = Table(
+        key="t", title="T", columns=(Column(key="ad", label="ad"), *columns), rows=({"ad": "1" * 18, **figures},)
+    )
+    text = seen(Report(command="x", summary="s", currency="USD", tables=(many,)), width=width)
+    assert all(word in text for word in ("1" * 18, "1,111.11 USD", "5,555.55 USD"))
+    assert max(render.width(line) for line in text.splitlines()) <= width
+
+
 def test_a_long_reason_wraps_in_its_column() -> None:
     row: dict[str, Cell] = {"ad": "Spring", "budget": 2000, "change": 0.2, "reason": "the last of many words " * 8}
     text = seen(Report(command="x", summary="s", currency="USD", tables=(table(row),)), width=60)

@@ -322,7 +322,7 @@ def _budget_reason(maker: Maker, current: int, target: int, shares: _Shares, pla
     if not ads:
         return "no active ads"
     if not alive:
-        return f"all {ads} active ads are to be paused: no budget would be spent"
+        return f"{f'all {ads} active ads are' if ads > 1 else 'its only ad is'} to be paused: no budget would be spent"
     count = f"{alive} active ad{'s' if alive > 1 else ''}"
     if paused:
         count += f", {paused} to be paused"

@@ -179,7 +179,7 @@ def test_an_owner_whose_ads_are_all_killed_is_not_sent_a_budget_of_nothing() -> 
 
     (decision,) = budgets(decided)
     assert (decision.target, decision.verdict) == (1_000, Verdict.KEEP)
-    assert decision.reason == "all 1 active ads are to be paused: no budget would be spent"
+    assert decision.reason == "its only ad is to be paused: no budget would be spent"
     assert decided.unallocated == 1_000
 
 

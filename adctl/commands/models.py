@@ -16,6 +16,7 @@ from adctl.domain.models import (
     Event,
     Model,
     Role,
+    changed,
     checked_name,
     is_configured,
     model_of,
@@ -201,7 +202,7 @@ def _table(found: tuple[Model, ...], days: Mapping[tuple[str, str, str], int]) -
             Column(key="version", label="version"),
             Column(key="days", label="days decided", kind=Kind.COUNT),
             Column(key="registered_at", label="registered", kind=Kind.TIME),
-            Column(key="parameters", label="parameters"),
+            Column(key="changed", label="parameters other than usual"),
         ),
         rows=tuple(
             {
@@ -211,13 +212,18 @@ def _table(found: tuple[Model, ...], days: Mapping[tuple[str, str, str], int]) -
                 "version": model.version,
                 "days": days.get(model.key, 0),
                 "registered_at": model.registered_at,
-                "parameters": ", ".join(f"{key}={_plain(value)}" for key, value in model.parameters.items()),
+                "changed": _listed(changed(model)) or "none",
+                "parameters": _listed(model.parameters),
                 "parameter_hash": model.parameter_hash,
             }
             for model in found
         ),
         empty="none; adctl decide registers the configured policy",
     )
+
+
+def _listed(parameters: Mapping[str, Cell]) -> str:
+    return ", ".join(f"{key}={_plain(value)}" for key, value in parameters.items())
 
 
 def _plain(value: Cell) -> str:

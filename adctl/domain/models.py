@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from adctl.domain.ids import digest
-from adctl.domain.policies.catalogue import MakePolicy, Parameter, make_policy
+from adctl.domain.policies.catalogue import MakePolicy, Parameter, make_policy, policy_names
 from adctl.domain.policies.protocol import Policy
 from adctl.errors import UsageError
 
@@ -89,6 +89,15 @@ def usual_name(policy: Policy) -> str:
 def policy_of(model: Model, make: MakePolicy = make_policy) -> Policy:
     """The policy as this version of adctl has it. Raises ConfigurationError when it takes its parameters no more."""
     return make(model.policy, model.parameters)
+
+
+def changed(model: Model) -> Mapping[str, Parameter]:
+    """The parameters that are not what the policy has of itself; all of a policy that somebody brought, which is not
+    made for that."""
+    if model.policy not in policy_names():
+        return model.parameters
+    usual = make_policy(model.policy, {}).parameters
+    return {key: value for key, value in model.parameters.items() if usual.get(key) != value}
 
 
 def renewed(model: Model, policy: Policy) -> Model:

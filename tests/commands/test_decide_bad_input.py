@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,7 @@ from adctl.commands import decide
 from adctl.domain.policies.catalogue import make_policy
 from adctl.domain.report import Report
 from adctl.errors import ConfigurationError, InputRejectedError
-from tests.books import MAIN, PROFILE, Books
+from tests.books import DAY, MAIN, PROFILE, Books
 from tests.builders import Loop, fact, table
 
 POLICIES = ("bayes", "blended", "rules")
@@ -78,6 +79,15 @@ def test_when_every_ad_of_a_budget_is_killed_its_money_stops_with_them_or_goes_o
     told = [one.label for one in report.facts if one.value == 10_000]
     assert ("of it goes on with an ad set's last ad" in told) is not kill_last_ad
     assert "left over, for no ad is to go on" in told
+
+
+@pytest.mark.parametrize(("ago", "told"), [(2, False), (3, True)])
+def test_old_insights_are_named(engine: Engine, ago: int, told: bool) -> None:
+    books = Books(engine)
+    books.ads("a1")
+    books.spend("a1", 1_000, ago=ago)
+    notes = decided(engine, "bayes").notes
+    assert any(f"The newest insight is of {DAY - timedelta(days=ago)}, 3 days before" in note for note in notes) is told
 
 
 def test_without_deals_nobody_is_scaled_and_the_budget_is_kept(engine: Engine) -> None:

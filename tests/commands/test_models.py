@@ -310,10 +310,13 @@ def test_what_is_not_known_is_refused_by_name(loop: Loop, arguments: tuple[str, 
 
 def test_the_list_shows_roles_days_and_parameters(synced: Loop) -> None:
     add(synced, "a")
+    add(synced, "b", "bayes", kill_roas=0.25)
     synced.decide()
     job = synced.job()
     report = command.listing(synced.engine, job.profile, make_policy(job.account.policy, job.account.policy_parameters))
     rows = {row["name"]: row for row in report.tables[0].rows}
     assert (rows["a"]["role"], rows["a"]["days"]) == ("challenger", 1)
     assert "mode=" in str(rows["a"]["parameters"])
+    assert rows["a"]["changed"] == "none"
+    assert "kill_roas=0.25" in str(rows["b"]["changed"])
     assert rows[job.account.policy]["role"] == "champion"

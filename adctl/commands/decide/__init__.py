@@ -78,7 +78,7 @@ def run(
         _record(engine, profile, run_id, [theirs for _, theirs in shadows], loaded.at, shadow=True)
     told = [_REPLAYED.format(at=known_at)] if known_at else []
     lineup = replace(lineup, notes=(*lineup.notes, *failures, *told), kill_last_ad=kill_last_ad)
-    return planned_report(profile, lineup, (plan, shadows), loaded.unvalued, written, dry_run=not writes)
+    return planned_report(profile, lineup, (plan, shadows), loaded, written, dry_run=not writes)
 
 
 def _read(engine: Engine, profile: AccountProfile, day: date, known_at: datetime | None) -> AccountHistory:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
 from adctl.adapters.store.decisions import DayTally
-from adctl.adapters.store.history import Unvalued
+from adctl.adapters.store.history import AccountHistory, Unvalued
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.models import Model
-from adctl.domain.policies.protocol import VERDICTS, Policy, Verdict
+from adctl.domain.policies.protocol import VERDICTS, AdHistory, Policy, Verdict
 from adctl.domain.report import Cell, Column, Fact, Kind, MadeRows, Report, Table
 
 Shadows = Sequence[tuple[Model, DecisionPlan]]
+# Insights of yesterday are what a morning has.
+_OLD_DAYS = 3
 _ORDER = (Verdict.KILL, Verdict.SCALE, Verdict.CUT, Verdict.WAIT, Verdict.KEEP)
 
 
@@ -59,7 +61,7 @@ def planned_report(
     profile: AccountProfile,
     lineup: Lineup,
     plans: tuple[DecisionPlan, Shadows],
-    unvalued: Unvalued,
+    loaded: AccountHistory,
     written: int,
     *,
     dry_run: bool,
@@ -82,7 +84,7 @@ def planned_report(
             _ad_table(len(plan.ads), _most_urgent_first(plan.ads)),
             *([_shadow_table(plan, shadows)] if shadows else []),
         ),
-        notes=(*notes, *_unvalued_notes(unvalued, profile.currency)),
+        notes=(*notes, *_old(loaded.history, day), *_unvalued_notes(loaded.unvalued, profile.currency)),
     )
 
 
@@ -144,6 +146,17 @@ def _most_urgent_first(decisions: AdDecisions) -> Callable[[int], Decision]:
     rank = np.array([_ORDER.index(verdict) for verdict in VERDICTS], dtype=np.int8)
     order = np.argsort(rank[decisions.verdicts.verdict], kind="stable")
     return lambda place: decisions[int(order[place])]
+
+
+def _old(history: AdHistory, day: date) -> list[str]:
+    """What a decision on old insights rests on."""
+    ago = int(history.row_days_ago.min()) if len(history.row_days_ago) else 0
+    if ago < _OLD_DAYS:
+        return []
+    return [
+        f"The newest insight is of {day - timedelta(days=ago)}, {ago} days before: adctl sync-meta. Deals that were "
+        "not read since count as if they had not moved, so returns look worse than they are."
+    ]
 
 
 def _unvalued_notes(unvalued: Unvalued, currency: str) -> list[str]:

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import TypeVar
@@ -55,8 +55,10 @@ def in_processes(
             for number, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 done(number, futures[future])
-        # Also on Ctrl-C: what has not begun would keep all cores busy. Raised again.
+        # Also on Ctrl-C: what has begun, and what waits beside a worker, would keep all cores busy. Raised again.
         except BaseException:
+            for worker in active_children():
+                worker.terminate()
             pool.shutdown(cancel_futures=True)
             raise
     return [future.result() for future in futures]

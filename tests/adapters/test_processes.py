@@ -1,4 +1,4 @@
-"""Workers end with the process that asked them, however it ends."""
+"""Workers end with the process that asked them, however it ends, and with the first of them that fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def sit(folder: Path) -> None:
     """Work that never ends: it leaves the number of its process."""
     (folder / f"{os.getpid()}.pid").touch()
     time.sleep(1e6)
+
+
+def fail_beside_another(folder: Path) -> None:
+    """Fails once another sits."""
+    with suppress(FileExistsError):
+        (folder / "one").mkdir()
+        sit(folder)
+    while not list(folder.glob("*.pid")):
+        time.sleep(0.01)
+    raise ArithmeticError("it failed")
 
 
 def ask(folder: Path) -> None:
@@ -42,3 +53,8 @@ def test_workers_do_not_outlive_who_asked_them(tmp_path: Path, end: signal.Signa
         assert time.monotonic() < deadline, "a worker was left behind"
         time.sleep(0.01)
     asking.wait(_PATIENCE)
+
+
+def test_the_first_that_fails_ends_the_others(tmp_path: Path) -> None:
+    with pytest.raises(ArithmeticError, match="it failed"):
+        in_processes(fail_beside_another, [tmp_path] * 4, 2, lambda number, task: None)

@@ -142,6 +142,8 @@ def _report(
         if outcomes.matured(day, horizon=wanted.horizon, maturity=wanted.maturity)
         and said[first][day].current.sum() > 0
     ]
+    silent = {day for day in mature if not outcomes.tells(day, horizon=wanted.horizon, maturity=wanted.maturity)}
+    mature = [day for day in mature if day not in silent]
     curves = _curves(said, mature, outcomes, wanted.horizon)
     margins = {name: _against(said, first, name, outcomes, wanted) for name in said if name != first}
     told = {
@@ -153,10 +155,11 @@ def _report(
         command="backtest",
         account=profile.account,
         currency=profile.currency,
-        summary=_summary(replayed, mature, wanted),
+        summary=_summary(replayed, mature, len(silent), wanted),
         facts=(
             Fact(key="replayed", label="days replayed", value=len(replayed), kind=Kind.COUNT),
-            Fact(key="mature", label="of them matured", value=len(mature), kind=Kind.COUNT),
+            Fact(key="mature", label="of them scored", value=len(mature), kind=Kind.COUNT),
+            Fact(key="silent", label="of them matured without money after them", value=len(silent), kind=Kind.COUNT),
         ),
         tables=(
             _standings(curves, margins, first),
@@ -176,13 +179,15 @@ def _report(
     )
 
 
-def _summary(replayed: Sequence[date], mature: Sequence[date], wanted: Replay) -> str:
+def _summary(replayed: Sequence[date], mature: Sequence[date], silent: int, wanted: Replay) -> str:
     if not replayed:
         return "No day can be replayed yet: no ad was known at the end of any."
+    if not mature and silent:
+        return f"{_days(replayed)} replayed, none is scored: no money was spent after those that have matured."
     if not mature:
         due = replayed[0] + timedelta(days=wanted.horizon + wanted.maturity)
         return f"{_days(replayed)} replayed, none has matured yet: {replayed[0]} does on {due}."
-    return f"{_days(replayed)} replayed, {mature[0]} to {mature[-1]} scored."
+    return f"{_days(replayed)} replayed, {len(mature)} scored, {mature[0]} to {mature[-1]}."
 
 
 def _days(days: Sequence[date]) -> str:

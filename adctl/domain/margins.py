@@ -97,7 +97,7 @@ def hindsight(said: Said, told: DayReturn) -> Ints:
 def compare(
     champion: Mapping[date, Said], challenger: Mapping[date, Said], found: Outcomes, *, horizon: int, maturity: int
 ) -> Margin | None:
-    """The margin over the days that both decided and that have matured; None without any.
+    """The margin over the days that both decided, that have matured and after which money was spent; None without any.
 
     Off-policy: only the champion's budgets were really spent. A unit of money is taken to return what the money really
     spent on its ad in the `horizon` days after returned, whoever would have spent it: the response to more money is not
@@ -105,7 +105,7 @@ def compare(
     ad's days share its deals, windows of neighbouring days overlap, and what days have in common befalls both models.
     """
     days = sorted(
-        day for day in champion.keys() & challenger.keys() if found.matured(day, horizon=horizon, maturity=maturity)
+        day for day in champion.keys() & challenger.keys() if found.tells(day, horizon=horizon, maturity=maturity)
     )
     days = [day for day in days if champion[day].current.sum() > 0]
     if not days:

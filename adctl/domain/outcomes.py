@@ -82,6 +82,11 @@ class Outcomes:
         ago = (self.day - decided).days
         return max(maturity, 1) <= ago - horizon and ago <= self.days
 
+    def tells(self, decided: date, *, horizon: int, maturity: int) -> bool:
+        """True when it has matured and there is an outcome: no money after it, as in a gap of what was read, says
+        nothing of any budget."""
+        return self.matured(decided, horizon=horizon, maturity=maturity) and bool(self.after(decided, horizon)[0].any())
+
 
 def outcomes(history: AdHistory, *, days: int, left_out: Set[str] = frozenset()) -> Outcomes:
     """The outcomes of the last `days` days as the history tells them; ads in `left_out` have none."""

@@ -101,7 +101,7 @@ def test_a_day_replayed_is_the_day_decided_whatever_happened_since(synced: Loop)
     )
     rows = {row["policy"]: row for row in report.tables[0].rows}
     assert set(rows) == {"rules", "equal", "as it was", "hindsight"}
-    assert report.summary == f"3 days replayed, {START} to {START} scored."
+    assert report.summary == f"3 days replayed, 1 scored, {START} to {START}."
     assert rows["hindsight"]["regret"] == 0
     assert all(0 <= float(str(row["regret"])) <= 1 for row in rows.values())
     assert float(str(rows["equal"]["lead"])) == pytest.approx(

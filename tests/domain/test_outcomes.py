@@ -76,6 +76,24 @@ def test_an_outcome_is_the_money_after_the_decision_and_not_that_of_its_day() ->
     assert Window(horizon=7, maturity=4).due(day(10)) == day(-1)
 
 
+def test_days_without_any_money_after_them_say_nothing_of_budgets() -> None:
+    spent = [(ad, ago, 100) for ad in range(3) for ago in range(20, 31)]
+    found = outcomes(history(3, spent, [(0, ago, 300) for ago in range(20, 31)]), days=40)
+    model = said((False, 1000, 1000), (False, 1000, 1000), (False, 1000, 1000))
+    known, gap = {day(ago): model for ago in (29, 28)}, {day(ago): model for ago in (19, 15, 12)}
+    other = {one: said((False, 1000, 1200), (False, 1000, 900), (False, 1000, 900)) for one in known | gap}
+
+    alone = compare(known, other, found, horizon=7, maturity=1)
+    both = compare(known | gap, other, found, horizon=7, maturity=1)
+
+    assert both == alone
+    assert alone is not None
+    assert alone.days == 2
+    assert alone.ours == pytest.approx(1.0)
+    assert compare(gap, other, found, horizon=7, maturity=1) is None
+    assert [found.tells(day(ago), horizon=7, maturity=1) for ago in (21, 20, 8)] == [True, False, False]
+
+
 def test_ads_that_are_left_out_have_no_outcome() -> None:
     found = outcomes(history(2, [(0, 3, 5), (1, 3, 5)], [(1, 3, 9)]), days=9, left_out={"b"})
     assert [column.tolist() for column in found.between(day(9), TODAY)] == [[5, 0], [0, 0], [0, 0]]

@@ -154,8 +154,8 @@ def _old(history: AdHistory, day: date) -> list[str]:
     if ago < _OLD_DAYS:
         return []
     return [
-        f"The newest insight is of {day - timedelta(days=ago)}, {ago} days before: adctl sync-meta. Deals that were "
-        "not read since count as if they had not moved, so returns look worse than they are."
+        f"The newest insight is of {day - timedelta(days=ago)}, {ago} days before: adctl sync-meta or adctl "
+        "ingest-ads. Deals not read since count as if they had not moved, so returns look worse than they are."
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import signal
@@ -15,6 +16,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_PR_SET_PDEATHSIG = 1
 
 
 def _print_aside() -> None:
@@ -94,7 +97,10 @@ def _send(work: Callable[[], R], sending: Connection, seconds: float) -> None:
     _print_aside()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # The kernel ends the copy also when whoever waits for it was killed.
+    # The kernel ends the copy also when whoever waits for it was killed: at once, since it holds their locks, or, where
+    # only Linux knows that, when time is up.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(math.ceil(seconds) + 1)
     sending.send(work())

@@ -9,10 +9,13 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import TypeVar
+
+from adctl.errors import UnavailableError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,7 +46,8 @@ def in_processes(
 ) -> list[R]:
     """What the work gives for each task, in their order; `done` hears how many are done and which was last.
 
-    `processes` is how many run at once, all cores when not given; 1 is this process alone.
+    `processes` is how many run at once, all cores when not given; 1 is this process alone. Raises UnavailableError
+    when one of them is killed.
     """
     if processes == 1:
         found = []
@@ -58,6 +62,11 @@ def in_processes(
             for number, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 done(number, futures[future])
+        except BrokenProcessPool as error:
+            raise UnavailableError(
+                "a process that had a part of the work was killed, by the kernel perhaps, for want of memory",
+                fix="free memory, or ask for less at once",
+            ) from error
         # Also on Ctrl-C: what has begun, and what waits beside a worker, would keep all cores busy. Raised again.
         except BaseException:
             for worker in active_children():

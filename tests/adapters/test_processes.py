@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from adctl.adapters.processes import in_processes, in_time
+from adctl.errors import UnavailableError
 
 _PATIENCE = 120.0
 
@@ -84,3 +85,12 @@ def test_workers_do_not_outlive_who_asked_them(
 def test_the_first_that_fails_ends_the_others(tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError, match="it failed"):
         in_processes(fail_beside_another, [tmp_path] * 4, 2, lambda number, task: None)
+
+
+def kill_itself(folder: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_the_kernel_kills_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="a process that had a part of the work was killed"):
+        in_processes(kill_itself, [tmp_path] * 2, 2, lambda number, task: None)

@@ -30,6 +30,9 @@ def _print_aside() -> None:
 
 def _begin() -> None:
     _print_aside()
+    # Ctrl-C reaches all processes of a terminal. Who asked ends the workers: one that told of it itself would be ended
+    # in the middle of the message, and who asked would wait for the rest of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -65,7 +65,9 @@ def runs(pid: int) -> bool:
 def test_workers_do_not_outlive_who_asked_them(
     tmp_path: Path, asked: Callable[[Path], None], workers: int, end: signal.Signals
 ) -> None:
-    line = f"from pathlib import Path; from tests.adapters.test_processes import {asked.__name__} as ask; "
+    # Whoever is started in the background is deaf to SIGINT, these tests with all that they start.
+    line = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    line += f"from pathlib import Path; from tests.adapters.test_processes import {asked.__name__} as ask; "
     line += f"ask(Path({str(tmp_path)!r}))"
     asking = subprocess.Popen([sys.executable, "-c", line], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + _PATIENCE

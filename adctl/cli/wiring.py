@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # Of the hashed text where it stands beside the account's own words.
 _HASHED_DIMS = 384
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def profile_of(account: AccountSettings) -> AccountProfile:

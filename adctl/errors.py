@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 _CHARACTER = re.compile(r"character \d+")
 # A refusal quotes what is in a file, which may be a megabyte in one cell.
@@ -38,7 +39,10 @@ class UsageError(AdctlError):
 
 
 class InputRejectedError(AdctlError):
-    """A file holds something that must not be loaded; nothing of it was written."""
+    """A file holds something that must not be loaded; nothing of it was written.
+
+    `fix` is no option: it says what belongs there, or where a good file comes from.
+    """
 
     exit_code = 65
 
@@ -49,7 +53,7 @@ class InputRejectedError(AdctlError):
         source: str = "",
         line: int | None = None,
         column: str = "",
-        fix: str = "",
+        fix: str,
     ) -> None:
         reason, title = _cut(what, _MOST_REASON), _cut(column, _MOST_COLUMN)
         place = source
@@ -62,6 +66,10 @@ class InputRejectedError(AdctlError):
         self.source = source
         self.line = line
         self.column = title
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # It comes back from processes that work for this one, and pickle hands on no keywords.
+        return partial(type(self), fix=self.fix), self.args, self.__dict__
 
 
 class UnprintedError(AdctlError):

@@ -87,7 +87,7 @@ def _apart(work: Callable[[], R], name: str, seconds: float, error_of: Callable[
     except TimeoutError as error:
         raise error_of(f"policy {name!r}: {error}, it was stopped", fix=_FIX) from error
     except ChildProcessError as error:
-        raise error_of(f"policy {name!r}: {error}") from error
+        raise error_of(f"policy {name!r}: {error}", fix="see what in it ends its process") from error
     if found is None:
         raise error_of(what, fix=fix)
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from typing import TypeVar
 
+from adctl.domain.cell_forms import Form, form_of
 from adctl.domain.columns import UNREADABLE, ColumnMapping, Habits, Row, RowSource
 from adctl.domain.dates import DateCell, DateOrder, DateOrderLearner, parse_day, parse_moment
 from adctl.domain.ids import has_lost_digits, is_meta_id
@@ -71,9 +72,14 @@ class Cells:
             else:
                 quarantine.reject(row, fault)
 
-    def refused(self, row: Row, field: str, what: str, *, fix: str = "") -> InputRejectedError:
+    def refused(self, row: Row, field: str, what: str, *, fix: str) -> InputRejectedError:
         column = self.mapping.columns.get(field, field)
         return InputRejectedError(what, source=self.source, line=row.line, column=column, fix=fix)
+
+    def misformed(self, row: Row, field: str, what: str, form: Form) -> InputRejectedError:
+        """The refusal of a cell that says what belongs into it."""
+        fix = form_of(field, form, currency=self.currency, latest=self.latest)
+        return self.refused(row, field, what, fix=fix)
 
     def text(self, row: Row, field: str) -> str:
         """The cell with white space folded."""
@@ -90,17 +96,21 @@ class Cells:
         text = self.text(row, field)
         unseen = next((char for char in text if char in _UNSEEN), "")
         if unseen:
-            raise self.refused(row, field, f"the invisible or unreadable character U+{ord(unseen):04X} in {text!r}")
+            what = f"the invisible or unreadable character U+{ord(unseen):04X} in {text!r}"
+            raise self.refused(row, field, what, fix="type the text anew, or save the file as UTF-8")
         if _FORMULA.fullmatch(text):
-            raise self.refused(row, field, f"{text!r} is a formula or an error of a spreadsheet")
+            what = f"{text!r} is a formula or an error of a spreadsheet"
+            raise self.refused(row, field, what, fix="write what it should show")
         return text
 
     def _refuse_control(self, row: Row, field: str, text: str) -> None:
         if text.startswith(UNREADABLE):
-            raise self.refused(row, field, f"{text[1:]} where a value is expected")
+            what = f"{text[1:]} where a value is expected"
+            raise self.refused(row, field, what, fix="give one text or number, or null")
         control = next((char for char in text if unicodedata.category(char) == "Cc" and char not in _LAYOUT), "")
         if control:
-            raise self.refused(row, field, f"the control character U+{ord(control):04X}")
+            what = f"the control character U+{ord(control):04X}"
+            raise self.refused(row, field, what, fix="remove it, or save the file as UTF-8")
 
     def is_nothing(self, row: Row, field: str) -> bool:
         """Whether the cell is empty or a dash."""
@@ -112,71 +122,80 @@ class Cells:
         if is_meta_id(text):
             return text
         what = "not an id of Meta (digits)"
-        raise self._bad_id(row, field, text, f"{what}: none begins with 0" if text.startswith("0") else what)
+        what = f"{what}: none begins with 0" if text.startswith("0") else what
+        raise self._bad_id(row, field, text, what, Form.META_ID)
 
     def crm_id(self, row: Row, field: str) -> str:
         """Up to 64 ASCII letters, digits, `_`, `:` or `-`; no word that stands for a sum or for nothing."""
         text = self.text(row, field)
         if _ID.fullmatch(text) and not _EXCEL_ID.fullmatch(text) and not _NO_ID.fullmatch(text):
             return text
-        raise self._bad_id(row, field, text, "not an id (letters, digits, _ : -)")
+        raise self._bad_id(row, field, text, "not an id", Form.CRM_ID)
 
     def count(self, row: Row, field: str) -> int:
         """A count; an empty cell or a dash is 0."""
         text = self.text(row, field)
-        return 0 if text in NOTHING else self._parsed(row, field, lambda: whole_number(text, self.numerals))
+        return 0 if text in NOTHING else self._parsed(row, field, Form.COUNT, lambda: whole_number(text, self.numerals))
 
     def money(self, row: Row, field: str) -> int | None:
         """Minor units, possibly negative; None for an empty cell or a dash."""
-        text = self.text(row, field)
-        if text in NOTHING:
-            return None
-        return self._parsed(row, field, lambda: minor_units(text, self.numerals, self.currency))
+        return self._money(row, field, Form.MONEY)
 
     def spend(self, row: Row, field: str) -> int:
         """Minor units, never negative; an empty cell or a dash is 0."""
-        amount = self.money(row, field) or 0
+        amount = self._money(row, field, Form.SPEND) or 0
         if amount < 0:
-            raise self.refused(row, field, f"{self.text(row, field)!r} is negative")
+            raise self.misformed(row, field, f"{self.text(row, field)!r} is negative", Form.SPEND)
         return amount
+
+    def _money(self, row: Row, field: str, form: Form) -> int | None:
+        text = self.text(row, field)
+        if text in NOTHING:
+            return None
+        return self._parsed(row, field, form, lambda: minor_units(text, self.numerals, self.currency))
 
     def day(self, row: Row, field: str) -> date | None:
         """An account day, None for an empty cell."""
         text = self.text(row, field)
-        return self._parsed(row, field, lambda: parse_day(text, self.date_order, latest=self.latest)) if text else None
+        if not text:
+            return None
+        return self._parsed(row, field, Form.DAY, lambda: parse_day(text, self.date_order, latest=self.latest))
 
     def moment(self, row: Row, field: str, *, zone: tzinfo, latest: date | None = None) -> datetime | None:
         """A moment in UTC, None for an empty cell; `latest` replaces the file's last allowed day."""
         text, until, order, epoch = self.text(row, field), latest or self.latest, self.date_order, self.since_epoch
         if not text:
             return None
-        return self._parsed(row, field, lambda: parse_moment(text, order, latest=until, zone=zone, since_epoch=epoch))
+        return self._parsed(
+            row, field, Form.MOMENT, lambda: parse_moment(text, order, latest=until, zone=zone, since_epoch=epoch)
+        )
 
     def answer(self, row: Row, field: str) -> bool | None:
         """Yes or no in one of the ways that programs write it, None for an empty cell."""
         text = self.text(row, field).lower()
         if text not in _ANSWERS:
-            raise self.refused(row, field, f"{text!r} is neither true nor false")
+            raise self.misformed(row, field, f"{text!r} is neither true nor false", Form.ANSWER)
         return _ANSWERS[text]
 
     def check_currency(self, row: Row, field: str) -> None:
         """Raises InputRejectedError when the row's own currency is not the account's."""
         named = self.text(row, field).upper()
         if named not in ("", self.currency):
-            raise self.refused(row, field, f"the row is in {named}, the account in {self.currency}")
+            what = f"the row is in {named}, the account in {self.currency}"
+            raise self.refused(row, field, what, fix=f"export amounts in {self.currency}, and leave out other rows")
 
-    def _parsed(self, row: Row, field: str, parse: Callable[[], T]) -> T:
+    def _parsed(self, row: Row, field: str, form: Form, parse: Callable[[], T]) -> T:
         try:
             return parse()
         except ValueError as error:
-            raise self.refused(row, field, str(error)) from None
+            raise self.misformed(row, field, str(error), form) from None
 
-    def _bad_id(self, row: Row, field: str, text: str, what: str) -> InputRejectedError:
+    def _bad_id(self, row: Row, field: str, text: str, what: str, form: Form) -> InputRejectedError:
         if not text:
-            return self.refused(row, field, "the id is empty")
+            return self.misformed(row, field, "the id is empty", form)
         if has_lost_digits(text):
             return self.refused(row, field, f"{text!r} has lost digits of the id", fix=LOST_DIGITS_FIX)
-        return self.refused(row, field, f"{text!r} is {what}")
+        return self.misformed(row, field, f"{text!r} is {what}", form)
 
 
 def cells_of(

@@ -74,7 +74,7 @@ class RowSource(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """What a reader looks for. The first alias that the header has wins; a money field may name its currency in
-    brackets behind the alias. `fix` says how to get a required column into the file.
+    brackets behind the alias. `fix` says how to get the column into the file, and is there for every required one.
     """
 
     name: str
@@ -139,11 +139,12 @@ def _titles_by_fold(header: Sequence[str], source: str) -> dict[str, str]:
     for position, title in enumerate(header, start=1):
         folded = fold(title)
         if not folded:
-            raise InputRejectedError("the column has no name", source=source, line=1, column=f"#{position}")
+            fix = "name it, or remove the column"
+            raise InputRejectedError("the column has no name", source=source, line=1, column=f"#{position}", fix=fix)
         if folded in titles:
             earlier = list(header).index(titles[folded]) + 1
             what = f"columns {earlier} ({titles[folded]!r}) and {position} ({title!r}) have the same name"
-            raise InputRejectedError(what, source=source, line=1, column=title)
+            raise InputRejectedError(what, source=source, line=1, column=title, fix="rename or remove one of them")
         titles[folded] = title
     return titles
 
@@ -185,4 +186,5 @@ def _refuse_foreign_currency(fields: Sequence[Field], columns: Mapping[str, str]
         named = _CURRENCY_IN_TITLE.search(title.rstrip())
         if field.money and named and named[1].upper() != currency:
             what = f"the column is in {named[1].upper()}, the account in {currency}"
-            raise InputRejectedError(what, source=source, line=1, column=title)
+            fix = f"export it in {currency}, or correct the account's currency in adctl.toml"
+            raise InputRejectedError(what, source=source, line=1, column=title, fix=fix)

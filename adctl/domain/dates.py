@@ -74,7 +74,8 @@ class DateOrderLearner:
         known, first = self._proof
         if known is not order:
             what = f"{cell.text!r} is written {order}, {first.text!r} on line {first.line} {known}"
-            raise InputRejectedError(what, source=self._source, line=cell.line, column=cell.column)
+            fix = "write every date of the file in one way, best as 2026-10-31"
+            raise InputRejectedError(what, source=self._source, line=cell.line, column=cell.column, fix=fix)
 
     def order(self) -> DateOrder | None:
         """None when no cell proved one."""

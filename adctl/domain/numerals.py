@@ -92,7 +92,7 @@ class NumeralLearner:
             others.append(known)
         if others:
             what = f"{cell.text!r} and {others[0].text!r} on line {others[0].line} are written in different ways"
-            fix = "one decimal mark and one thousands mark for the whole file"
+            fix = "write every number of the file in one way, best as 1234.50"
             raise InputRejectedError(what, source=self._source, line=cell.line, column=cell.column, fix=fix)
         self._proof.setdefault(mark, (role, cell))
 

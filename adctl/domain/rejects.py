@@ -90,7 +90,7 @@ class Quarantine:
                 number=row.number,
                 line=error.line or row.line,
                 column=error.column,
-                reason=error.reason,
+                reason=f"{error.reason} ({error.fix})",
                 cells=dict(row.cells),
                 whole=row.fault is None,
             )
@@ -120,7 +120,7 @@ class Quarantine:
     def overflow(self, error: InputRejectedError) -> InputRejectedError:
         """The refusal of the whole file, naming the row that was one too many."""
         what = f"more than {self.limit} bad rows; this one: {error.reason}"
-        fix = error.fix or "correct the file, or allow more with --max-rejects"
+        fix = f"{error.fix}; or allow more with --max-rejects"
         return InputRejectedError(what, source=error.source, line=error.line, column=error.column, fix=fix)
 
 

@@ -246,4 +246,5 @@ def _no_constant(name: str) -> object:
 
 
 def _rejected(what: str, source: str, line: int) -> InputRejectedError:
-    return InputRejectedError(what, source=source, line=line)
+    fix = 'a line is an array of events as HubSpot posts it, or {"method": …, "uri": …, "headers": {…}, "body": "[…]"}'
+    return InputRejectedError(what, source=source, line=line, fix=fix)

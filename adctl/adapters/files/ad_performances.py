@@ -15,6 +15,8 @@ from adctl.domain.numerals import NumeralStyle, minor_units
 from adctl.errors import InputRejectedError
 
 _KEY = "ad_performances"
+_SHAPE_FIX = f'write {{"{_KEY}": {{"AD_ID": 1234.50}}}}'
+_ID_FIX = "the digits that Ads Manager shows, such as 120203654979135294"
 _PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _AS_IN_JSON = NumeralStyle(decimal=".")
 # A JSON text stands in memory as a whole; a million ads fit in this.
@@ -35,7 +37,7 @@ def read_ad_performances(source: Source, currency: str, limits: Limits = _LIMITS
             text = read_text(stream, name=name, limits=bounds)
         except BadTextError as error:
             column = f"character {len(error.before) + 1}"
-            raise InputRejectedError(error.what, source=name, line=error.line, column=column) from None
+            raise InputRejectedError(error.what, source=name, line=error.line, column=column, fix=error.fix) from None
     performances = _performances(parse_json(text, source=name, deepest=limits.depth), name)
     return tuple((_ad_id(ad, at, name), _value(ad, at, currency, name)) for ad, at in performances.items())
 
@@ -43,21 +45,23 @@ def read_ad_performances(source: Source, currency: str, limits: Limits = _LIMITS
 def _performances(found: Located, source: str) -> dict[str, Located]:
     top = found.value
     if not isinstance(top, dict) or _KEY not in top:
-        raise InputRejectedError(f"not an object with the key {_KEY!r}", source=source, line=found.line, column=_KEY)
+        what = f"not an object with the key {_KEY!r}"
+        raise InputRejectedError(what, source=source, line=found.line, column=_KEY, fix=_SHAPE_FIX)
     for key, at in top.items():
         if key != _KEY:
-            raise InputRejectedError("unknown key", source=source, line=at.line, column=key)
+            fix = f"remove it, {_KEY} stands alone"
+            raise InputRejectedError("unknown key", source=source, line=at.line, column=key, fix=fix)
     inner = top[_KEY]
     if not isinstance(inner.value, dict) or not inner.value:
         what = "no ads in it" if inner.value == {} else "not an object of ad ids and values"
-        raise InputRejectedError(what, source=source, line=inner.line, column=_KEY)
+        raise InputRejectedError(what, source=source, line=inner.line, column=_KEY, fix=_SHAPE_FIX)
     return inner.value
 
 
 def _ad_id(ad: str, at: Located, source: str) -> AdId:
     if not is_meta_id(ad):
         lost = has_lost_digits(ad)
-        what, fix = ("has lost digits of the id", LOST_DIGITS_FIX) if lost else ("is not an id of Meta (digits)", "")
+        what, fix = ("has lost digits of the id", LOST_DIGITS_FIX) if lost else ("is not an id of Meta", _ID_FIX)
         raise InputRejectedError(f"{ad!r} {what}", source=source, line=at.line, column=ad, fix=fix)
     return AdId(ad)
 
@@ -70,7 +74,13 @@ def _value(ad: str, at: Located, currency: str, source: str) -> int:
             raise ValueError(f"{str(at.value)!r} is not a plain decimal number")
         value = minor_units(at.value, _AS_IN_JSON, currency)
     except ValueError as error:
-        raise InputRejectedError(str(error), source=source, line=at.line, column=ad) from None
+        raise _bad_value(str(error), ad, at, currency, source) from None
     if value < 0:
-        raise InputRejectedError(f"{at.value!r} is negative", source=source, line=at.line, column=ad)
+        raise _bad_value(f"{at.value!r} is negative", ad, at, currency, source)
     return value
+
+
+def _bad_value(what: str, ad: str, at: Located, currency: str, source: str) -> InputRejectedError:
+    amount = "1234" if offset(currency) == 1 else "1234.50"
+    fix = f"the ad's total value in {currency} from 0 on, such as {amount}"
+    return InputRejectedError(what, source=source, line=at.line, column=ad, fix=fix)

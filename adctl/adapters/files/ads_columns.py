@@ -5,6 +5,8 @@ from __future__ import annotations
 from adctl.domain.columns import ColumnMapping, Field
 from adctl.errors import InputRejectedError
 
+# For a field that the file may have under another title.
+COLUMN_FIX = 'export it, or name your title for it in adctl.toml: [accounts.NAME.columns.{}] {} = "TITLE"'
 ID_FIX = "in Ads Manager: Columns → Customize columns → {}, on the Ads tab, then export again"
 FIELDS = (
     Field(name="ad_id", aliases=("Ad ID",), required=True, fix=ID_FIX.format("Ad ID")),
@@ -26,10 +28,16 @@ FIELDS = (
     Field(name="date", aliases=("Day", "Date")),
     Field(name="starts", aliases=("Reporting starts", "date_start")),
     Field(name="ends", aliases=("Reporting ends", "date_stop")),
-    Field(name="impressions", aliases=("Impressions",), required=True),
+    Field(name="impressions", aliases=("Impressions",), required=True, fix=COLUMN_FIX.format("ads", "impressions")),
     Field(name="clicks", aliases=("Clicks (all)", "Clicks")),
     Field(name="link_clicks", aliases=("Link clicks", "inline_link_clicks")),
-    Field(name="spend", aliases=("Amount spent", "Spend", "Spent"), required=True, money=True),
+    Field(
+        name="spend",
+        aliases=("Amount spent", "Spend", "Spent"),
+        required=True,
+        money=True,
+        fix=COLUMN_FIX.format("ads", "spend"),
+    ),
     Field(name="leads", aliases=("Leads", "On-Facebook leads", "Website leads", "Total_Conversion")),
     Field(name="purchases", aliases=("Purchases", "Website purchases", "Approved_Conversion")),
     Field(
@@ -70,7 +78,10 @@ def require_figures(mapping: ColumnMapping, source: str) -> None:
     found = mapping.columns
     if "clicks" not in found and "link_clicks" not in found:
         what = "no column for clicks; known names: Clicks (all), Clicks, Link clicks"
-        raise InputRejectedError(what, source=source, line=1, column="Clicks (all)")
+        raise InputRejectedError(
+            what, source=source, line=1, column="Clicks (all)", fix=COLUMN_FIX.format("ads", "clicks")
+        )
     if ("starts" in found) != ("ends" in found) and "date" not in found:
         absent = "Reporting ends" if "starts" in found else "Reporting starts"
-        raise InputRejectedError("a period needs its other end", source=source, line=1, column=absent)
+        fix = "export both ends, or a column Day"
+        raise InputRejectedError("a period needs its other end", source=source, line=1, column=absent, fix=fix)

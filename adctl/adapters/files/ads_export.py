@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from adctl.adapters.files.ads_columns import BREAKDOWNS, FIELDS, ID_FIX, require_figures
 from adctl.adapters.files.opened_files import Limits, Source
 from adctl.adapters.files.records import open_records
+from adctl.domain.cell_forms import Form
 from adctl.domain.cells import LOST_DIGITS_FIX, Cells, cells_of
 from adctl.domain.columns import Row, RowSource, fold, resolve_columns
 from adctl.domain.exports import AdFound, AdSetFound, AdsExport, AdsTotals, CampaignFound
@@ -29,6 +30,8 @@ _UNDIVIDED = frozenset({"", "all", "total"})
 _COUNTS = ("impressions", "clicks", "link_clicks", "leads", "purchases", "results")
 _MONEY = ("spend", "purchase_value")
 _DATES = ("date", "starts", "ends")
+_TWICE_FIX = "keep one row an ad and period, and the breakdown's column where there is one"
+_OWNER_FIX = "correct one of both ids, an owner never changes"
 _NAMED = ("ad_id", "ad_set_id", "campaign_id", "ad_name", "ad_set_name", "campaign_name")
 
 
@@ -107,7 +110,8 @@ class _Reader:
         self._refuse_rounded_ids()
         self._refuse_overlaps()
         if not self._placed:
-            raise InputRejectedError("no rows but a total", source=self._cells.source, line=1)
+            fix = "export the rows on the Ads tab"
+            raise InputRejectedError("no rows but a total", source=self._cells.source, line=1, fix=fix)
         return AdsExport(
             insights=self._placed,
             campaigns=tuple(self._campaigns.values()),
@@ -157,7 +161,7 @@ class _Reader:
             self._placed.add_to(earlier, insight)
         else:
             what = f"ad {insight.ad_id} has the same period as on line {self._placed.lines[earlier]}"
-            raise self._cells.refused(row, "ad_id", what)
+            raise self._cells.refused(row, "ad_id", what, fix=_TWICE_FIX)
         self._remember(row, insight)
 
     def _check_stated(self, table: RowSource) -> None:
@@ -176,12 +180,12 @@ class _Reader:
         if not all(row.whole for row in self._quarantine.rows) or not all(map(is_meta_id, ads)):
             first = self._quarantine.rows[0]
             what = f"a bad row of a file in parts, of which ad is not known: {first.reason}"
-            raise InputRejectedError(what, source=table.name, line=first.line, column=first.column)
+            fix = "correct that row first"
+            raise InputRejectedError(what, source=table.name, line=first.line, column=first.column, fix=fix)
         for row in table.rows(tolerant=True):
             if row.number not in rejected and self._cells.text(row, "ad_id") in ads:
-                self._quarantine.reject(
-                    row, self._cells.refused(row, "ad_id", "another part of this ad's figures is bad")
-                )
+                what = "another part of this ad's figures is bad"
+                self._quarantine.reject(row, self._cells.refused(row, "ad_id", what, fix="correct the part"))
                 self._rows -= 1
         self._placed = self._placed.without(ads)
 
@@ -210,13 +214,15 @@ class _Reader:
         day, starts, ends = (self._cells.day(row, field) for field in _DATES)
         for field, value in (("date", day), ("starts", starts), ("ends", ends)):
             if field in self._has and value is None:
-                raise self._cells.refused(row, field, "the date is empty")
+                raise self._cells.misformed(row, field, "the date is empty", Form.DAY)
         if starts and ends and starts > ends:
-            raise self._cells.refused(row, "ends", f"the period ends on {ends}, before it starts on {starts}")
+            what = f"the period ends on {ends}, before it starts on {starts}"
+            raise self._cells.refused(row, "ends", what, fix="correct one of both days")
         if day is None:
             return starts or self._as_of, ends or self._as_of
         if not (starts or day) <= day <= (ends or day):
-            raise self._cells.refused(row, "date", f"{day} is outside of the row's period")
+            what = f"{day} is outside of the row's period"
+            raise self._cells.refused(row, "date", what, fix="correct the day, or the period's ends")
         return day, day
 
     def _conversions(self, row: Row) -> tuple[int, int]:
@@ -248,10 +254,10 @@ class _Reader:
         known_set, known_ad = self._ad_sets.get(insight.ad_set_id), self._ads.get(insight.ad_id)
         if known_set and known_set.campaign_id != insight.campaign_id:
             what = f"ad set {insight.ad_set_id} belonged to campaign {known_set.campaign_id} on an earlier line"
-            raise self._cells.refused(row, "campaign_id", what)
+            raise self._cells.refused(row, "campaign_id", what, fix=_OWNER_FIX)
         if known_ad and known_ad.ad_set_id != insight.ad_set_id:
             what = f"ad {insight.ad_id} belonged to ad set {known_ad.ad_set_id} on an earlier line"
-            raise self._cells.refused(row, "ad_set_id", what)
+            raise self._cells.refused(row, "ad_set_id", what, fix=_OWNER_FIX)
 
     def _refuse_repeated_part(self, row: Row, insight: Insight, earlier: int | None) -> None:
         part = self._part(row, insight)
@@ -259,7 +265,7 @@ class _Reader:
         if not self._parts.add(hash(part)):
             place = "an earlier line" if self._quarantine.tolerates else f"line {self._line_of(part)}"
             what = f"ad {insight.ad_id} has the same period and {', '.join(self._breakdowns)} as on {place}"
-            raise self._cells.refused(row, "ad_id", what)
+            raise self._cells.refused(row, "ad_id", what, fix=_TWICE_FIX)
         if earlier is not None and self._undivided[earlier] != self._is_undivided(row):
             what = f"ad {insight.ad_id} has a row for its whole period and rows for parts of it: they count twice"
             raise self._cells.refused(row, "ad_id", what, fix="export without breakdowns, or only the parts")
@@ -288,7 +294,8 @@ class _Reader:
             lines = self._placed.lines
             what = f"ad {self._placed[one].ad_id} has periods that overlap, here and on line {lines[one]}"
             title = next(self._has[field] for field in ("date", "starts") if field in self._has)
-            raise InputRejectedError(what, source=self._cells.source, line=lines[other], column=title)
+            fix = "export by day, or periods that follow each other"
+            raise InputRejectedError(what, source=self._cells.source, line=lines[other], column=title, fix=fix)
 
     def _check_summary(self) -> bool:
         """True when the file's own total is the sum of its rows, those set aside included, in every figure it states.

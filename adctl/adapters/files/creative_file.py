@@ -25,10 +25,11 @@ def read_creative(source: Source) -> Creative:
         try:
             text = read_text(stream, name=name, limits=_LIMITS)
         except BadTextError as error:
-            raise InputRejectedError(error.what, source=name, line=error.line) from None
+            raise InputRejectedError(error.what, source=name, line=error.line, fix=error.fix) from None
     found = parse_json(text, source=name)
     if not isinstance(found.value, dict):
-        raise InputRejectedError("not an object of a creative's fields", source=name, line=found.line)
+        fix = 'write {"headline": "…", "body": "…"}'
+        raise InputRejectedError("not an object of a creative's fields", source=name, line=found.line, fix=fix)
     present = {field: _text(field, at, name) for field, at in found.value.items() if at.value is not None}
     return creative_from_fields(CreativeId(""), None, present)
 
@@ -39,5 +40,6 @@ def _text(field: str, at: Located, source: str) -> str:
             "unknown field", source=source, line=at.line, column=field, fix=f"known: {', '.join(_FIELDS)}"
         )
     if isinstance(at.value, JsonNumber) or not isinstance(at.value, str):
-        raise InputRejectedError("not a text in quotes", source=source, line=at.line, column=field)
+        fix = 'write a text such as "…", or null'
+        raise InputRejectedError("not a text in quotes", source=source, line=at.line, column=field, fix=fix)
     return at.value

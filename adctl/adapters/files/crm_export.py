@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 
+from adctl.adapters.files.ads_columns import COLUMN_FIX
 from adctl.adapters.files.opened_files import Limits, Source
 from adctl.adapters.files.records import open_records
 from adctl.domain.cells import NOTHING, Cells, cells_of
@@ -28,9 +29,20 @@ FIELDS = (
         required=True,
         fix=_RECORD_ID_FIX,
     ),
-    Field(name="stage", aliases=("Deal Stage", "Stage", "dealstage"), required=True),
+    Field(
+        name="stage",
+        aliases=("Deal Stage", "Stage", "dealstage"),
+        required=True,
+        fix=COLUMN_FIX.format("crm", "stage"),
+    ),
     Field(name="pipeline", aliases=("Pipeline",)),
-    Field(name="amount", aliases=("Amount", "close_value", "Deal value"), required=True, money=True),
+    Field(
+        name="amount",
+        aliases=("Amount", "close_value", "Deal value"),
+        required=True,
+        money=True,
+        fix=COLUMN_FIX.format("crm", "amount"),
+    ),
     Field(name="currency", aliases=("Currency", "deal_currency_code")),
     Field(name="created", aliases=("Create Date", "Created Date", "createdate", "Created at")),
     Field(name="opened", aliases=("engage_date",)),
@@ -51,6 +63,7 @@ FIELDS = (
 )
 _TOTAL_NAME = re.compile(r"|(grand )?totals?|sums?", re.IGNORECASE | re.ASCII)
 _TOTAL_FIX = "the file is not whole: export it again"
+_TWICE_FIX = "keep one row a deal, the newest"
 _DATES = ("created", "opened", "entered", "closed", "modified")
 # A sales team expects a deal to close at some later day, but not in the next century.
 _EXPECTED_CLOSE = timedelta(days=3660)
@@ -286,7 +299,7 @@ class CrmReading:
         if not self._seen.add(hash(deal_id)):
             # The walk that finds the line ends the one that is under way, as does the refusal.
             place = "an earlier line" if self.quarantine.tolerates else f"line {self._line_of(deal_id)}"
-            raise self.cells.refused(row, "deal_id", f"deal {deal_id} stands on {place} already")
+            raise self.cells.refused(row, "deal_id", f"deal {deal_id} stands on {place} already", fix=_TWICE_FIX)
 
     def _line_of(self, deal_id: DealId) -> int:
         rows = self.table.rows()
@@ -295,7 +308,7 @@ class CrmReading:
     def _stage(self, row: Row) -> str:
         stage = self.cells.word(row, "stage")
         if not stage:
-            raise self.cells.refused(row, "stage", "the stage is empty")
+            raise self.cells.refused(row, "stage", "the stage is empty", fix="name the stage that the deal stands in")
         return stage
 
     def _times(self, row: Row, outcome: Outcome) -> _Times:
@@ -305,7 +318,8 @@ class CrmReading:
         closed = None if is_open else closed
         # Not checked against the creation: deals are often typed in after they were closed.
         if closed and opened and closed < opened:
-            raise self.cells.refused(row, "closed", "the deal closes before it opens")
+            fix = "correct one of both dates, or leave it empty"
+            raise self.cells.refused(row, "closed", "the deal closes before it opens", fix=fix)
         modified = self._moment(row, "modified") or self.as_of
         return _Times(created=created, opened=opened, entered=entered, closed=closed, modified=modified)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from adctl.adapters.files.gunzipped import Rewindable
-from adctl.adapters.files.opened_files import Limits, Source, open_rewindable
+from adctl.adapters.files.opened_files import TOO_LARGE_FIX, Limits, Source, open_rewindable
 from adctl.adapters.files.physical_lines import BadTextError, Line, read_lines
 from adctl.domain.columns import Habits, Row
 from adctl.errors import InputRejectedError
@@ -21,6 +21,8 @@ _QUOTED = re.compile(r'"[^"]*"')
 _LIMITS = Limits()
 # What a line takes besides its characters, so that a record of line breaks alone ends as well.
 _LINE_COST = 64
+_QUOTE_FIX = 'quote the whole cell and double each quote in it: "3"" pipe"'
+_NO_ROWS_FIX = "export at least one row, with its column names above"
 _NO_LINE_END = "the file does not end with a line break: make sure that it is whole"
 
 
@@ -64,7 +66,7 @@ class DelimitedTable:
         try:
             yield from self._rows(tolerant)
         except BadTextError as error:
-            raise self._refused(error.what, error.line, self._column_of(error.before)) from None
+            raise self._unfit(error) from None
 
     def _read_header(self) -> None:
         lines = self._lines()
@@ -75,23 +77,25 @@ class DelimitedTable:
             text = self._title_line(lines)
         line = self._header_line
         if not text.strip():
-            raise self._refused("the line is empty, the column names are expected here", line, 0)
+            what = "the line is empty, the column names are expected here"
+            raise self._refused(what, line, 0, fix="remove the lines above the column names")
         self._delimiter = said[1] if said else self._sniffed(text)
         if text.count('"') % 2:
             column = self._column_of(text)
-            raise self._refused("a quote of the header is not closed on its line", line, column)
+            raise self._refused("a quote of the header is not closed on its line", line, column, fix=_QUOTE_FIX)
         self.header = tuple(title.strip() for title in self._split(text, line))
         if len(self.header) > self._limits.columns:
-            raise self._refused(f"more than {self._limits.columns:,} columns", line, self._limits.columns)
+            what, fix = f"more than {self._limits.columns:,} columns", "export fewer columns"
+            raise self._refused(what, line, self._limits.columns, fix=fix)
 
     def _title_line(self, lines: Iterator[Line]) -> str:
         try:
             found = next(lines, None)
         except BadTextError as error:
-            raise self._refused(error.what, error.line, self._column_of(error.before)) from None
+            raise self._unfit(error) from None
         if found is None:
             what = "the file is empty" if self._header_line == 1 else "the file ends before its column names"
-            raise self._refused(what, self._header_line, 0)
+            raise self._refused(what, self._header_line, 0, fix=_NO_ROWS_FIX)
         return found.text.removesuffix("\r")
 
     def _lines(self) -> Iterator[Line]:
@@ -104,10 +108,12 @@ class DelimitedTable:
         most = max(counts.values())
         best = [delimiter for delimiter, count in counts.items() if count == most]
         if most == 0:
-            raise self._refused("no comma, semicolon, tab or pipe: this is not the header of a table", 1, 0)
+            what = "no comma, semicolon, tab or pipe: this is not the header of a table"
+            raise self._refused(what, 1, 0, fix="begin the file with its column names, as in ad_id,spend")
         if len(best) > 1:
             names = " and ".join(_DELIMITERS[delimiter] for delimiter in best)
-            raise self._refused(f"{names} occur equally often: cannot tell which one separates the columns", 1, 0)
+            what = f"{names} occur equally often: cannot tell which one separates the columns"
+            raise self._refused(what, 1, 0, fix="say it on a line above the header, such as sep=;")
         return best[0]
 
     def _rows(self, tolerant: bool) -> Iterator[Row]:
@@ -118,13 +124,14 @@ class DelimitedTable:
                 blank = blank or record.line
                 continue
             if blank is not None:
-                raise self._refused("an empty row within the table (are there two tables in the file?)", blank, 0)
+                what = "an empty row within the table (are there two tables in the file?)"
+                raise self._refused(what, blank, 0, fix="remove it, or make two files of them")
             count += 1
             if count > self._limits.rows:
-                raise self._refused(f"more than {self._limits.rows:,} rows", record.line, 0)
+                raise self._refused(f"more than {self._limits.rows:,} rows", record.line, 0, fix=TOO_LARGE_FIX)
             yield self._row(record, count, tolerant)
         if count == 0:
-            raise self._refused("no rows under the header", self._header_line, 0)
+            raise self._refused("no rows under the header", self._header_line, 0, fix=_NO_ROWS_FIX)
 
     def _row(self, record: _Record, number: int, tolerant: bool) -> Row:
         fault = record.fault or self._misfit(record)
@@ -139,9 +146,11 @@ class DelimitedTable:
         cells, titles = len(record.cells), len(self.header)
         if cells != titles:
             what = f"the row has {cells} cells, the header {titles}"
+            fix = f"one cell a column, empty ones too; quote a cell that holds a {_DELIMITERS[self._delimiter]}"
             if not record.ended:
                 what += "; it is the last line and has no line break: is the file whole?"
-            return self._refused(what, record.line, min(cells, titles - 1))
+                fix = "export it again"
+            return self._refused(what, record.line, min(cells, titles - 1), fix=fix)
         if not record.ended:
             self.notes = (_NO_LINE_END,)
         if record.cut:
@@ -189,7 +198,9 @@ class DelimitedTable:
                 break
         # A stray quote on the first line is a better message than the end of the file.
         self._split(first.text.removesuffix("\r") + '"', first.number)
-        raise self._refused("a quote opened here is never closed", first.number, self._column_of(first.text))
+        raise self._refused(
+            "a quote opened here is never closed", first.number, self._column_of(first.text), fix=_QUOTE_FIX
+        )
 
     def _refuse_swallowed_rows(self, gathered: list[Line], cells: list[str]) -> None:
         """A lost quote can join rows into one that has the right number of cells: its lines are rows themselves."""
@@ -198,19 +209,20 @@ class DelimitedTable:
         if all(_QUOTED.sub("", text).count(self._delimiter) == full for text in (head, tail)):
             column = next(index for index, cell in enumerate(cells) if "\n" in cell)
             what = f"a quote opened here closes on line {gathered[-1].number} and swallows whole rows"
-            raise self._refused(what, gathered[0].number, min(column, full))
+            raise self._refused(what, gathered[0].number, min(column, full), fix=_QUOTE_FIX)
 
     def _split(self, text: str, line: int) -> list[str]:
         if '"' not in text:
             cells = text.split(self._delimiter)
             if "\r" in text:
                 index = next(index for index, cell in enumerate(cells) if "\r" in cell)
-                raise self._refused("a carriage return outside of quotes", line, index)
+                raise self._refused("a carriage return outside of quotes", line, index, fix=_QUOTE_FIX)
         else:
             cells = self._split_quoted(text, line)
         for index, cell in enumerate(cells) if len(text) > self._limits.field_chars else ():
             if len(cell) > self._limits.field_chars:
-                raise self._refused(f"a cell longer than {self._limits.field_chars:,} characters", line, index)
+                what = f"a cell longer than {self._limits.field_chars:,} characters"
+                raise self._refused(what, line, index, fix="shorten it, or leave that column out")
         return cells
 
     def _split_quoted(self, text: str, line: int) -> list[str]:
@@ -223,7 +235,7 @@ class DelimitedTable:
             match = _CELL[self._delimiter].match(text, position)
             if match is None:
                 at = line + text.count("\n", 0, position)
-                raise self._refused(_quote_fault(text[position]), at, len(cells))
+                raise self._refused(_quote_fault(text[position]), at, len(cells), fix=_QUOTE_FIX)
             cells.append(match[2] if match[1] is None else match[1].replace('""', '"'))
             if match.end() == len(text):
                 return cells
@@ -234,7 +246,10 @@ class DelimitedTable:
         unquoted = _QUOTED.sub("", before).partition('"')[0]
         return unquoted.count(self._delimiter) if self._delimiter else 0
 
-    def _refused(self, what: str, line: int, column: int, *, fix: str = "") -> InputRejectedError:
+    def _unfit(self, error: BadTextError) -> InputRejectedError:
+        return self._refused(error.what, error.line, self._column_of(error.before), fix=error.fix)
+
+    def _refused(self, what: str, line: int, column: int, *, fix: str) -> InputRejectedError:
         return InputRejectedError(what, source=self.name, line=line, column=self._title(column), fix=fix)
 
     def _title(self, column: int) -> str:

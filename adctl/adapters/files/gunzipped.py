@@ -6,6 +6,7 @@ import gzip
 import zlib
 from typing import Protocol, cast
 
+PACK_FIX = "pack or transfer the file again"
 _MAGIC = b"\x1f\x8b"
 # Text packs 5 to 50 times; deflate itself ends at 1032. What is beyond this after so many bytes was made to be a bomb.
 _LARGEST_RATIO = 300

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adctl.adapters.files.gunzipped import Rewindable
-from adctl.adapters.files.json_text import JsonText, MalformedError, refuse
-from adctl.adapters.files.opened_files import Limits
+from adctl.adapters.files.json_text import RECORDS_FIX, JsonText, MalformedError, refuse
+from adctl.adapters.files.opened_files import TOO_LARGE_FIX, Limits
 from adctl.adapters.files.physical_lines import BadTextError
 from adctl.domain.columns import UNREADABLE, Habits, Row
 from adctl.errors import InputRejectedError
 
+_TWICE_FIX = "keep the one that is right"
+_COLUMNS_FIX = "export fewer columns, or raise the bound in [input] of adctl.toml"
 _LISTS = ("results", "deals", "clicks", "conversions", "insights", "ads", "data", "records", "rows")
 # Objects inside a record whose members are columns: HubSpot's own shape, and the device of a click.
 _OPENED = {"properties": "", "device": "device_", "device_components": "device_"}
@@ -40,9 +42,9 @@ class _NotJson:
 class _FaultError(Exception):
     """Why a record is no row; `column` may be empty."""
 
-    def __init__(self, what: str, column: str = "") -> None:
+    def __init__(self, what: str, column: str = "", *, fix: str) -> None:
         super().__init__(what)
-        self.what = what
+        self.what, self.fix = what, fix
         self.column = column
 
 
@@ -98,9 +100,8 @@ class JsonRecords:
             try:
                 cells = _cells(found.value)
             except _FaultError as fault:
-                error = InputRejectedError(
-                    fault.what, source=self.name, line=found.line, column=fault.column or f"record {found.number}"
-                )
+                column = fault.column or f"record {found.number}"
+                error = InputRejectedError(fault.what, source=self.name, line=found.line, column=column, fix=fault.fix)
                 if not tolerant:
                     raise error from None
                 yield Row(line=found.line, cells={}, number=found.number, fault=error)
@@ -114,8 +115,8 @@ class JsonRecords:
             except _FaultError:
                 continue
             if len(self._titles) > self._limits.columns:
-                what = f"more than {self._limits.columns:,} columns"
-                raise InputRejectedError(what, source=self.name, line=found.line, column=f"record {found.number}")
+                what, column = f"more than {self._limits.columns:,} columns", f"record {found.number}"
+                raise InputRejectedError(what, source=self.name, line=found.line, column=column, fix=_COLUMNS_FIX)
         if not self._titles:
             # Every record has a fault: the walk names the first.
             next(self.rows())
@@ -128,16 +129,19 @@ class JsonRecords:
         try:
             for number, (line, value) in enumerate(self._records(text, tolerant), start=1):
                 if number > self._limits.rows:
-                    what = f"more than {self._limits.rows:,} rows"
-                    raise InputRejectedError(what, source=self.name, line=line, column=f"record {number}")
+                    what, column = f"more than {self._limits.rows:,} rows", f"record {number}"
+                    raise InputRejectedError(what, source=self.name, line=line, column=column, fix=TOO_LARGE_FIX)
                 yield _Found(number, line, value)
         except BadTextError as error:
             column = f"character {len(error.before) + 1}"
-            raise InputRejectedError(error.what, source=self.name, line=error.line, column=column) from None
+            raise InputRejectedError(
+                error.what, source=self.name, line=error.line, column=column, fix=error.fix
+            ) from None
         except MalformedError as error:
             refuse(error, self.name)
         if number == 0:
-            raise InputRejectedError("no records in it", source=self.name, line=1, column="record 1")
+            fix = "export at least one record"
+            raise InputRejectedError("no records in it", source=self.name, line=1, column="record 1", fix=fix)
 
     def _records(self, text: JsonText, tolerant: bool) -> Iterator[tuple[int, object]]:
         if text.take("["):
@@ -152,7 +156,7 @@ class JsonRecords:
                 if not tolerant:
                     raise
                 text.skip_line()
-                yield line, _FaultError(error.what, error.column)
+                yield line, _FaultError(error.what, error.column, fix=error.fix)
             else:
                 yield line, value
 
@@ -174,10 +178,11 @@ class JsonList(JsonRecords):
         text.take("{")
         for key in text.keys():  # noqa: SIM118 - not a dictionary
             if key in beside or key == listed:
-                raise MalformedError("the key is there already", text.line, key)
+                raise MalformedError("the key is there already", text.line, key, fix=_TWICE_FIX)
             if key in _LISTS and text.take("["):
                 if listed:
-                    raise MalformedError(f"a list beside {listed!r}: which one is meant?", text.line, key)
+                    what = f"a list beside {listed!r}: which one is meant?"
+                    raise MalformedError(what, text.line, key, fix="keep the list of records alone")
                 listed = key
                 yield from text.items()
             else:
@@ -222,25 +227,25 @@ def _cells(value: object) -> dict[str, str]:
     if isinstance(value, _FaultError):
         raise value
     if not isinstance(value, dict):
-        raise _FaultError("not an object")
+        raise _FaultError("not an object", fix=RECORDS_FIX)
     cells: dict[str, str] = {}
     for prefix, key, inner in _opened(value):
         text = _text(key, inner)
         if cells.setdefault(prefix + key, text) != text:
-            raise _FaultError("there twice, with different values", prefix + key)
+            raise _FaultError("there twice, with different values", prefix + key, fix=_TWICE_FIX)
     return cells
 
 
 def _opened(value: dict[str, object]) -> Iterator[tuple[str, str, object]]:
     if isinstance(value, _Repeated):
-        raise _FaultError("the key is there twice", value.key)
+        raise _FaultError("the key is there twice", value.key, fix=_TWICE_FIX)
     for key, inner in value.items():
         if key in _OPENED and isinstance(inner, list):
-            raise _FaultError("a list where an object belongs", key)
+            raise _FaultError("a list where an object belongs", key, fix='write {"name": "value"}')
         if key not in _OPENED or not isinstance(inner, dict):
             yield "", key, inner
         elif isinstance(inner, _Repeated):
-            raise _FaultError("the key is there twice", inner.key)
+            raise _FaultError("the key is there twice", inner.key, fix=_TWICE_FIX)
         else:
             yield from ((_OPENED[key], name, member) for name, member in inner.items())
 
@@ -253,13 +258,14 @@ def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
         return _unreadable(key, value)
     if _UNFIT.search(value) or _UNFIT.search(key):
-        raise _FaultError("a NUL or a lone surrogate in a text", key.encode("ascii", "backslashreplace").decode())
+        column = key.encode("ascii", "backslashreplace").decode()
+        raise _FaultError("a NUL or a lone surrogate in a text", column, fix="remove it")
     return value
 
 
 def _unreadable(key: str, value: object) -> str:
     if isinstance(value, _NotJson):
-        raise _FaultError(f"{value.text} is not JSON", key)
+        raise _FaultError(f"{value.text} is not JSON", key, fix="write a number, or null where there is none")
     if isinstance(value, _Repeated):
-        raise _FaultError(f"the key {value.key!r} is there twice in it", key)
+        raise _FaultError(f"the key {value.key!r} is there twice in it", key, fix=_TWICE_FIX)
     return UNREADABLE + ("an object" if isinstance(value, dict) else "a list")

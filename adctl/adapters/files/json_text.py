@@ -13,6 +13,9 @@ from adctl.adapters.files.physical_lines import BadTextError, read_chunks
 from adctl.errors import InputRejectedError
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
+JSON_FIX = "correct it to JSON, or have the program that wrote it export it again"
+WHOLE_FIX = "export or transfer the file again"
+RECORDS_FIX = "give one flat object a record, in an array or one a line"
 _NOT_WHOLE = "the file ends within a value: it is not whole"
 # An error nearer to the end of what was read may only mean that the rest is not read yet.
 _MARGIN = 64
@@ -21,9 +24,9 @@ _MARGIN = 64
 class MalformedError(Exception):
     """A value that is not JSON: `what` is wrong, `line` and `column` (a character, from 1) say where."""
 
-    def __init__(self, what: str, line: int, column: str) -> None:
+    def __init__(self, what: str, line: int, column: str, *, fix: str) -> None:
         super().__init__(what)
-        self.what = what
+        self.what, self.fix = what, fix
         self.line = line
         self.column = column
 
@@ -63,7 +66,7 @@ class JsonText:
                 if self._is_final(error):
                     raise self._malformed(error) from None
             except RecursionError:
-                raise self._fault(f"nested deeper than {self._limits.depth} levels", self._at) from None
+                raise self._too_deep() from None
             else:
                 # A number at the very end of what was read may go on.
                 if end < len(self._text) or self._ended:
@@ -135,10 +138,11 @@ class JsonText:
     def _read_on(self) -> None:
         if len(self._text) - self._at > self._limits.record_chars:
             what = f"a value is longer than {self._limits.record_chars:,} characters"
-            raise InputRejectedError(what, source=self._name, line=self.line, column=self._column(self._at))
+            column = self._column(self._at)
+            raise InputRejectedError(what, source=self._name, line=self.line, column=column, fix=RECORDS_FIX)
         found = next(self._chunks, None)
         self._ended = found is None
-        more, fault = found or ("", "")
+        more, fault = found or ("", None)
         self._line_start -= self._at
         self._text, self._at = self._text[self._at :] + more, 0
         if fault:
@@ -148,7 +152,7 @@ class JsonText:
     def _refuse_deep(self, found: object, end: int) -> None:
         marks = self._text.count("[", self._at, end) + self._text.count("{", self._at, end)
         if marks > self._limits.depth and _depth(found) > self._limits.depth:
-            raise self._fault(f"nested deeper than {self._limits.depth} levels", self._at)
+            raise self._too_deep()
 
     def _is_final(self, error: json.JSONDecodeError) -> bool:
         cut = error.msg.startswith("Unterminated") or error.pos + _MARGIN > len(self._text)
@@ -159,12 +163,18 @@ class JsonText:
         if not rest or (self._ended and error.msg.startswith("Unterminated")):
             # Nothing follows it, so this is no fault of one record.
             line = self.line + self._text.count("\n", self._at, error.pos)
-            return InputRejectedError(_NOT_WHOLE, source=self._name, line=line, column=self._column(error.pos))
+            column = self._column(error.pos)
+            return InputRejectedError(_NOT_WHOLE, source=self._name, line=line, column=column, fix=WHOLE_FIX)
         return self._fault(f"not JSON: {rest[:12]!r}", error.pos)
 
     def _fault(self, what: str, at: int) -> MalformedError:
         line = self.line + self._text.count("\n", self._at, at)
-        return MalformedError(what, line, self._column(at))
+        fix = WHOLE_FIX if what == _NOT_WHOLE else JSON_FIX
+        return MalformedError(what, line, self._column(at), fix=fix)
+
+    def _too_deep(self) -> MalformedError:
+        what = f"nested deeper than {self._limits.depth} levels"
+        return MalformedError(what, self.line, self._column(self._at), fix=RECORDS_FIX)
 
     def _column(self, at: int) -> str:
         # The line may have begun in a part that is no longer here; its start is then negative.
@@ -186,4 +196,4 @@ def _inside(value: dict[str, object] | list[object]) -> Iterable[object]:
 
 def refuse(error: MalformedError, source: str) -> NoReturn:
     """The refusal of a whole file for it."""
-    raise InputRejectedError(error.what, source=source, line=error.line, column=error.column) from None
+    raise InputRejectedError(error.what, source=source, line=error.line, column=error.column, fix=error.fix) from None

@@ -19,6 +19,7 @@ from adctl.errors import InputRejectedError, UsageError
 
 Source = Path | BinaryIO
 
+TOO_LARGE_FIX = "export less at once, or raise the bound in [input] of adctl.toml"
 _CHUNK = 1 << 16
 _IN_MEMORY = 16 << 20
 
@@ -66,7 +67,7 @@ def open_packed(source: Source, limits: Limits = _LIMITS) -> Iterator[tuple[str,
         waiting = os.O_NONBLOCK if source.is_fifo() else 0
         opened = os.fdopen(os.open(source, os.O_RDONLY | waiting), "rb")
     except OSError as error:
-        raise UsageError(f"{source}: {error.strerror or error}") from error
+        raise UsageError(f"{source}: {error.strerror or error}", fix="name a file that you may read") from error
     with opened, _rewindable(opened, str(source), limits) as stream:
         yield str(source), stream
 
@@ -94,7 +95,7 @@ def _rewindable(stream: BinaryIO, name: str, limits: Limits) -> Iterator[Rewinda
         for chunk in _arriving(stream, name, limits):
             copied += len(chunk)
             if copied > limits.file_bytes:
-                raise InputRejectedError(f"more than {limits.file_bytes:,} bytes", source=name)
+                raise InputRejectedError(f"more than {limits.file_bytes:,} bytes", source=name, fix=TOO_LARGE_FIX)
             spool.write(chunk)
         spool.seek(0)
         yield cast("BinaryIO", spool)

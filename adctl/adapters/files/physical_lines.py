@@ -7,15 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adctl.adapters.files.gunzipped import DamagedError, Rewindable
-from adctl.adapters.files.opened_files import Limits
+from adctl.adapters.files.gunzipped import PACK_FIX, DamagedError, Rewindable
+from adctl.adapters.files.opened_files import TOO_LARGE_FIX, Limits
 from adctl.errors import InputRejectedError
 
 _CHUNK = 1 << 16
 _UTF8_FIX = "save it as UTF-8"
-_PACK_FIX = "pack or transfer the file again"
+_WHOLE_FIX = "export or transfer the file again"
 _FIRST = "character 1"
-_NUL = f"a NUL byte ({_UTF8_FIX})"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OTHER_FORMATS = (
     (b"\x1f\x8b", "a gzip file inside a gzip file", "pack it once"),
@@ -37,14 +36,25 @@ class Line:
     ended: bool
 
 
-class BadTextError(Exception):
-    """Text that cannot be loaded: `what`, the physical line, and the text `before` it on that line."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with bytes, and what makes them right."""
 
-    def __init__(self, what: str, line: int, before: str) -> None:
-        super().__init__(what)
-        self.what = what
+    what: str
+    fix: str
+
+
+class BadTextError(Exception):
+    """Text that cannot be loaded: the fault, the physical line, and the text `before` it on that line."""
+
+    def __init__(self, fault: Fault, line: int, before: str) -> None:
+        super().__init__(fault.what)
+        self.what, self.fix = fault.what, fault.fix
         self.line = line
         self.before = before
+
+
+_NUL_FAULT = Fault("a NUL byte", _UTF8_FIX)
 
 
 def read_lines(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[Line]:
@@ -74,7 +84,7 @@ def read_text(stream: Rewindable, *, name: str, limits: Limits) -> str:
         parts.append(before)
         if nul or fault:
             text = "".join(parts)
-            raise BadTextError(fault if not nul else _NUL, text.count("\n") + 1, text.rpartition("\n")[2])
+            raise BadTextError(fault or _NUL_FAULT, text.count("\n") + 1, text.rpartition("\n")[2])
     return "".join(parts)
 
 
@@ -83,7 +93,7 @@ def _decoder(stream: Rewindable, name: str) -> codecs.IncrementalDecoder:
     try:
         head = stream.read(6)
     except DamagedError as error:
-        raise InputRejectedError(str(error), source=name, line=1, column=_FIRST, fix=_PACK_FIX) from None
+        raise InputRejectedError(str(error), source=name, line=1, column=_FIRST, fix=PACK_FIX) from None
     for magic, what, fix in _OTHER_FORMATS:
         if head.startswith(magic):
             raise InputRejectedError(f"this is {what}, not a text file", source=name, line=1, column=_FIRST, fix=fix)
@@ -92,8 +102,8 @@ def _decoder(stream: Rewindable, name: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)()
 
 
-def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
-    """Text chunk by chunk, each with what is wrong behind it ("" while nothing is).
+def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tuple[str, Fault | None]]:
+    """Text chunk by chunk, each with what is wrong behind it.
 
     Raises InputRejectedError as `read_lines` does.
     """
@@ -102,40 +112,41 @@ def read_chunks(stream: Rewindable, *, name: str, limits: Limits) -> Iterator[tu
         try:
             chunk = stream.read(_CHUNK)
         except DamagedError as error:
-            yield "", f"{error} ({_PACK_FIX})"
+            yield "", Fault(str(error), PACK_FIX)
             return
         size += len(chunk)
         if size > limits.file_bytes:
-            yield "", f"more than {limits.file_bytes:,} bytes"
+            yield "", Fault(f"more than {limits.file_bytes:,} bytes", TOO_LARGE_FIX)
             return
         if time.monotonic() > until:
-            yield "", f"reading takes more than {limits.seconds} seconds"
+            yield "", Fault(f"reading takes more than {limits.seconds} seconds", TOO_LARGE_FIX)
             return
         yield _decode(decoder, chunk)
         if not chunk:
             return
 
 
-def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes) -> tuple[str, str]:
+def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes) -> tuple[str, Fault | None]:
     try:
-        return decoder.decode(chunk, final=not chunk), ""
+        return decoder.decode(chunk, final=not chunk), None
     except UnicodeDecodeError as error:
-        return error.object[: error.start].decode(error.encoding), f"{_undecodable(error)} ({_UTF8_FIX})"
+        return error.object[: error.start].decode(error.encoding), _undecodable(error)
 
 
-def _undecodable(error: UnicodeDecodeError) -> str:
+def _undecodable(error: UnicodeDecodeError) -> Fault:
     bad = error.object[error.start : error.start + 2]
     if error.reason in ("unexpected end of data", "truncated data"):
-        return "the file ends within a character: it is not whole"
+        return Fault("the file ends within a character: it is not whole", _WHOLE_FIX)
     is_surrogate = "surrogate" in error.reason or (len(bad) > 1 and bad[0] == 0xED and 0xA0 <= bad[1] <= 0xBF)
-    return "a lone surrogate" if is_surrogate else f"the byte 0x{bad[0]:02x} is not {error.encoding.upper()}"
+    what = "a lone surrogate" if is_surrogate else f"the byte 0x{bad[0]:02x} is not {error.encoding.upper()}"
+    return Fault(what, _UTF8_FIX)
 
 
 def _line(number: int, text: str, *, ended: bool, name: str, limits: Limits) -> Line:
     _refuse_long(number, text, name, limits)
     before, nul, _ = text.partition("\0")
     if nul:
-        raise BadTextError(_NUL, number, before)
+        raise BadTextError(_NUL_FAULT, number, before)
     return Line(number=number, text=text, ended=ended)
 
 
@@ -145,4 +156,5 @@ def _refuse_long(number: int, text: str, name: str, limits: Limits) -> None:
             f"the line is longer than {limits.record_chars:,} characters",
             f"character {limits.record_chars + 1}",
         )
-        raise InputRejectedError(what, source=name, line=number, column=column)
+        fix = "see whether a line break is missing; a longer line is allowed by record_chars in [input] of adctl.toml"
+        raise InputRejectedError(what, source=name, line=number, column=column, fix=fix)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from adctl.adapters.files.opened_files import Limits, Source
 from adctl.adapters.files.records import open_records
+from adctl.domain.cell_forms import Form
 from adctl.domain.cells import Cells, cells_of
 from adctl.domain.columns import ColumnMapping, Field, Row, RowSource, fold, resolve_columns
 from adctl.domain.ids import AdId
@@ -20,6 +21,7 @@ from adctl.errors import InputRejectedError
 
 Kind = Literal["clicks", "conversions"]
 
+_TITLE_FIX = "have the tracking write it, or give its column one of these titles"
 _SEEN_WITH = (
     Field(name="ip", aliases=("ip", "ip address", "client_ip_address")),
     Field(name="user_agent", aliases=("user_agent", "useragent", "client_user_agent")),
@@ -27,15 +29,15 @@ _SEEN_WITH = (
     Field(name="email", aliases=("email", "e-mail")),
 )
 _CLICK_FIELDS = (
-    Field(name="click_id", aliases=("click_id", "fbclid"), required=True),
-    Field(name="ad_id", aliases=("ad_id", "utm_content"), required=True),
-    Field(name="at", aliases=("clicked_at", "click_time", "timestamp"), required=True),
+    Field(name="click_id", aliases=("click_id", "fbclid"), required=True, fix=_TITLE_FIX),
+    Field(name="ad_id", aliases=("ad_id", "utm_content"), required=True, fix=_TITLE_FIX),
+    Field(name="at", aliases=("clicked_at", "click_time", "timestamp"), required=True, fix=_TITLE_FIX),
     *_SEEN_WITH,
 )
 _CONVERSION_FIELDS = (
     Field(name="deal_id", aliases=("deal_id", "record id")),
     Field(name="contact_id", aliases=("contact_id",)),
-    Field(name="at", aliases=("converted_at", "conversion_time", "timestamp"), required=True),
+    Field(name="at", aliases=("converted_at", "conversion_time", "timestamp"), required=True, fix=_TITLE_FIX),
     *_SEEN_WITH,
 )
 # What tells one device from another, by the names that tracking scripts give it; with or without "device " before it.
@@ -131,7 +133,7 @@ def _mapping(fields: tuple[Field, ...], table: RowSource) -> ColumnMapping:
     found = resolve_columns(fields, table.header, {}, currency="USD", source=table.name)
     if "click_id" not in found.columns and not {"deal_id", "contact_id"} & set(found.columns):
         what = "no column for whom it is of; known names: deal_id, contact_id"
-        raise InputRejectedError(what, source=table.name, line=1, column="deal_id")
+        raise InputRejectedError(what, source=table.name, line=1, column="deal_id", fix=_TITLE_FIX)
     devices = {_component(title): title for title in found.ignored if _component(title)}
     read = {f"device:{name}": title for name, title in devices.items()}
     ignored = tuple(title for title in found.ignored if title not in devices.values())
@@ -170,12 +172,13 @@ class SightingReading:
                 yield found
         if self.table.total not in (None, self.rows + len(self.quarantine.rows)):
             what = f"the file says that it has {self.table.total} records"
-            raise InputRejectedError(what, source=self.table.name, line=1, fix="the file is not whole")
+            fix = "the file is not whole: export it again"
+            raise InputRejectedError(what, source=self.table.name, line=1, fix=fix)
 
     def _sighting(self, row: Row) -> Sighting:
         at = self.cells.moment(row, "at", zone=self.zone)
         if at is None:
-            raise self.cells.refused(row, "at", "the time is empty")
+            raise self.cells.misformed(row, "at", "the time is empty", Form.MOMENT)
         owner, owner_id, ad_id = self._owner(row)
         consented = self.cells.answer(row, "consent") or False
         return Sighting(
@@ -196,20 +199,22 @@ class SightingReading:
                 owner_id = self.cells.crm_id(row, f"{owner}_id")
                 self._refuse_another(row, f"{owner}_id", f"{owner} {owner_id}", row.number)
                 return owner, owner_id, None
-        raise self.cells.refused(row, "deal_id", "the id is empty")
+        raise self.cells.refused(row, "deal_id", "the id is empty", fix="give a deal_id or a contact_id")
 
     def _click_id(self, row: Row) -> str:
         text = self.cells.text(row, "click_id")
         click_id = click_id_in(text)
         if click_id is None:
-            raise self.cells.refused(row, "click_id", "the id is empty" if not text else "not a click id")
+            what = "the id is empty" if not text else "not a click id"
+            raise self.cells.misformed(row, "click_id", what, Form.CLICK_ID)
         # A page that is loaded again tells the same click again; the same click on another ad is a mistake.
         self._refuse_another(row, "ad_id", click_id, hash(self.cells.meta_id(row, "ad_id")))
         return click_id
 
     def _refuse_another(self, row: Row, name: str, key: str, mark: int) -> None:
         if self._ads.setdefault(hash(key), mark) != mark:
-            raise self.cells.refused(row, name, "an earlier row of the file says otherwise of the same id")
+            what = "an earlier row of the file says otherwise of the same id"
+            raise self.cells.refused(row, name, what, fix="keep the row that is right")
 
     def _keys(self, row: Row, owner: str) -> tuple[MatchKeys, ...]:
         device = {
@@ -226,5 +231,5 @@ class SightingReading:
         try:
             found = [match_keys(key, ip=ip, user_agent=agent, device=device) for key in keys]
         except ValueError as error:
-            raise self.cells.refused(row, "ip", str(error)) from None
+            raise self.cells.misformed(row, "ip", str(error), Form.IP) from None
         return tuple(one for one in found if not one.empty)

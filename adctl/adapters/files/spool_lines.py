@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from adctl.adapters.files.gunzipped import DamagedError, Rewindable
+from adctl.adapters.files.gunzipped import PACK_FIX, DamagedError, Rewindable
 from adctl.adapters.files.opened_files import Source, open_rewindable
 from adctl.errors import InputRejectedError
 
@@ -38,7 +38,7 @@ class SpoolLines:
             if rest:
                 yield rest
         except DamagedError as error:
-            raise InputRejectedError(str(error), source=self.name) from None
+            raise InputRejectedError(str(error), source=self.name, fix=PACK_FIX) from None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from adctl.adapters.files.json_text import JSON_FIX, WHOLE_FIX
 from adctl.adapters.files.opened_files import Limits
 from adctl.errors import InputRejectedError
 
@@ -57,20 +58,20 @@ class _Parser:
         self.token = ""
         self._next()
 
-    def refuse(self, what: str, *, column: str = "") -> NoReturn:
+    def refuse(self, what: str, *, column: str = "", fix: str = JSON_FIX) -> NoReturn:
         place = column or f"character {self._begin - self._text.rfind(chr(10), 0, self._begin)}"
-        raise InputRejectedError(what, source=self._source, line=self.line, column=place)
+        raise InputRejectedError(what, source=self._source, line=self.line, column=place, fix=fix)
 
     def value(self, depth: int) -> Located:
         kind, token, line = self.kind, self.token, self.line
         if depth == 0:
-            self.refuse(f"nested deeper than {self._deepest} levels")
+            self.refuse(f"nested deeper than {self._deepest} levels", fix="nest less")
         if token == "{" and kind == "mark":
             return Located(self._object(depth), line)
         if token == "[" and kind == "mark":
             return Located(self._array(depth), line)
         if kind in ("mark", "end"):
-            self.refuse("a value is missing" if kind == "mark" else "the file ends within a value: it is not whole")
+            self._refuse_end("a value is missing")
         found = self._scalar(kind, token)
         self._next()
         return Located(found, line)
@@ -102,7 +103,7 @@ class _Parser:
     def _string(self, token: str) -> str:
         found: str = json.loads(token)
         if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in found):
-            self.refuse("a NUL or a lone surrogate in a text")
+            self.refuse("a NUL or a lone surrogate in a text", fix="remove it")
         return found
 
     def _object(self, depth: int) -> dict[str, Located]:
@@ -113,7 +114,11 @@ class _Parser:
         while True:
             key = self._key()
             if key in members:
-                self.refuse(f"the key is there already, on line {members[key].line}", column=key)
+                self.refuse(
+                    f"the key is there already, on line {members[key].line}",
+                    column=key,
+                    fix="keep the one that is right",
+                )
             self._next()
             self._expect(":")
             members[key] = self.value(depth - 1)
@@ -139,6 +144,9 @@ class _Parser:
 
     def _expect(self, mark: str) -> None:
         if not self._take(mark):
-            self.refuse(
-                "the file ends within a value: it is not whole" if self.kind == "end" else f"{mark!r} is missing"
-            )
+            self._refuse_end(f"{mark!r} is missing")
+
+    def _refuse_end(self, otherwise: str) -> NoReturn:
+        if self.kind == "end":
+            self.refuse("the file ends within a value: it is not whole", fix=WHOLE_FIX)
+        self.refuse(otherwise)

@@ -48,7 +48,9 @@ class BroughtPolicy:
             raise InputRejectedError(f"policy {self.name!r}: {error}", fix=_FIX) from error
         # Whatever a stranger's code raises.
         except Exception as error:
-            raise InputRejectedError(f"policy {self.name!r}: decide raised {said(error)}") from error
+            raise InputRejectedError(
+                f"policy {self.name!r}: decide raised {said(error)}", fix="mend it there"
+            ) from error
 
 
 def _read_only(value: Any) -> Any:

@@ -53,7 +53,8 @@ def test_a_file_is_loaded_as_it_is_or_refused_at_line_and_column(case: Case) -> 
     assert error.column
     assert case.outcome.column in ("", error.column)
     assert case.outcome.why in error.reason
-    assert len(str(error)) < 700
+    assert error.fix
+    assert len(str(error)) < 800
 
 
 @pytest.mark.parametrize("case", files(), ids=lambda case: case.name)
@@ -79,6 +80,7 @@ def test_a_cell_is_read_for_what_it_says_or_sets_its_row_aside(
     error = refusal(io.BytesIO(data))
     assert (error.line, error.column) == (2, column), name
     assert reason in error.reason
+    assert error.fix
     if b"\0" in data:
         return
     quarantine = Quarantine(1)

@@ -1,9 +1,10 @@
 """Measures the queue against procrastinate and pgqueuer: jobs that do nothing, claimed and finished, on one PostgreSQL.
 
-`python -m tests.bench.claims [--seconds 4] [--workers 1 4 8] [--history 1000000] [--rounds 3]` with the extra `bench`.
-Each figure is the median of the rounds, in which all take turns, and each time of a fresh copy of a database with
-10,000 pending jobs: as many processes as there are workers claim and finish by each library's own calls for so many
-seconds. adctl writes two links of its audit for each job.
+`python -m tests.bench.claims [--seconds 2] [--workers 1 4 8] [--history 1000000] [--rounds 5]` with the extra `bench`.
+Each time with 10,000 pending jobs, on a disk that has come to rest, as many processes as there are workers claim and
+finish by each library's own calls for so many seconds, or until no job is left. adctl writes two links of its audit for
+each job. A host's speed wanders more than what is compared differs: so each round measures what is compared one right
+after the other, every second round the other way round, and a ratio is the median of the rounds' own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -44,6 +45,9 @@ from tests.conftest import Server
 PENDING = 10_000
 ACCOUNT = Account("main")
 _BATCH = 50
+# What all import is imported once: for eight workers it takes longer than what is measured.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["procrastinate", "pgqueuer.queries", "tests.adapters.store.driver"])
 _PENDING = """
     insert into pending_ad_changes (account, change_id, decision_id, run_id, entity_kind, entity_id, campaign_id,
       ad_set_id, field, expected_budget, target_budget, reason, jitter_ms, earliest_execute_at, expires_at, created_at,
@@ -88,10 +92,17 @@ def prepare_adctl(url: str, history: int) -> None:
             connection.execute(text(_PENDING), {"prefix": "h", "state": "completed", "count": history})
             connection.execute(text(_HISTORY))
             connection.execute(text(_HEAD))
+    fill_adctl(url)
+
+
+def fill_adctl(url: str) -> None:
+    """The backlog, and nothing that an earlier measurement left."""
+    engine = open_engine(url)
+    with transaction(engine) as connection:
+        connection.execute(text("set local session_replication_role = replica"))
+        connection.execute(text("delete from pending_ad_changes where in_line"))
         connection.execute(text(_PENDING), {"prefix": "s", "state": "pending", "count": PENDING})
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("vacuum (analyze)"))
-    engine.dispose()
+    _analyze(url)
 
 
 def prepare_procrastinate(url: str, _: int) -> None:
@@ -192,7 +203,7 @@ def procrastinate_one(url: str, goes_on: Stopwatch) -> int:
     return asyncio.run(run())
 
 
-def pgqueuer(batch: int, url: str, goes_on: Stopwatch) -> int:
+def pgqueuer_batch(url: str, goes_on: Stopwatch) -> int:
     asked: Any = {"noop": EntrypointExecutionParameter(concurrency_limit=0)}
 
     async def run() -> int:
@@ -200,7 +211,7 @@ def pgqueuer(batch: int, url: str, goes_on: Stopwatch) -> int:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             queries: Any = Queries(PsycopgDriver(connection))
             me = uuid4()
-            while goes_on() and (jobs := await queries.dequeue(batch, asked, me, None, timedelta(seconds=30))):
+            while goes_on() and (jobs := await queries.dequeue(_BATCH, asked, me, None, timedelta(seconds=30))):
                 await queries.log_jobs([(job, "successful", None) for job in jobs])
                 done += len(jobs)
         return done
@@ -208,12 +219,22 @@ def pgqueuer(batch: int, url: str, goes_on: Stopwatch) -> int:
     return asyncio.run(run())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A contender, and how many finished changes stand beside its pending ones."""
+
+    name: str
+    history: int = 0
+
+    def __str__(self) -> str:
+        return self.name + (f" beside {self.history:,} finished" if self.history else "")
+
+
 CONTENDERS: dict[str, tuple[Callable[[str, int], None], Callable[[str, Stopwatch], int]]] = {
     "adctl": (prepare_adctl, adctl_one),
     "procrastinate": (prepare_procrastinate, procrastinate_one),
-    "pgqueuer, batch 1": (prepare_pgqueuer, partial(pgqueuer, 1)),
     "adctl, batch 50": (prepare_adctl, adctl_batch),
-    "pgqueuer, batch 50": (prepare_pgqueuer, partial(pgqueuer, _BATCH)),
+    "pgqueuer, batch 50": (prepare_pgqueuer, pgqueuer_batch),
 }
 
 
@@ -224,10 +245,9 @@ def work(name: str, url: str, goes_on: Stopwatch, results: Any) -> None:
 
 def rate(name: str, url: str, workers: int, seconds: float) -> float:
     """Jobs a second of all workers together."""
-    spawn = multiprocessing.get_context("spawn")
-    ready, results = spawn.Barrier(workers), spawn.Queue()
+    ready, results = _PROCESSES.Barrier(workers), _PROCESSES.Queue()
     goes_on = Stopwatch(seconds=seconds, ready=ready)
-    crew = [spawn.Process(target=work, args=(name, url, goes_on, results)) for _ in range(workers)]
+    crew = [_PROCESSES.Process(target=work, args=(name, url, goes_on, results)) for _ in range(workers)]
     for one in crew:
         one.start()
     ended = [results.get(timeout=120) for _ in crew]
@@ -236,34 +256,72 @@ def rate(name: str, url: str, workers: int, seconds: float) -> float:
     return float(sum(done for done, _ in ended)) / float(max(taken for _, taken in ended))
 
 
+def measured(server: Server, setting: Setting, database: str, workers: int, seconds: float) -> float:
+    """Jobs a second, with nothing left to do of the preparations."""
+    copied = not setting.history
+    if copied:
+        server.create("bench", database)
+    else:
+        # A copy of gigabytes would keep the disk busy for longer than the jobs do.
+        fill_adctl(server.url(database))
+    with psycopg.connect(server.admin, autocommit=True) as connection:
+        connection.execute("checkpoint")
+    os.sync()
+    found = rate(setting.name, server.url("bench" if copied else database), workers, seconds)
+    if copied:
+        server.drop("bench")
+    return found
+
+
+def rows(history: int) -> list[list[Setting]]:
+    """adctl in the middle of what it is compared with, in the order of measuring."""
+    return [
+        [Setting(name=rival), Setting(name=ours), *([Setting(name=ours, history=history)] if history else [])]
+        for ours, rival in (("adctl", "procrastinate"), ("adctl, batch 50", "pgqueuer, batch 50"))
+    ]
+
+
+def databases(server: Server, settings: Iterable[Setting]) -> dict[Setting, str]:
+    """For each setting its database."""
+    made: dict[Any, str] = {}
+    for setting in settings:
+        content = (CONTENDERS[setting.name][0], setting.history)
+        if content not in made:
+            made[content] = f"bench_{len(made)}"
+            server.create(made[content])
+            CONTENDERS[setting.name][0](server.url(made[content]), setting.history)
+    return {setting: made[CONTENDERS[setting.name][0], setting.history] for setting in settings}
+
+
+def told(figures: Sequence[float], digits: int) -> str:
+    low, middle, high = (f"{figure:,.{digits}f}" for figure in (min(figures), median(figures), max(figures)))
+    return f"{middle:>7} ({low} to {high})"
+
+
 def measure(server: Server, asked: argparse.Namespace) -> None:
-    """Prints the table, contender beside contender."""
-    columns = [(name, 0) for name in CONTENDERS]
-    if asked.history:
-        columns += [(name, asked.history) for name in CONTENDERS if "adctl" in name]
-    for number, (name, history) in enumerate(columns):
-        server.create(f"bench_template_{number}")
-        CONTENDERS[name][0](server.url(f"bench_template_{number}"), history)
+    """Prints for each number of workers what all did, and how many times as much as the others adctl did."""
+    compared = rows(asked.history)
+    database = databases(server, [setting for row in compared for setting in row])
     for workers in asked.workers:
-        figures: list[list[float]] = [[] for _ in columns]
-        for _ in range(asked.rounds):
-            for number, (name, _history) in enumerate(columns):
-                server.create("bench", f"bench_template_{number}")
-                figures[number].append(rate(name, server.url("bench"), workers, asked.seconds))
-                server.drop("bench")
-        for (name, history), found in zip(columns, figures, strict=True):
-            beside = f" beside {history:,} finished" if history else ""
-            spread = f"{min(found):.0f} to {max(found):.0f}"
-            sys.stdout.write(f"{workers} workers  {median(found):8.0f} jobs/s ({spread})  {name}{beside}\n")
+        figures: dict[Setting, list[float]] = {setting: [] for setting in database}
+        for number in range(asked.rounds):
+            for row in compared:
+                for setting in reversed(row) if number % 2 else row:
+                    figures[setting].append(measured(server, setting, database[setting], workers, asked.seconds))
+        for setting, found in figures.items():
+            sys.stdout.write(f"{workers} workers {told(found, 0)} jobs/s  {setting}\n")
+        for ours, other in [(row[1], other) for row in compared for other in (row[0], *row[2:])]:
+            ratios = [one / two for one, two in zip(figures[ours], figures[other], strict=True)]
+            sys.stdout.write(f"{workers} workers {told(ratios, 2)} times as many as {other}: {ours}\n")
         sys.stdout.flush()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.claims", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--history", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)).attach() as running:
         server = Server(admin=running.libpq_url("postgres"))

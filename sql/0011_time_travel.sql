@@ -36,5 +36,8 @@ create trigger keeps_earlier_rows after update on ad_performances referencing ol
   for each statement execute function keep_earlier_rows();
 create trigger keeps_earlier_rows after update on synthetic_revenue_config referencing old table as gone
   for each statement execute function keep_earlier_rows();
+-- What was withdrawn before it held.
+create trigger keeps_withdrawn_rows after delete on synthetic_revenue_config referencing old table as gone
+  for each statement execute function keep_earlier_rows();
 create trigger keeps_earlier_rows after update on neighbour_evaluations referencing old table as gone
   for each statement execute function keep_earlier_rows();

@@ -1,4 +1,4 @@
-"""The commands about what deals are worth by their stage: list, check, value, roas, learn."""
+"""The commands about what deals are worth by their stage: list, check, value, roas, learn, withdraw."""
 
 from __future__ import annotations
 
@@ -117,3 +117,28 @@ def learn(
     if write:
         perform_job(told, account, work)
     perform_reading(told, account, work)
+
+
+@app.command("withdraw", epilog=examples("adctl stages withdraw --dry-run", "adctl stages withdraw --from 2026-12-01"))
+def withdraw(
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from", formats=["%Y-%m-%d"], help="Only those that begin on this day, not all.", metavar="YYYY-MM-DD"
+        ),
+    ] = None,
+    account: Account = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    config: Config = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Take learned values back that do not hold yet. What decisions stand on stays."""
+
+    def work(job: Job) -> Report:
+        from adctl.commands.stages_withdraw import run
+
+        return run(job.engine, job.profile, start=start.date() if start else None, dry_run=dry_run)
+
+    told = Invocation(command="stages withdraw", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
+    perform_job(told, account, work)

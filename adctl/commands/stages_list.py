@@ -45,6 +45,8 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         for one in stored
     )
     notes = [f"{len(planned)} configured stages are not recorded yet: adctl ingest-crm does."] if planned else []
+    later = sum(one.origin == "learned" and one.value.effective_from > now for one in stored)
+    notes += [f"{later} learned values do not hold yet: adctl stages withdraw takes them back."] if later else []
     notes += taken_out_note(gone, profile.currency)
     return Report(
         command="stages list",

@@ -77,7 +77,7 @@ class Section:
 
 def quoted(raw: object) -> str:
     """The refused value for a message, cut where it gets long."""
-    text = repr(str(raw) if isinstance(raw, Decimal) else raw)
+    text = shown(raw) if isinstance(raw, bool) else repr(str(raw) if isinstance(raw, Decimal) else raw)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from adctl.cli.wiring import stage_values
-from adctl.commands import stages_check, stages_learn, stages_list, stages_roas, stages_value
+from adctl.commands import stages_check, stages_learn, stages_list, stages_roas, stages_value, stages_withdraw
 from adctl.domain.report import Report
 from adctl.errors import ConfigurationError, UsageError
 from tests.builders import START, Loop, fact, table
@@ -178,3 +178,37 @@ def test_learn_on_the_command_line(sold: Loop) -> None:
     outcome = sold.command_line()("stages", "learn", "--write", "--dry-run", "--json")
     assert (outcome.code, outcome.document["command"], outcome.document["dry_run"]) == (0, "stages learn", True)
     assert sold.value("select count(*) from synthetic_revenue_config where origin = 'learned'") == 0
+
+
+def test_a_mistaken_day_is_taken_back_once_and_what_held_stays(sold: Loop) -> None:
+    profile = sold.job().profile
+    before = sold.rows("synthetic_revenue_config")
+    later = START + timedelta(days=40)
+    written = fact(stages_learn.run(sold.engine, profile, write=True, start=later), "written")
+    assert any("adctl stages withdraw" in note for note in stages_list.run(sold.engine, profile, ()).notes)
+    assert fact(stages_withdraw.run(sold.engine, profile, start=later - timedelta(days=1)), "withdrawn") == 0
+
+    planned = stages_withdraw.run(sold.engine, profile, start=later, dry_run=True)
+    assert (fact(planned, "withdrawn"), len(table(planned, "stages").rows)) == (0, written)
+    report = stages_withdraw.run(sold.engine, profile)
+
+    assert fact(report, "withdrawn") == written
+    assert sold.rows("synthetic_revenue_config") == before
+    kept = "select count(*) from earlier_rows where row_before->>'origin' = 'learned'"
+    assert sold.value(kept) == written
+    digest = sold.digest()
+    again = stages_withdraw.run(sold.engine, profile)
+    assert (again.summary, sold.digest()) == ("No learned value is waiting for its day. No changes.", digest)
+
+
+def test_values_that_hold_already_are_never_taken_back(sold: Loop) -> None:
+    profile = sold.job().profile
+    stages_learn.run(sold.engine, profile, write=True)
+    before = sold.rows("synthetic_revenue_config")
+
+    with pytest.raises(UsageError, match="hold already"):
+        stages_withdraw.run(sold.engine, profile, start=START)
+    outcome = sold.command_line()("stages", "withdraw", "--from", START.isoformat())
+    assert (outcome.code, "adctl stages learn --write puts others in force" in outcome.err) == (2, True)
+    assert fact(stages_withdraw.run(sold.engine, profile), "withdrawn") == 0
+    assert sold.rows("synthetic_revenue_config") == before

@@ -152,6 +152,33 @@ def record_learned(connection: Connection, account: Account, values: Sequence[St
     )
 
 
+_WITHDRAW = text(
+    """
+    delete from synthetic_revenue_config
+    where account = :account and origin = 'learned' and (pipeline, stage, effective_from) = (:pipeline, :stage, :begins)
+      and effective_from > adctl_now()
+    """
+)
+
+
+def withdraw_learned(connection: Connection, account: Account, values: Sequence[StageValue]) -> int:
+    """Removes learned values that are not in force yet, and no other; what they were stays in `earlier_rows`. Returns
+    how many.
+    """
+    return sum(
+        connection.execute(
+            _WITHDRAW,
+            {
+                "account": account,
+                "pipeline": value.pipeline,
+                "stage": value.stage,
+                "begins": value.effective_from,
+            },
+        ).rowcount
+        for value in values
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredValue:
     """A stage's value with where it came from: `configured` or `learned`."""

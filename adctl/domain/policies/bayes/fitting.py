@@ -155,15 +155,14 @@ def _fit(
 ) -> Fitted:
     leads = fit_leads(told.leads, told.exposure, told.clicks, history.campaign, parameters.campaign_leads)
     stages = fit_stages(tallies, delays.doubt, told.clicks)
-    # Until deals are won, an account that breaks even is as good a guess as any.
-    value = -leads.log_rate - float(np.log(stages.chance).sum())
+    pays = -leads.log_rate - float(np.log(stages.chance).sum())
     return Fitted(
         steps=told.funnel.steps,
         response=response,
         delays=delays,
         leads=leads,
         stages=stages,
-        values=fit_values(told.won, value),
+        values=fit_values(told.won, pays),
     )
 
 

@@ -227,7 +227,7 @@ class BayesPolicy(BayesParameters):
 
     def _log_e(self, view: View) -> Floats:
         exposure = matured_exposure(view, self.half_life)
-        worth = np.exp(view.fitted.values.mean + view.fitted.values.variance / 2)
+        worth = np.exp(view.fitted.values.worth)
         bar = np.full(len(exposure), self.kill_roas / worth)
         # The alternative: wins at the account's own rate, spread as its leads are.
         shape = view.fitted.leads.shape

@@ -11,24 +11,27 @@ from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
 # How ads differ in the mean log value of their deals.
-_AD_SD = 0.2
+_AD_VARIANCE = 0.2**2
 # The variance of one deal's log has an inverse-gamma prior: its mean, and as many degrees of freedom. A smaller mean
 # would take the first few small deals for what all bring, and kill an account of which few large ones carry the value.
-_PRIOR_VARIANCE = 1.0
-_PRIOR_FREEDOM = 5.0
-# How far the account's mean may lie from where the prior puts it (in logs).
-_MEAN_SD = 1.0
+_PRIOR_VARIANCE = 1.2
+_PRIOR_FREEDOM = 8.0
+# Until deals are won, that they somewhat more than pay is as good a guess as any: by how much, and how far the log of
+# the expected deal may lie from it.
+_WORTH_ABOVE = 0.5
+_WORTH_SD = 1.0
+# The variances that are weighed against each other: steps so fine that a sum over them is an integral.
+_VARIANCES: Floats = np.exp(np.linspace(np.log(0.02), np.log(20.0), 160))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueModel:
-    """Mean of the log of a won deal (major units) over ads, its variance; the expected variance of one deal's log, and
-    how uncertain that is."""
+    """The log of the account's expected deal (major units) and its variance; the expected variance of one deal's log
+    among those of its ad."""
 
-    mean: float
-    mean_variance: float
+    worth: float
+    worth_variance: float
     variance: float
-    variance_variance: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,34 +64,47 @@ def won_of(deals: Deals) -> Won:
     )
 
 
-def fit_values(won: Won, prior_mean: float) -> ValueModel:
-    """`prior_mean` is where the account's mean log value lies until deals tell; they soon outweigh it."""
-    deals = float(won.count.sum())
-    within = 0.0
+def fit_values(won: Won, pays: float) -> ValueModel:
+    """`pays` is the log of a deal that pays for what it takes to win it: near it a deal lies until deals tell.
+
+    How unequal deals are is weighed, not settled: where a few are alike and small, large ones may yet come, and the
+    more so the less the few pay for.
+    """
+    usual, per_deal = pays + _WORTH_ABOVE, _VARIANCES / 2
+    # Of the inverse gamma's density on an even grid of logs, but for a constant.
+    likely = -_PRIOR_FREEDOM / 2 * np.log(_VARIANCES) - (_PRIOR_FREEDOM / 2 - 1) * _PRIOR_VARIANCE / _VARIANCES
+    mean, precision = np.full(len(_VARIANCES), usual), np.full(len(_VARIANCES), _WORTH_SD**-2)
+    deals = int(won.count.sum())
     if deals:
-        centre = float(won.total.sum()) / deals
-        within = max(float(won.square.sum()) - deals * centre**2 - deals * _AD_SD**2, 0.0)
-    # Half the degrees of freedom are the inverse gamma's shape; the mean of the deals took one.
-    freedom = _PRIOR_FREEDOM + max(deals - 1, 0.0)
-    variance = ((_PRIOR_FREEDOM - 2) * _PRIOR_VARIANCE + within) / (freedom - 2)
-    # One over the variance of an ad's mean, 0 where it has no deal.
-    weight = won.count / (variance + _AD_SD**2 * won.count)
-    means = won.total / np.maximum(won.count, 1.0)
-    precision = float(weight.sum()) + 1 / _MEAN_SD**2
-    mean = (float((weight * means).sum()) + prior_mean / _MEAN_SD**2) / precision
+        centre, weight = _centre(won)
+        around = max(float(won.square.sum()) - float(won.total.sum()) ** 2 / deals, 0.0)
+        spread = _VARIANCES + _AD_VARIANCE
+        likely -= ((deals - 1) * np.log(spread) + around / spread) / 2
+        expected = 1 / weight + _WORTH_SD**2
+        likely -= (np.log(expected) + (centre + per_deal - usual) ** 2 / expected) / 2
+        mean = (weight * (centre + per_deal) + precision * usual) / (weight + precision)
+        precision = weight + precision
+    likely = np.exp(likely - likely.max())
+    likely /= likely.sum()
+    worth = float((likely * mean).sum())
     return ValueModel(
-        mean=mean,
-        mean_variance=1 / precision,
-        variance=variance,
-        variance_variance=2 * variance**2 / (freedom - 4),
+        worth=worth,
+        worth_variance=float((likely * (1 / precision + (mean - worth) ** 2)).sum()),
+        variance=float((likely * _VARIANCES).sum()),
     )
+
+
+def _centre(won: Won) -> tuple[Floats, Floats]:
+    """The mean log of the account's deals and its precision, for each of the variances."""
+    # Ads of as many deals weigh alike.
+    ads, totals_of = np.bincount(won.count), np.bincount(won.count, weights=won.total)
+    deals = np.flatnonzero(ads[1:]) + 1
+    weight = 1 / (_VARIANCES[:, None] + _AD_VARIANCE * deals)
+    precision = (weight * (deals * ads[deals])).sum(axis=1)
+    return (weight * totals_of[deals]).sum(axis=1) / precision, precision
 
 
 def value_posterior(model: ValueModel, won: Won) -> Values:
-    precision = won.count / model.variance + 1 / _AD_SD**2
-    mean = (won.total / model.variance + model.mean / _AD_SD**2) / precision
-    return Values(
-        mean=mean + model.variance / 2,
-        own_variance=1 / precision,
-        common_variance=model.mean_variance + model.variance_variance / 4,
-    )
+    precision = won.count / model.variance + 1 / _AD_VARIANCE
+    mean = (won.total / model.variance + (model.worth - model.variance / 2) / _AD_VARIANCE) / precision
+    return Values(mean=mean + model.variance / 2, own_variance=1 / precision, common_variance=model.worth_variance)

@@ -13,7 +13,7 @@ from adctl.errors import AdctlError, ConfigurationError, InputRejectedError
 
 # What `policy_seconds` is where no account says it.
 USUAL_SECONDS = 600.0
-_FIX = "adctl.toml: policy_seconds"
+_MORE = "adctl.toml: policy_seconds"
 
 R = TypeVar("R")
 
@@ -26,11 +26,16 @@ class TimedPolicy:
     version: str
     parameters: Mapping[str, Parameter]
     seconds: float
+    more: str
 
     def decide(self, history: AdHistory) -> PolicyResult:
         """Raises InputRejectedError when it fails, breaks the protocol, ends its process or takes too long."""
         named, parameters = self.name, self.parameters
-        return _apart(lambda: make_policy(named, parameters).decide(history), named, self.seconds, InputRejectedError)
+
+        def work() -> PolicyResult:
+            return make_policy(named, parameters).decide(history)
+
+        return _apart(work, named, self.seconds, self.more, InputRejectedError)
 
 
 class TimedPolicies:
@@ -40,8 +45,10 @@ class TimedPolicies:
     whoever needs a policy within a transaction asks before it begins, since one that waits is ended by the database.
     """
 
-    def __init__(self, seconds: float = USUAL_SECONDS) -> None:
+    def __init__(self, seconds: float = USUAL_SECONDS, *, more: str = _MORE) -> None:
+        """`more` says to people where more time is given."""
         self._seconds = seconds
+        self._more = more
         self._made: dict[tuple[str, ...], TimedPolicy | ConfigurationError] = {}
 
     def __call__(self, name: str, parameters: Mapping[str, Parameter]) -> Policy:
@@ -62,10 +69,11 @@ class TimedPolicies:
             return policy.version, dict(policy.parameters)
 
         try:
-            version, known = _apart(look, name, self._seconds, ConfigurationError)
+            version, known = _apart(look, name, self._seconds, self._more, ConfigurationError)
         except ConfigurationError as error:
             return error
-        return TimedPolicy(name=name, version=version, parameters=known, seconds=self._seconds)
+        seconds, more = self._seconds, self._more
+        return TimedPolicy(name=name, version=version, parameters=known, seconds=seconds, more=more)
 
 
 def _key(name: str, parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
@@ -73,7 +81,7 @@ def _key(name: str, parameters: Mapping[str, Parameter]) -> tuple[str, ...]:
     return name, *(f"{key}={value!r}" for key, value in sorted(parameters.items()))
 
 
-def _apart(work: Callable[[], R], name: str, seconds: float, error_of: Callable[..., AdctlError]) -> R:
+def _apart(work: Callable[[], R], name: str, seconds: float, more: str, error_of: Callable[..., AdctlError]) -> R:
     """What the work gives in a process of its own. Whatever fails in it is raised as `error_of`, in the same words."""
 
     def heard() -> tuple[R | None, tuple[str, str]]:
@@ -85,7 +93,7 @@ def _apart(work: Callable[[], R], name: str, seconds: float, error_of: Callable[
     try:
         found, (what, fix) = in_time(heard, seconds)
     except TimeoutError as error:
-        raise error_of(f"policy {name!r}: {error}, it was stopped", fix=_FIX) from error
+        raise error_of(f"policy {name!r}: {error}, it was stopped", fix=more) from error
     except ChildProcessError as error:
         raise error_of(f"policy {name!r}: {error}", fix="see what in it ends its process") from error
     if found is None:

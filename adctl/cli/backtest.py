@@ -59,6 +59,15 @@ def backtest(
     ] = None,
     horizon: Horizon = 7,
     maturity: Maturity = 28,
+    policy_seconds: Annotated[
+        int | None,
+        typer.Option(
+            "--policy-seconds",
+            min=1,
+            max=86_400,
+            help="A policy of your own is stopped after these: policy_seconds of an account, 600 in a world.",
+        ),
+    ] = None,
     picture: Picture = None,
     account: Account = None,
     as_json: Json = False,
@@ -73,7 +82,6 @@ def backtest(
     invocation = Invocation(command="backtest", as_json=as_json, config=config, verbose=verbose)
 
     def in_worlds() -> Report:
-        from adctl.adapters.timed_policies import TimedPolicies
         from adctl.commands.backtest_worlds import POLICIES, run
 
         if days is not None and days < _SHORTEST:
@@ -81,7 +89,12 @@ def backtest(
         _refuse_unwritable(picture)
         with as_asked(), redirect_stdout(sys.stderr), progress() as step:
             report = run(
-                worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step, make=TimedPolicies()
+                worlds or (),
+                policies or POLICIES,
+                seeds=seeds,
+                days=days or 60,
+                progress=step,
+                make=_asked(policy_seconds),
             )
         return drawn(report, picture)
 
@@ -90,7 +103,7 @@ def backtest(
         from adctl.commands.backtest_history import Replay, run
 
         _refuse_unwritable(picture)
-        make = policies_of(job.account)
+        make = _asked(policy_seconds) if policy_seconds else policies_of(job.account)
         _refuse_unknown(policies or (), make)
         configured, wanted = policy_of(job.account, make), Replay(horizon=horizon, maturity=maturity, days=days)
         with progress() as step:
@@ -100,6 +113,13 @@ def backtest(
     if worlds:
         perform_alone(invocation, in_worlds)
     perform_reading(invocation, account, on_history)
+
+
+def _asked(seconds: int | None) -> MakePolicy:
+    """Makes policies that the command line gives their time."""
+    from adctl.adapters.timed_policies import USUAL_SECONDS, TimedPolicies
+
+    return TimedPolicies(seconds or USUAL_SECONDS, more="--policy-seconds allows more")
 
 
 def _refuse_unknown(policies: Sequence[str], make: MakePolicy) -> None:

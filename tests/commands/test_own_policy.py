@@ -65,6 +65,15 @@ def test_it_meets_others_in_a_simulated_world(adctl: CommandLine) -> None:
     assert [row["policy"] for row in tables["standings"]] == [OWN, "equal"]
 
 
+def test_in_a_simulated_world_the_command_line_gives_it_its_time(synced: Loop, adctl: CommandLine) -> None:
+    break_it(synced.folder, HANGS)
+
+    outcome = adctl("backtest", "--world", "small", "--seeds", "1", "--policy", OWN, "--policy-seconds", "1")
+
+    told = f"policy '{OWN}': no result after 1 s, it was stopped (--policy-seconds allows more)"
+    assert (outcome.code, told in outcome.err) == (65, True), outcome.err
+
+
 def test_it_decides_in_shadow_and_when_it_breaks_the_champion_decides_on(synced: Loop, adctl: CommandLine) -> None:
     registered = adctl("models", "register", "--policy", OWN, "--param", "least_spend=50", "--json")
     assert registered.code == 0, registered.err

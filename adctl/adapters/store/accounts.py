@@ -61,7 +61,7 @@ def check_pinned(connection: Connection, profile: AccountProfile) -> bool:
             raise ConfigurationError(
                 f"account {profile.account!r}: {key} is {getattr(profile, key)!r} in the configuration but "
                 f"{getattr(row, key)!r} in the database",
-                fix="correct adctl.toml, or configure a new account",
+                fix="correct adctl.toml; what was read stays as it is, another value needs a database of its own",
             )
     return True
 

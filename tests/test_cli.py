@@ -147,7 +147,9 @@ def test_a_reader_that_has_left_changes_no_exit_code(tmp_path: Path) -> None:
 
 def test_wrong_use_exits_2_and_names_what_is_wrong(tmp_path: Path) -> None:
     adctl = CommandLine(folder=tmp_path)
-    for arguments, named in ((["decide", "--sooner"], "--sooner"), (["dicide"], "dicide")):
+    day = "'2026-13-01' is no day; write one such as 2026-11-30"
+    wrong = ((["decide", "--sooner"], "--sooner"), (["dicide"], "dicide"), (["decide", "--as-of", "2026-13-01"], day))
+    for arguments, named in wrong:
         outcome = adctl(*arguments)
         assert (outcome.code, outcome.out) == (2, "")
         assert named in outcome.err

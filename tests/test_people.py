@@ -138,6 +138,29 @@ def test_doctor_answers_in_time_beside_vendors_and_a_database_that_hang(adctl: C
     assert CANARY not in outcome.out + outcome.err
 
 
+@pytest.mark.parametrize(
+    ("module", "seconds", "grade", "told"),
+    [
+        ("import time\ntime.sleep(1000)\n", 600, "WARN", "was not made within 3 s"),
+        ("import time\ntime.sleep(1000)\n", 1, "CRIT", "was not made within 1 s"),
+        ("import nowhere\n", 600, "CRIT", "cannot be imported: No module named 'nowhere'"),
+    ],
+    ids=["hangs", "hangs longer than a run waits", "lacks a module"],
+)
+def test_doctor_says_of_a_policy_of_ones_own_what_keeps_it_from_being_made(
+    adctl: CommandLine, module: str, seconds: int, grade: str, told: str
+) -> None:
+    (adctl.folder / "own_policies.py").write_text(module)
+    adctl.configure(f'{ACCOUNT}policy = "own_policies:Policy"\npolicy_seconds = {seconds}\n')
+
+    outcome = adctl("doctor", "--json", PYTHONPATH=str(adctl.folder))
+
+    found = lines(outcome)
+    assert (outcome.code, found["main: policy"][0]) == (2, grade)
+    assert told in found["main: policy"][1]
+    assert found["main: configuration"] == ("WARN", "no cap on raises: nothing is ever sent")
+
+
 def test_doctor_with_an_unreachable_database_still_checks_the_rest(adctl: CommandLine) -> None:
     adctl.configure(ACCOUNT)
     outcome = adctl("doctor", "--json", ADCTL_DATABASE_URL="postgresql://u@127.0.0.1:1/adctl")

@@ -32,6 +32,16 @@ Policies = Annotated[
     typer.Option("--policy", help="name:key=value,… or module:Class:…; the first is compared.", metavar="POLICY"),
 ]
 
+PolicySeconds = Annotated[
+    int | None,
+    typer.Option(
+        "--policy-seconds",
+        min=1,
+        max=86_400,
+        help="A policy of your own is stopped after these: policy_seconds of an account, 600 in a world.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -59,15 +69,7 @@ def backtest(
     ] = None,
     horizon: Horizon = 7,
     maturity: Maturity = 28,
-    policy_seconds: Annotated[
-        int | None,
-        typer.Option(
-            "--policy-seconds",
-            min=1,
-            max=86_400,
-            help="A policy of your own is stopped after these: policy_seconds of an account, 600 in a world.",
-        ),
-    ] = None,
+    policy_seconds: PolicySeconds = None,
     picture: Picture = None,
     account: Account = None,
     as_json: Json = False,
@@ -88,14 +90,8 @@ def backtest(
             raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
         _refuse_unwritable(picture)
         with as_asked(), redirect_stdout(sys.stderr), progress() as step:
-            report = run(
-                worlds or (),
-                policies or POLICIES,
-                seeds=seeds,
-                days=days or 60,
-                progress=step,
-                make=_asked(policy_seconds),
-            )
+            make = _asked(policy_seconds)
+            report = run(worlds or (), policies or POLICIES, seeds=seeds, days=days or 60, progress=step, make=make)
         return drawn(report, picture)
 
     def on_history(job: Job) -> Report:

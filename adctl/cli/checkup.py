@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from adctl.cli.job import Invocation
 from adctl.cli.running import database, load_settings
-from adctl.cli.wiring import policies_of, policy_of, profile_of, stage_values
+from adctl.cli.wiring import policy_of, profile_of, stage_values
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
-from adctl.errors import AdctlError
+from adctl.errors import AdctlError, ConfigurationError
 from adctl.settings import Tokens, process_environment
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _USED_BY_PROBES = (
     "adctl.adapters.embedded_postgres",
     "adctl.adapters.hubspot",
     "adctl.adapters.meta",
+    "adctl.adapters.timed_policies",
     "adctl.domain.policies.catalogue",
 )
 
@@ -67,6 +68,7 @@ def _probes(settings: Settings, account: str | None) -> Iterator[Probe]:
     yield Probe(subject="database", look=partial(_database, settings, chosen))
     for one in chosen:
         yield Probe(subject=f"{one.name}: configuration", look=partial(_account, one))
+        yield Probe(subject=f"{one.name}: policy", look=partial(_policy, one))
         yield Probe(subject=f"{one.name}: Meta", look=partial(_meta, settings, one))
         yield Probe(subject=f"{one.name}: HubSpot", look=partial(_hubspot, settings, one))
 
@@ -168,7 +170,6 @@ def _host_now() -> datetime:
 
 
 def _account(account: AccountSettings) -> Iterator[Check]:
-    policy_of(account, policies_of(account))
     subject = f"{account.name}: configuration"
     if not stage_values(account):
         yield warn(subject, "no stage has a value: deals are worth nothing", "set stage_template or [….stages.…]")
@@ -176,7 +177,25 @@ def _account(account: AccountSettings) -> Iterator[Check]:
         fix = f"set accounts.{account.name}.limits.cap_increase_per_24h once you want changes sent"
         yield warn(subject, "no cap on raises: nothing is ever sent", fix)
     else:
-        yield ok(subject, f"policy {account.policy}, a cap on raises")
+        yield ok(subject, "a cap on raises")
+
+
+def _policy(account: AccountSettings) -> Iterator[Check]:
+    """Whether it can be made. One of the account's own may rightly take longer than there is time here."""
+    from adctl.adapters.timed_policies import TimedPolicies
+
+    subject, most = f"{account.name}: policy", min(account.policy_seconds, _ONE_CALL)
+    try:
+        policy_of(account, TimedPolicies(most))
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, TimeoutError):
+            yield refused(subject, error)
+            return
+        fix = f"see what it waits for; a run stops it after policy_seconds, {account.policy_seconds} s"
+        judge = crit if most == account.policy_seconds else warn
+        yield judge(subject, f"policy {account.policy!r} was not made within {most:g} s", fix)
+    else:
+        yield ok(subject, account.policy)
 
 
 def _meta(settings: Settings, account: AccountSettings) -> Iterator[Check]:

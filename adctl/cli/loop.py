@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,7 +154,7 @@ def ingest_ads(
     perform_job(
         Invocation(command="ingest-ads", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: steps.ingest_ads(job, file, as_of=_day(as_of), max_rejects=max_rejects),
+        lambda job: steps.ingest_ads(job, file, as_of=as_of, max_rejects=max_rejects),
     )
 
 
@@ -211,7 +210,7 @@ def decide(
         Invocation(command="decide", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
         lambda job: detailed(
-            steps.decide(job, as_of=_day(as_of), redo=redo), "scale", "cut", "kill", asked=detailed_exitcode
+            steps.decide(job, as_of=as_of, redo=redo), "scale", "cut", "kill", asked=detailed_exitcode
         ),
     )
 
@@ -236,9 +235,7 @@ def enqueue(
     perform_job(
         Invocation(command="enqueue", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run),
         account,
-        lambda job: detailed(
-            steps.enqueue(job, as_of=_day(as_of), plan=plan, out=out), "planned", asked=detailed_exitcode
-        ),
+        lambda job: detailed(steps.enqueue(job, as_of=as_of, plan=plan, out=out), "planned", asked=detailed_exitcode),
     )
 
 
@@ -298,7 +295,3 @@ def index_winners(
         account,
         lambda job: steps.index_winners(job),
     )
-
-
-def _day(as_of: datetime | None) -> date | None:
-    return None if as_of is None else as_of.date()

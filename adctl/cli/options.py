@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,19 @@ import typer
 
 if TYPE_CHECKING:
     from adctl.domain.report import Report
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def day(text: str) -> date:
+    """A day as the command line has it."""
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text!r} is no day; write one such as 2026-11-30")
+
 
 Account = Annotated[
     str | None, typer.Option("--account", "-a", help="The account, as named in adctl.toml.", metavar="NAME")
@@ -29,8 +43,8 @@ DetailedExitCode = Annotated[
     bool, typer.Option("--detailed-exitcode", help="With --dry-run: exit 4 when there is something to change.")
 ]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d"], help="The account's day, instead of today.", metavar="YYYY-MM-DD"),
+    date | None,
+    typer.Option("--as-of", parser=day, help="The account's day, instead of today.", metavar="YYYY-MM-DD"),
 ]
 Horizon = Annotated[
     int, typer.Option("--horizon", min=1, max=90, help="An outcome is what the money of this many days brought.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adctl.cli.job import Invocation, Job
-from adctl.cli.options import Account, Config, DryRun, Json, Verbose, examples
+from adctl.cli.options import Account, Config, DryRun, Json, Verbose, day, examples
 from adctl.cli.running import perform_job, perform_reading
 
 if TYPE_CHECKING:
@@ -94,10 +94,8 @@ def roas(
 def learn(
     write: Annotated[bool, typer.Option("--write", help="Let the learned values hold from --from on.")] = False,
     start: Annotated[
-        datetime | None,
-        typer.Option(
-            "--from", formats=["%Y-%m-%d"], help="The first day they hold, instead of today.", metavar="YYYY-MM-DD"
-        ),
+        date | None,
+        typer.Option("--from", parser=day, help="The first day they hold, instead of today.", metavar="YYYY-MM-DD"),
     ] = None,
     account: Account = None,
     dry_run: DryRun = False,
@@ -110,8 +108,7 @@ def learn(
     def work(job: Job) -> Report:
         from adctl.commands.stages_learn import run
 
-        first = start.date() if start else None
-        return run(job.engine, job.profile, write=write, start=first, dry_run=dry_run)
+        return run(job.engine, job.profile, write=write, start=start, dry_run=dry_run)
 
     told = Invocation(command="stages learn", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
     if write:
@@ -122,10 +119,8 @@ def learn(
 @app.command("withdraw", epilog=examples("adctl stages withdraw --dry-run", "adctl stages withdraw --from 2026-12-01"))
 def withdraw(
     start: Annotated[
-        datetime | None,
-        typer.Option(
-            "--from", formats=["%Y-%m-%d"], help="Only those that begin on this day, not all.", metavar="YYYY-MM-DD"
-        ),
+        date | None,
+        typer.Option("--from", parser=day, help="Only those that begin on this day, not all.", metavar="YYYY-MM-DD"),
     ] = None,
     account: Account = None,
     dry_run: DryRun = False,
@@ -138,7 +133,7 @@ def withdraw(
     def work(job: Job) -> Report:
         from adctl.commands.stages_withdraw import run
 
-        return run(job.engine, job.profile, start=start.date() if start else None, dry_run=dry_run)
+        return run(job.engine, job.profile, start=start, dry_run=dry_run)
 
     told = Invocation(command="stages withdraw", as_json=as_json, config=config, verbose=verbose, dry_run=dry_run)
     perform_job(told, account, work)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adctl.cli.job import Invocation
-from adctl.cli.options import Json, examples
+from adctl.cli.options import Json, day, examples
 from adctl.cli.showing import show_error
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def register(app: typer.Typer) -> None:
 def sandbox(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same world.")] = 1,
     start: Annotated[
-        datetime | None,
-        typer.Option("--start", formats=["%Y-%m-%d"], help="The world's day, instead of today.", metavar="YYYY-MM-DD"),
+        date | None,
+        typer.Option("--start", parser=day, help="The world's day, instead of today.", metavar="YYYY-MM-DD"),
     ] = None,
     meta_port: _Port = 0,
     hubspot_port: _Port = 0,
@@ -64,11 +64,11 @@ def sandbox(
     from adctl.errors import UsageError
     from adctl.sandbox import Sandbox
 
-    day = (start or datetime.now(UTC)).date()  # noqa: TID251 - stands in for vendors, whose day is not the database's
+    first = start or datetime.now(UTC).date()  # noqa: TID251 - stands in for vendors, whose day is not the database's
     # Before anything is printed: whoever reads the lines may end this process at once.
     ended = _end_on_signals()
     try:
-        running = Sandbox.start(seed=seed, start=day, meta_port=meta_port, hubspot_port=hubspot_port)
+        running = Sandbox.start(seed=seed, start=first, meta_port=meta_port, hubspot_port=hubspot_port)
     except OSError as error:
         refusal = UsageError(f"cannot listen on 127.0.0.1: {error.strerror}", fix="choose other ports, or 0")
         raise typer.Exit(show_error(Invocation(command="sandbox", as_json=as_json), refusal)) from error

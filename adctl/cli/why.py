@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from adctl.cli.job import Invocation, Job
-from adctl.cli.options import Account, Config, Json, Verbose, examples
+from adctl.cli.options import Account, Config, Json, Verbose, day, examples
 from adctl.cli.running import perform_reading
 
 if TYPE_CHECKING:
@@ -46,10 +46,8 @@ def register(parent: typer.Typer) -> None:
 def why_entity(
     entity: Annotated[str, typer.Argument(help="The id of an ad, ad set or campaign.", metavar="ENTITY")],
     at: Annotated[
-        datetime | None,
-        typer.Option(
-            "--at", formats=["%Y-%m-%d"], help="The day of the decision, instead of the newest.", metavar="YYYY-MM-DD"
-        ),
+        date | None,
+        typer.Option("--at", parser=day, help="The day of the decision, instead of the newest.", metavar="YYYY-MM-DD"),
     ] = None,
     account: Account = None,
     as_json: Json = False,
@@ -62,7 +60,7 @@ def why_entity(
         from adctl.cli.wiring import policies_of
         from adctl.commands.why import run
 
-        return run(job.engine, job.profile, entity, day=at.date() if at else None, make=policies_of(job.account))
+        return run(job.engine, job.profile, entity, day=at, make=policies_of(job.account))
 
     perform_reading(Invocation(command="why", as_json=as_json, config=config, verbose=verbose), account, work)
 

@@ -73,7 +73,7 @@ def listed(engine: Engine, profile: AccountProfile, states: Sequence[State] = OP
                 title="Changes",
                 columns=(Column(key="id", label="id"), *COLUMNS, Column(key="since", label="since", kind=Kind.TIME)),
                 rows=tuple(_listed_row(record, profile.currency) for record in found),
-                empty="No changes.",
+                empty="none is open; --state completed lists what was done" if states == OPEN else "none",
             ),
         ),
     )

@@ -84,6 +84,11 @@ def offset(currency: str) -> int:
     )
 
 
+def is_known(currency: str) -> bool:
+    """Whether Meta's table lists it."""
+    return currency in _OFFSET_1 | _OFFSET_100
+
+
 def is_plain_number(text: str) -> bool:
     """True when `text` is an ASCII decimal number without exponent, separators, sign plus or spaces."""
     return _PLAIN.fullmatch(text) is not None

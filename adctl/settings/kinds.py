@@ -33,7 +33,8 @@ def currency(says: str, *, example: str) -> Key:
         try:
             amounts.offset(value)
         except ConfigurationError as error:
-            raise UnfitError(f"{quoted(raw)} is not in Meta's table of currencies", error.fix) from error
+            fix = f"write {value.upper()}" if amounts.is_known(value.upper()) else error.fix
+            raise UnfitError(f"{quoted(raw)} is not in Meta's table of currencies", fix) from error
         return value
 
     return Key(read=read, says=says, example=example)
@@ -55,7 +56,8 @@ def timezone(says: str, *, example: str) -> Key:
 
 
 def _nearest_zone(value: str) -> str:
-    nearest = get_close_matches(value, available_timezones(), n=1)
+    # Of what names no place (CEST) the nearest one would be another zone.
+    nearest = get_close_matches(value, available_timezones(), n=1) if "/" in value else []
     return f"did you mean {nearest[0]}?" if nearest else "write a name such as Europe/Berlin"
 
 

@@ -43,13 +43,15 @@ def _pipeline(name: str, raw: object, context: Context) -> Mapping[str, StageSet
 def _stage(place: str, raw: object, context: Context) -> StageSettings:
     if not isinstance(raw, dict) or sorted(raw) != sorted(_KNOWN):
         raise UnfitError("needs value, confidence and outcome, and nothing else", _WANTS, at=place)
+    at = "value"
     try:
-        value = minor_units(raw["value"], context)
-        confidence = bounded(raw["confidence"], 0, 1, 4, "write a number from 0 to 1")
+        value = minor_units(raw[at], context)
+        at = "confidence"
+        confidence = bounded(raw[at], 0, 1, 4, "write a number from 0 to 1")
     except UnfitError as unfit:
-        raise UnfitError(unfit.reason, unfit.fix, at=place) from unfit
+        raise UnfitError(unfit.reason, unfit.fix, at=f"{place}.{at}") from unfit
     if raw["outcome"] not in list(Outcome):
-        raise UnfitError(f"{quoted(raw['outcome'])} is no outcome", "write open, won or lost", at=place)
+        raise UnfitError(f"{quoted(raw['outcome'])} is no outcome", "write open, won or lost", at=f"{place}.outcome")
     return StageSettings(value=value, confidence=confidence, outcome=Outcome(raw["outcome"]))
 
 

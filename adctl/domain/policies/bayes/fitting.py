@@ -32,9 +32,9 @@ from adctl.domain.policies.protocol import AdHistory, Floats, Ints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What the history says of each ad before its return is inferred. `budget` is major units a day, `exposure`
-    effective ones in all, `clicks` the log click yield. `mature` is, by days ago, the chance that a win has come that
-    will, `mature_spend` that part of the spend in major units."""
+    """What the history says of each ad, as far as it is used once its return is inferred. `budget` is major units a
+    day, `won` the won deals whose worth is known. `mature` is, by days ago, the chance that a win has come that will,
+    `mature_spend` that part of the spend in major units."""
 
     rows: Rows
     sums: Sums
@@ -43,10 +43,8 @@ class Told:
     wear: Wear
     mature: Floats
     mature_spend: Floats
-    exposure: Floats
     leads: Floats
-    clicks: Floats
-    won: Won
+    won: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +74,10 @@ def view_of(history: AdHistory, parameters: BayesParameters, fitted: Fitted | No
     least = parameters.shift_transitions
     delays = fitted.delays if fitted else fit_delays(funnel, history.campaign, groups, least)
     deals = _counted(funnel, delays, history.campaign, parameters.half_life)
-    told = _told(history, parameters, rows, funnel, deals, budget, response, delays)
-    tallies = deals.tallies
+    told, ads = _told(history, parameters, rows, funnel, deals, budget, response, delays)
     if fitted is None:
-        fitted = _fit(history, parameters, told, tallies, response, delays)
-    return _view(history, parameters, told, tallies, fitted)
+        fitted = _fit(ads, funnel.steps, parameters.campaign_leads, response, delays)
+    return _view(told, ads, fitted, parameters)
 
 
 def _told(
@@ -92,11 +89,13 @@ def _told(
     budget: Floats,
     response: Response,
     delays: Delays,
-) -> Told:
+) -> tuple[Told, AdColumns]:
+    """What is used later, too, and what each ad's return is inferred from."""
     wear = wear_of(rows, response, history.fatigue.flagged if history.fatigue else None)
     mature = _mature(delays, rows.oldest, timed=funnel.timed)
     exposure = exposure_of(rows, response, wear, parameters.half_life, mature)
-    return Told(
+    leads = deals.leads if len(funnel.ad) else _leads(rows, parameters.half_life)
+    told = Told(
         rows=rows,
         sums=rows.sums,
         funnel=funnel,
@@ -104,11 +103,22 @@ def _told(
         wear=wear,
         mature=mature,
         mature_spend=exposure.mature_spend,
+        leads=leads,
+        won=deals.won.count,
+    )
+    ads = AdColumns(
+        campaign=history.campaign,
+        budget=budget,
+        spend=rows.sums.spend,
+        wear=wear,
         exposure=exposure.total,
-        leads=deals.leads if len(funnel.ad) else _leads(rows, parameters.half_life),
+        leads=leads,
         clicks=click_yield(rows.sums.clicks, exposure.total),
         won=deals.won,
+        tallies=deals.tallies,
+        kin=_neighbours(history, rows.sums, exposure.total),
     )
+    return told, ads
 
 
 def _leads(rows: Rows, half_life: float) -> Floats:
@@ -145,57 +155,37 @@ def _counted(funnel: Funnel, delays: Delays, campaign: Ints, half_life: float) -
     return by_pieces(funnel.ads, of)
 
 
-def _fit(
-    history: AdHistory,
-    parameters: BayesParameters,
-    told: Told,
-    tallies: Tallies,
-    response: Response,
-    delays: Delays,
-) -> Fitted:
-    leads = fit_leads(told.leads, told.exposure, told.clicks, history.campaign, parameters.campaign_leads)
-    stages = fit_stages(tallies, delays.doubt, told.clicks)
+def _fit(ads: AdColumns, steps: tuple[str, ...], sure_leads: float, response: Response, delays: Delays) -> Fitted:
+    leads = fit_leads(ads.leads, ads.exposure, ads.clicks, ads.campaign, sure_leads)
+    stages = fit_stages(ads.tallies, delays.doubt, ads.clicks)
     pays = -leads.log_rate - float(np.log(stages.chance).sum())
     return Fitted(
-        steps=told.funnel.steps,
+        steps=steps,
         response=response,
         delays=delays,
         leads=leads,
         stages=stages,
-        values=fit_values(told.won, pays),
+        values=fit_values(ads.won, pays),
     )
 
 
-def _view(history: AdHistory, parameters: BayesParameters, told: Told, tallies: Tallies, fitted: Fitted) -> View:
-    columns = AdColumns(
-        campaign=history.campaign,
-        budget=told.budget,
-        spend=told.sums.spend,
-        wear=told.wear,
-        exposure=told.exposure,
-        leads=told.leads,
-        clicks=told.clicks,
-        won=told.won,
-        tallies=tallies,
-        kin=_neighbours(history, told),
-    )
-    campaigns = campaigns_of(
-        fitted.leads, told.leads, told.exposure, told.clicks, history.campaign, parameters.campaign_leads
-    )
-    ads = told.funnel.ads
+def _view(told: Told, ads: AdColumns, fitted: Fitted, parameters: BayesParameters) -> View:
+    campaigns = campaigns_of(fitted.leads, ads.leads, ads.exposure, ads.clicks, ads.campaign, parameters.campaign_leads)
     return View(
         fitted=fitted,
         told=told,
-        came=tallies.came,
-        waiting=tallies.waiting,
-        terms=by_pieces(ads, lambda part: terms_of(fitted, campaigns, some(columns, part), parameters.cycle_days)),
+        came=ads.tallies.came,
+        waiting=ads.tallies.waiting,
+        terms=by_pieces(
+            told.funnel.ads, lambda part: terms_of(fitted, campaigns, some(ads, part), parameters.cycle_days)
+        ),
     )
 
 
-def _neighbours(history: AdHistory, told: Told) -> Neighbours | None:
+def _neighbours(history: AdHistory, sums: Sums, exposure: Floats) -> Neighbours | None:
     if history.kin is None:
         return None
-    return Neighbours(leads=history.kin.leads, clicks=click_yield(told.sums.clicks, told.exposure, history.kin.clicks))
+    return Neighbours(leads=history.kin.leads, clicks=click_yield(sums.clicks, exposure, history.kin.clicks))
 
 
 def matured_exposure(view: View, half_life: float) -> Floats:

@@ -26,7 +26,7 @@ def known_columns(history: AdHistory, view: View, shares: Shares) -> dict[str, C
         "leads": told.sums.leads,
         "deals": told.leads,
         "deals_ignored": told.funnel.ignored,
-        "won_deals": told.won.count,
+        "won_deals": told.won,
     }
     for place, step in enumerate(view.fitted.steps):
         columns[f"came_{step}"] = view.came[:, place]

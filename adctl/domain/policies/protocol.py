@@ -22,12 +22,14 @@ from adctl.domain.fatigue import Fatigue
 from adctl.domain.neighbours import Kin
 
 Ints = NDArray[np.int64]
+# How many deals an ad has: half the memory.
+DealCounts = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 Fact = bool | int | float | str | None
 Evidence = Mapping[str, Fact]
-EvidenceColumn = Ints | Floats | Flags | tuple[Fact, ...] | Fact
+EvidenceColumn = Ints | DealCounts | Floats | Flags | tuple[Fact, ...] | Fact
 
 
 class Verdict(StrEnum):

@@ -27,7 +27,7 @@ from adctl.domain.policies.bayes.stages import Tallies, Tallying, fit_stages
 from adctl.domain.policies.bayes.terms import AdColumns, Fitted, Terms, terms_of
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.bayes.values import Won, fit_values, won_of
-from adctl.domain.policies.protocol import AdHistory, Floats, Ints
+from adctl.domain.policies.protocol import AdHistory, DealCounts, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Told:
     mature: Floats
     mature_spend: Floats
     leads: Floats
-    won: Ints
+    won: DealCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,8 @@ class View:
 
     fitted: Fitted
     told: Told
-    came: Ints
-    waiting: Ints
+    came: DealCounts
+    waiting: DealCounts
     terms: Terms
 
     @property

@@ -12,7 +12,7 @@ from adctl.domain.policies.bayes.funnel import Deals, Funnel
 from adctl.domain.policies.bayes.pieces import by_pieces
 from adctl.domain.policies.bayes.special import log_beta_moments
 from adctl.domain.policies.bayes.totals import totals
-from adctl.domain.policies.protocol import Floats, Ints
+from adctl.domain.policies.protocol import DealCounts, Floats, Ints
 
 _LOG_SIZES = np.log(25.0) + 0.7 * np.linspace(-2.5, 2.5, 11)
 _SIZE_PRIOR = -0.5 * np.linspace(-2.5, 2.5, 11) ** 2
@@ -44,20 +44,20 @@ class Tallies:
 
     Each step lies in one stretch of memory: what all ads' chances are multiplied by is then read along the ads."""
 
-    came: Ints
-    waiting: Ints
+    came: DealCounts
+    waiting: DealCounts
     successes: Floats
     failures: Floats
     still: Floats
     days_left: Floats
 
     @property
-    def entered(self) -> Ints:
+    def entered(self) -> DealCounts:
         """Deals that came to each step, shape (n, T)."""
         return self.came[:, :-1]
 
     @property
-    def progressed(self) -> Ints:
+    def progressed(self) -> DealCounts:
         """Deals that passed each step, shape (n, T)."""
         return self.came[:, 1:]
 
@@ -137,8 +137,8 @@ class Tallying:
             failures += came[:-1] - came[1:] - waiting
         successes += came[1:]
         return Tallies(
-            came=came.T,
-            waiting=waiting.T,
+            came=came.astype(np.int32).T,
+            waiting=waiting.astype(np.int32).T,
             successes=np.maximum(successes, 0.0, out=successes).T,
             failures=np.maximum(failures, 0.0, out=failures).T,
             still=still.T,

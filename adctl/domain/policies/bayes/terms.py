@@ -12,7 +12,7 @@ from adctl.domain.policies.bayes.leads import Campaigns, LeadModel, Leads, Neigh
 from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior, posterior, rounded
 from adctl.domain.policies.bayes.stages import StageModel, Stages, Tallies, stage_posterior
 from adctl.domain.policies.bayes.values import ValueModel, Values, Won, value_posterior
-from adctl.domain.policies.protocol import Floats, Ints
+from adctl.domain.policies.protocol import DealCounts, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def _days_until(tallies: Tallies) -> Floats:
 
 
 def _next_sd(
-    found: Posterior, leads: Leads, stages: Stages, chances: Floats, values: Values, waiting: Ints, coming: Floats
+    found: Posterior, leads: Leads, stages: Stages, chances: Floats, values: Values, waiting: DealCounts, coming: Floats
 ) -> Floats:
     """The posterior's spread that one more cycle at today's budget is expected to leave, shape n.
 

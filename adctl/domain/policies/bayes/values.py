@@ -8,7 +8,7 @@ import numpy as np
 
 from adctl.domain.policies.bayes.funnel import Deals
 from adctl.domain.policies.bayes.totals import totals
-from adctl.domain.policies.protocol import Floats, Ints
+from adctl.domain.policies.protocol import DealCounts, Floats
 
 # How ads differ in the mean log value of their deals.
 _AD_VARIANCE = 0.2**2
@@ -47,7 +47,7 @@ class Values:
 class Won:
     """Won deals whose worth is known, per ad: how many, the sum of their logs and of the logs' squares."""
 
-    count: Ints
+    count: DealCounts
     total: Floats
     square: Floats
 
@@ -58,7 +58,7 @@ def won_of(deals: Deals) -> Won:
     known = worth > 0
     ad, logs = ad[known], np.log(worth[known])
     return Won(
-        count=np.bincount(ad, minlength=deals.ads),
+        count=np.bincount(ad, minlength=deals.ads).astype(np.int32),
         total=totals(ad, logs, deals.ads),
         square=totals(ad, logs**2, deals.ads),
     )

@@ -10,9 +10,9 @@ from adctl.domain.policies.bayes.fitting import View
 from adctl.domain.policies.bayes.pieces import some
 from adctl.domain.policies.bayes.posterior import DECIMALS, Z90, rounded
 from adctl.domain.policies.bayes.verdicts import Judgement
-from adctl.domain.policies.protocol import AdHistory, Fact, Flags, Floats, Ints
+from adctl.domain.policies.protocol import AdHistory, DealCounts, Fact, Flags, Floats, Ints
 
-Column = Ints | Floats | Flags | tuple[str, ...] | Fact
+Column = Ints | DealCounts | Floats | Flags | tuple[str, ...] | Fact
 
 
 def known_columns(history: AdHistory, view: View, shares: Shares) -> dict[str, Column]:

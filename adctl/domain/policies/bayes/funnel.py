@@ -48,7 +48,7 @@ class Deals:
 
     def waited(self, chosen: Ints) -> Floats:
         """How many days some of the deals (indexes) have been where they are."""
-        reached = self.reached[chosen]
+        reached = self.reached.take(chosen, mode="clip")
         place = chosen * self.entered.shape[1]
         place += reached if self.led else np.maximum(reached - 1, 0)
         found: Floats = self.entered.reshape(-1).take(place, mode="clip")
@@ -64,7 +64,7 @@ class Deals:
     def worth(self, chosen: Ints) -> Floats:
         """What each of some won deals brought: the won amount, or the stage's value where nobody filled that in, major
         units, 0 where nobody knows."""
-        value, cash = self.value[chosen], self.cash[chosen]
+        value, cash = (column.take(chosen, mode="clip") for column in (self.value, self.cash))
         return np.asarray(np.maximum(np.where(cash > 0, cash, value), 0) / self.minor_per_major, dtype=np.float64)
 
 

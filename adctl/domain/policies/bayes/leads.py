@@ -131,8 +131,9 @@ def lead_posterior(
     part of the mean is what it gains by them, and fades as the ad's own leads come.
     """
     lifted = model.elasticity * clicks
-    factor = campaigns.factor[campaign]
-    log_factor = campaigns.log_factor[campaign]
+    factor, log_factor, doubt = (
+        column.take(campaign, mode="clip") for column in (campaigns.factor, campaigns.log_factor, campaigns.variance)
+    )
     expected = _expected(model, exposure, clicks)
     expected *= factor
     own, variance, shape, pull = _own(model.shape, leads, expected)
@@ -147,7 +148,7 @@ def lead_posterior(
         neighbours = informed - own + more
         usual = usual * np.exp(neighbours)
         clicks = kin.clicks
-    prior_variance = campaigns.variance[campaign] + model.elasticity_variance * clicks**2
+    prior_variance = doubt + model.elasticity_variance * clicks**2
     mean = model.log_rate + log_factor + lifted + own + neighbours
     return Leads(
         mean=mean,

@@ -124,7 +124,7 @@ class Tallying:
         for farther in range(steps, 0, -1):
             came[farther - 1] += came[farther]
         still_open = np.flatnonzero(deals.open)
-        ad, step = deals.ad[still_open], deals.reached[still_open]
+        ad, step = (column.take(still_open, mode="clip") for column in (deals.ad, deals.reached))
         cell = (kind.take(ad, mode="clip") * steps + step) * BINS + log_bin(deals.waited(still_open))
         place = step * n + ad
         waiting = np.bincount(place, minlength=steps * n).reshape(steps, n)

@@ -54,7 +54,7 @@ class Won:
 
 def won_of(deals: Deals) -> Won:
     won = np.flatnonzero(deals.won)
-    ad, worth = deals.ad[won], deals.worth(won)
+    ad, worth = deals.ad.take(won, mode="clip"), deals.worth(won)
     known = worth > 0
     ad, logs = ad[known], np.log(worth[known])
     return Won(

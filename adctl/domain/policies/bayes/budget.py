@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from scipy.special import ndtr
 
 from adctl.domain.allocation import round_shares
+from adctl.domain.policies.bayes import normal
 from adctl.domain.policies.bayes.filling import Uncertain, fill, fill_on_average
 from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.bayes.pieces import by_pieces, some
@@ -83,7 +83,7 @@ def rightly_moved(above: Floats, before: Ints, after: Ints) -> Floats:
     """P(each ad's money moves the right way), shape n, 1 where it stays: that it earns more where it was not. `above`
     is that of `above_level`."""
     side = np.sign(after - before)
-    return np.where((side == 0) | np.isnan(above), 1.0, rounded(ndtr(side * above)))
+    return np.where((side == 0) | np.isnan(above), 1.0, rounded(normal.below(side * above)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
+from adctl.domain.policies.bayes.normal import excess
 from adctl.domain.policies.protocol import Floats
 
 # Ads whose shares stay in the cache, and ads that tell roughly where the level is.
@@ -21,9 +21,6 @@ _DECIMALS = 9
 # How far (in logs) the level is looked for from that of a sample, at first and at last.
 _REACH = 0.01
 _FARTHEST = 10.0
-# Nodes of a table of the normal distribution.
-_FARTHEST_NODE = 9.0
-_NODES_PER_UNIT = 256
 
 
 def fill(
@@ -146,8 +143,8 @@ class Uncertain:
 
     def _shares(self, level: float) -> tuple[Floats, Floats]:
         above = self.height - level
-        most, mostly = _excess(above - self.lower / self.room, self.sd)
-        over, rarely = _excess(above - self.upper / self.room, self.sd)
+        most, mostly = excess(above - self.lower / self.room, self.sd)
+        over, rarely = excess(above - self.upper / self.room, self.sd)
         return self.lower + self.room * (most - over), self.room * (mostly - rarely)
 
 
@@ -178,41 +175,3 @@ def fill_on_average(total: float, those: Uncertain, least: float) -> tuple[Float
         level = level + step if low < level + step < high else (low + high) / 2
         those.shares(level, (shares, falls))
     return shares, level
-
-
-def _excess(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """E max(mean + sd·z, 0) of a standard normal z to 1e-12·sd, and P(mean + sd·z > 0) to 1e-6: of that, Newton's steps
-    need no more.
-
-    Read off at the nearest node of a table, from there by Taylor: less than half the time of the functions themselves.
-    """
-    z = mean / sd
-    beyond = np.maximum(z, -_FARTHEST_NODE)
-    np.minimum(beyond, _FARTHEST_NODE, out=beyond)
-    node = beyond * _NODES_PER_UNIT
-    np.rint(node, out=node)
-    place = (node + _FARTHEST_NODE * _NODES_PER_UNIT).astype(np.int64)
-    # Exact, for there is a power of two of nodes per unit.
-    node /= _NODES_PER_UNIT
-    chance, density = (np.take(column, place, mode="clip") for column in _TABLE)
-    excess = node * chance
-    excess += density
-    beyond -= node
-    density *= beyond
-    node *= beyond
-    excess += beyond * (chance + density * (0.5 - node / 6))
-    chance += density
-    # Beyond the table nothing is uncertain.
-    excess += np.maximum(z - _FARTHEST_NODE, 0.0)
-    excess *= sd
-    return excess, chance
-
-
-def _table() -> tuple[Floats, Floats]:
-    """P(z < node) and the density at each node, of a standard normal z; E max(node + z, 0) is made of these."""
-    number = round(2 * _FARTHEST_NODE * _NODES_PER_UNIT) + 1
-    node: Floats = np.linspace(-_FARTHEST_NODE, _FARTHEST_NODE, number)
-    return ndtr(node), np.exp(-0.5 * node**2) / np.sqrt(2 * np.pi)
-
-
-_TABLE = _table()

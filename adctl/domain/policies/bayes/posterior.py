@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
+from adctl.domain.policies.bayes import normal
 from adctl.domain.policies.protocol import Flags, Floats
 
 # Means and spreads are rounded to this many decimals before anything is decided by them: sums of doubles may differ
@@ -47,17 +47,15 @@ class Posterior:
 
     def below(self, roas: float | Floats) -> Floats:
         """P(ROAS < roas)."""
-        return rounded(ndtr(self._deviates(np.log(roas))))
+        return rounded(normal.below(self._deviates(np.log(roas))))
 
     def short(self, roas: float | Floats, log_roas: float | Floats, expected: Floats) -> tuple[Floats, Floats]:
         """P(ROAS < roas), not rounded, and E max(roas − ROAS, 0), where the log and what is `expected` are known."""
         z = self._deviates(log_roas)
-        below = ndtr(z)
+        below = normal.below(z)
         short = roas * below
         z -= self.sd
-        ndtr(z, out=z)
-        z *= expected
-        short -= z
+        short -= expected * normal.below(z)
         return below, np.maximum(short, 0.0, out=short)
 
     def shortfall(self, roas: float | Floats) -> Floats:
@@ -73,7 +71,11 @@ class Posterior:
 
     @property
     def expected(self) -> Floats:
-        return np.exp(np.minimum(self.mean + self.sd**2 / 2, _LARGEST_LOG))
+        return np.exp(self.log_expected)
+
+    @property
+    def log_expected(self) -> Floats:
+        return np.minimum(self.mean + self.sd**2 / 2, _LARGEST_LOG)
 
     def quantile(self, deviates: float) -> Floats:
         """exp(mean + deviates·sd): 0 is the median, ±Z90 the ends of the 90 % interval."""

@@ -83,7 +83,7 @@ def _waiting(
     """
     bar = parameters.kill_roas
     learned = np.sqrt(np.maximum(view.sd**2 - standing.next_sd**2, 1e-18))
-    seen = Posterior(mean=np.log(expected) - learned**2 / 2, saturation=view.saturation, sd=learned, own_sd=learned)
+    seen = Posterior(mean=view.log_expected - learned**2 / 2, saturation=view.saturation, sd=learned, own_sd=learned)
     costs = np.maximum(bar - expected, 0.0) * standing.budget * parameters.cycle_days
     gain = np.maximum(seen.surplus(bar, expected) - np.maximum(expected - bar, 0.0), 0.0)
     return costs, gain * standing.budget * parameters.horizon_days

@@ -167,12 +167,13 @@ def plan_decisions(
     policy: Policy,
     owned: Ownership,
     ads: AdColumns,
+    active: Flags,
     result: PolicyResult,
 ) -> DecisionPlan:
     """Decisions for every owner (budget) and every ad (status), those that keep things as they are included.
 
-    `ads` and the verdicts of `result` stand in the same order, and the shares of an owner's active ads sum to its
-    budget (`ad_shares`). Raises ValueError when they do not: the difference would be money lost.
+    `ads`, which of them are `active` and the verdicts of `result` stand in the same order, and the shares of an owner's
+    active ads sum to its budget (`ad_shares`). Raises ValueError when they do not: the difference would be money lost.
     """
     verdicts = as_columns(result.verdicts)
     if ads.ad_ids != verdicts.ad_ids:
@@ -185,7 +186,7 @@ def plan_decisions(
         policy_version=policy.version,
         parameter_hash=digest(policy.parameters),
     )
-    shares = _shares(owned, ads, verdicts)
+    shares = _shares(owned, ads, active, verdicts)
     budgets = tuple(_budget(maker, owner, shares, place) for place, owner in enumerate(owned.owners))
     return DecisionPlan(
         budgets=budgets,
@@ -197,14 +198,17 @@ def plan_decisions(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Shares:
-    """What each owner's fed ads have and are to have, as columns of one entry per owner. Money is minor units.
+    """What each owner's ads have and are to have, as columns of one entry per owner. Money is minor units.
 
-    `most_up` and `most_down` are the ads (indexes) whose shares rise and fall most; -1 where an owner has none.
+    `ads` are the active ones, `paused` those of them that are to be paused; `feeds` tells that one which has a share of
+    the money goes on. A budget of fewer minor units than ads leaves some without a share. `most_up` and `most_down` are
+    the ads (indexes) whose shares rise and fall most; -1 where an owner has none.
     """
 
     verdicts: VerdictColumns
     ads: Ints
     paused: Ints
+    feeds: Flags
     before: Ints
     after: Ints
     confidence: Floats
@@ -214,10 +218,12 @@ class _Shares:
     most_down: Ints
 
 
-def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shares:
-    owner, owners = ads.owner(owned), len(owned.owners)
-    fed = np.flatnonzero((owner >= 0) & (verdicts.current_budget > 0))
-    owner, before = owner[fed], verdicts.current_budget[fed]
+def _shares(owned: Ownership, ads: AdColumns, active: Flags, verdicts: VerdictColumns) -> _Shares:
+    all_owners, owners = ads.owner(owned), len(owned.owners)
+    pausing = np.isin(verdicts.verdict, PAUSING)
+    members = active & (all_owners >= 0)
+    fed = np.flatnonzero((all_owners >= 0) & (verdicts.current_budget > 0))
+    owner, before = all_owners[fed], verdicts.current_budget[fed]
     after = np.where(verdicts.verdict[fed] == _KILL, 0, verdicts.budget[fed])
 
     def total(values: Ints | Floats | Flags) -> Floats:
@@ -229,8 +235,9 @@ def _shares(owned: Ownership, ads: AdColumns, verdicts: VerdictColumns) -> _Shar
     shared, change, pipeline = whole(before), verdicts.budget[fed] - before, _pipeline(verdicts)
     return _Shares(
         verdicts=verdicts,
-        ads=np.bincount(owner, minlength=owners),
-        paused=whole(np.isin(verdicts.verdict[fed], PAUSING)),
+        ads=np.bincount(all_owners[members], minlength=owners),
+        paused=np.bincount(all_owners[members & pausing], minlength=owners),
+        feeds=total(~pausing[fed]) > 0,
         before=shared,
         after=whole(after),
         # The mean over the owner's money: what a hundred rests on matters a hundred times what one rests on.
@@ -272,7 +279,7 @@ def _budget(maker: Maker, owner: Owner, shares: _Shares, place: int) -> Decision
     ads, paused, before = int(shares.ads[place]), int(shares.paused[place]), int(shares.before[place])
     if ads and before != owner.daily_budget:
         raise ValueError(f"{owner.kind} {owner.entity_id}: shares of {before} in a budget of {owner.daily_budget}")
-    target = int(shares.after[place]) if ads > paused else owner.daily_budget
+    target = int(shares.after[place]) if shares.feeds[place] else owner.daily_budget
     return Decision(
         decision_id=maker.decision_id(owner.kind, owner.entity_id, Field.DAILY_BUDGET),
         account=maker.account,
@@ -326,6 +333,8 @@ def _budget_reason(maker: Maker, current: int, target: int, shares: _Shares, pla
     count = f"{alive} active ad{'s' if alive > 1 else ''}"
     if paused:
         count += f", {paused} to be paused"
+    if not shares.feeds[place]:
+        return f"{count}: the budget stays, though what had a share of it is to be paused"
     if target == current:
         return f"{count}: the shares sum to what the budget is"
     most = shares.verdicts[int((shares.most_up if target > current else shares.most_down)[place])]

@@ -62,6 +62,7 @@ def assert_replayed_as_stored(loop: Loop, day: date, at: datetime) -> int:
         policy=policy,
         owned=loaded.owned,
         ads=loaded.ads,
+        active=loaded.history.active,
         result=policy.decide(loaded.history),
     )
     for one in plan.decisions:

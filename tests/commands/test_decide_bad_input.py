@@ -183,6 +183,21 @@ def test_a_budget_smaller_than_the_sum_of_floors_is_still_shared_to_the_last_uni
         assert (before, before) == (7, after + left)
 
 
+def test_a_cent_whose_ad_is_killed_stays_for_the_ad_that_has_no_share_of_it(engine: Engine) -> None:
+    books = Books(engine, budget=1)
+    books.ads("a1", "a2")
+    books.spend("a1", 90_000)
+    report = decided(engine, "blended", kill_last_ad=True)
+    assert verdicts(report) == {"a1": "kill", "a2": "keep"}
+    (budget,) = table(report, "budgets").rows
+    assert (budget["before"], budget["after"]) == (1, 1)
+    assert budget["reason"] == (
+        "1 active ad, 1 to be paused: the budget stays, though what had a share of it is to be paused"
+    )
+    assert (fact(report, "idle"), fact(report, "unallocated")) == (0, 1)
+    assert "left over, for ads without a share" in [one.label for one in report.facts]
+
+
 def test_a_deal_that_was_archived_or_merged_counts_for_nothing(engine: Engine) -> None:
     books = Books(engine)
     books.ads("a1")

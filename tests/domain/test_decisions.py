@@ -94,6 +94,7 @@ def plan(owned: Ownership, ads: list[Ad], *verdicts: AdVerdict, unallocated: int
         policy=POLICY,
         owned=owned,
         ads=columns(ads),
+        active=np.array([ad.status == "ACTIVE" for ad in sorted(ads, key=lambda ad: ad.ad_id)], dtype=np.bool_),
         result=PolicyResult(verdicts=verdicts, unallocated=unallocated),
     )
 
@@ -271,6 +272,7 @@ def decision_ids(account: str = "acme", day: date = DAY, policy: BlendedPolicy =
         policy=policy,
         owned=ownership([a_campaign()], [an_ad_set(daily=1_000)]),
         ads=columns([an_ad("a"), an_ad("b")]),
+        active=np.array([True, True]),
         result=PolicyResult(verdicts=(a_verdict("a", 500, 500), a_verdict("b", 500, 500)), unallocated=0),
     )
     return {str(decision.decision_id) for decision in decided.decisions}

@@ -137,6 +137,7 @@ def _plan(profile: AccountProfile, day: date, policy: Policy, loaded: AccountHis
         policy=policy,
         owned=loaded.owned,
         ads=loaded.ads,
+        active=loaded.history.active,
         result=heard(policy, loaded.history),
     )
 

@@ -93,6 +93,8 @@ def _unspent(plan: DecisionPlan, *, kill_last_ad: bool) -> tuple[Fact, ...]:
     alive = [d.evidence["ads"] != d.evidence["ads_to_be_paused"] for d in plan.budgets]
     idle = sum(int(d.target) for d, lives in zip(plan.budgets, alive, strict=True) if d.evidence["ads"] and not lives)
     label = "left over by caps or margin" if any(alive) or not idle else "left over, for no ad is to go on"
+    if plan.unallocated and plan.unallocated == sum(int(d.target) for d in plan.budgets if _stays(d)):
+        label = "left over, for ads without a share"
     stops, goes_on = (idle, 0) if kill_last_ad else (0, idle)
     return (
         Fact(key="idle", label="of it stops with paused ads", value=stops, kind=Kind.MONEY),
@@ -104,6 +106,12 @@ def _unspent(plan: DecisionPlan, *, kill_last_ad: bool) -> tuple[Fact, ...]:
         ),
         Fact(key="unallocated", label=label, value=plan.unallocated, kind=Kind.MONEY),
     )
+
+
+def _stays(budget: Decision) -> bool:
+    """Whether what had a share of it is to be paused, and it is kept for an ad that has none and goes on."""
+    told = budget.evidence
+    return told["ads"] != told["ads_to_be_paused"] and not told["shares_after"] and bool(budget.target)
 
 
 def _shadow_table(plan: DecisionPlan, shadows: Shadows) -> Table:

@@ -14,8 +14,8 @@ from adctl.domain.policies.protocol import DealCounts, Floats
 _AD_VARIANCE = 0.2**2
 # The variance of one deal's log has an inverse-gamma prior: its mean, and as many degrees of freedom. A smaller mean
 # would take the first few small deals for what all bring, and kill an account of which few large ones carry the value.
-_PRIOR_VARIANCE = 1.2
-_PRIOR_FREEDOM = 8.0
+_PRIOR_VARIANCE = 1.0
+_PRIOR_FREEDOM = 5.0
 # Until deals are won, that they somewhat more than pay is as good a guess as any: by how much, and how far the log of
 # the expected deal may lie from it.
 _WORTH_ABOVE = 0.5

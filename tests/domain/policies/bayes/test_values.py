@@ -34,7 +34,8 @@ def test_without_deals_they_are_expected_to_pay_and_somewhat_more() -> None:
 
     assert found.worth == pytest.approx(4.5)
     assert found.worth_variance == pytest.approx(1.0)
-    assert found.variance == pytest.approx(1.2, rel=0.02)
+    # The grid ends at 20, which leaves out the farthest of the inverse gamma's tail.
+    assert found.variance == pytest.approx(1.0, rel=0.1)
 
 
 def test_mean_and_spread_are_found_from_deals() -> None:
@@ -57,9 +58,9 @@ def test_one_ad_with_most_of_the_deals_says_no_more_of_the_others_than_its_own_m
 
 @pytest.mark.parametrize("deals", [0, 1, 4, 12, 60])
 def test_the_expected_deal_lies_in_nine_of_ten_intervals(deals: int) -> None:
-    # Truths from the prior itself: variances inverse gamma of shape 4 and mean 1.2, worths about 0.5 above what pays.
+    # Truths from the prior itself: variances inverse gamma of shape 5 / 2 and mean 1, worths about 0.5 above what pays.
     rng = np.random.Generator(np.random.PCG64(3))
-    variances, worths = 3.6 / rng.gamma(4.0, size=1_000), 5.5 + rng.standard_normal(1_000)
+    variances, worths = 1.5 / rng.gamma(2.5, size=1_000), 5.5 + rng.standard_normal(1_000)
     held, below = [], []
     for variance, worth in zip(variances, worths, strict=True):
         ads = worth - variance / 2 + 0.2 * rng.standard_normal((deals, 1))
@@ -82,4 +83,4 @@ def test_a_few_small_deals_leave_open_that_large_ones_carry_the_value(deals: int
 
     surely = [one.worth + Z90 * np.sqrt(one.worth_variance) for one in found]
 
-    assert np.mean(np.array(surely) < truth) < 0.06
+    assert np.mean(np.array(surely) < truth) < 0.08

@@ -70,8 +70,10 @@ def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
     usual: Floats = np.broadcast_to(response.wear, rows.ads)
     prior: Floats = np.broadcast_to((_WEAR_AD_SD * response.wear) ** 2 + response.wear_variance, rows.ads)
     if tired is not None and tired.any():
-        prior = np.where(tired, prior + (_TIRED_SD / np.maximum(rows.sums.spend, 1e-12)) ** 2, prior)
-    elif response.wear * float(rows.sums.before.max(initial=0.0)) < _NO_WEAR:
+        prior = np.where(
+            tired, prior + (_TIRED_SD / np.maximum(rows.sums.spend / rows.minor_per_major, 1e-12)) ** 2, prior
+        )
+    elif response.wear * int(rows.sums.before.max(initial=0)) / rows.minor_per_major < _NO_WEAR:
         return Wear(rate=usual, variance=prior)
     score, information = np.empty(len(rows.fed)), np.empty(len(rows.fed))
     clicked, fresh = bool(rows.sums.clicks.any()), _fresh(rows, response)
@@ -92,10 +94,10 @@ def wear_of(rows: Rows, response: Response, tired: Flags | None = None) -> Wear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """Effective major units of each ad in all, and the part of its spend (major units) that is mature; shape n."""
+    """Effective major units of each ad in all, and the part of its spend (minor units) that is mature; shape n."""
 
     total: Floats
-    mature_spend: Floats
+    mature_spend: Ints
 
 
 def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Exposure:
@@ -109,8 +111,8 @@ def exposure_of(rows: Rows, response: Response, wear: Wear, half_life: float, ma
         found[block.place] = block.total(effective(block))
         part = mature.take(block.days_ago, mode="clip")
         ripe[block.place] = block.total(np.multiply(part, block.spend, out=part))
-    ripe /= rows.minor_per_major
-    return Exposure(total=rows.spread(found), mature_spend=rows.spread(ripe))
+    np.rint(ripe, out=ripe)
+    return Exposure(total=rows.spread(found), mature_spend=rows.spread(ripe).astype(np.int64))
 
 
 def mature_exposure(rows: Rows, response: Response, wear: Wear, half_life: float, mature: Floats) -> Floats:

@@ -34,7 +34,7 @@ from adctl.domain.policies.protocol import AdHistory, DealCounts, Floats, Ints
 class Told:
     """What the history says of each ad, as far as it is used once its return is inferred. `budget` is major units a
     day, `won` the won deals whose worth is known. `mature` is, by days ago, the chance that a win has come that will,
-    `mature_spend` that part of the spend in major units."""
+    `mature_spend` that part of the spend in minor units."""
 
     rows: Rows
     sums: Sums
@@ -42,7 +42,7 @@ class Told:
     budget: Floats
     wear: Wear
     mature: Floats
-    mature_spend: Floats
+    mature_spend: Ints
     leads: Floats
     won: DealCounts
 
@@ -109,7 +109,7 @@ def _told(
     ads = AdColumns(
         campaign=history.campaign,
         budget=budget,
-        spend=rows.sums.spend,
+        spend=rows.sums.spend / rows.minor_per_major,
         wear=wear,
         exposure=exposure.total,
         leads=leads,

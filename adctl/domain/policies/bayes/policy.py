@@ -186,7 +186,7 @@ class BayesPolicy(BayesParameters):
         """That of some of the ads, before anyone is known to be starved or outdone."""
         # An age that is not a number protects.
         age = history.age_hours[part]
-        spent = np.round(view.told.sums.spend[part], 6)
+        spent = np.round(view.told.sums.spend[part] / history.minor_per_major, 6)
         return Standing(
             active=history.active[part],
             protected=~((age >= self.min_age * _HOURS_PER_DAY) & (spent >= self.min_spend)),

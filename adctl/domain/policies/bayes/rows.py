@@ -52,13 +52,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """Each ad's whole past, shape n. Money is major units; `before` was spent before the last row."""
+    """Each ad's whole past, shape n. Money is minor units; `before` was spent before the last row."""
 
     impressions: Ints
     clicks: Ints
     leads: Ints
-    spend: Floats
-    before: Floats
+    spend: Ints
+    before: Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,14 +154,13 @@ def rows_of(history: AdHistory) -> Rows:
     impressions, clicks, leads, spend = (
         np.maximum(column, 0) if below else column for column, below in zip(counts, reading.below, strict=True)
     )
-    fed = np.concatenate([np.empty(0, dtype=np.int64), *reading.fed])
     return Rows(
         ads=len(history.ad_ids),
         minor_per_major=history.minor_per_major,
-        sums=reading.sums(fed, history.minor_per_major),
+        sums=reading.sums(),
         most=reading.most,
-        fed=fed,
-        starts=np.concatenate([*reading.starts, [len(ad)]]),
+        fed=reading.fed,
+        starts=reading.starts,
         days_ago=days_ago,
         impressions=impressions,
         clicks=clicks,
@@ -175,13 +174,21 @@ class _Reading:
     counts have values `below` zero, and the `most` that a row spent."""
 
     def __init__(self, ads: int) -> None:
-        self.fed: list[Ints] = []
-        self.starts: list[Ints] = []
         self.below = [False] * 4
         self.most = 0
         self._ads = ads
-        self._counts, self._money = np.zeros((3, ads), dtype=np.int64), np.zeros((2, ads))
+        self._sums = np.zeros((5, ads), dtype=np.int64)
+        self._fed, self._starts = np.empty(ads, dtype=np.int64), np.zeros(ads + 1, dtype=np.int64)
         self._read = 0
+
+    @property
+    def fed(self) -> Ints:
+        return self._fed[: self._read]
+
+    @property
+    def starts(self) -> Ints:
+        """Of the rows of each ad that is fed and, at last, the number of all rows."""
+        return self._starts[: self._read + 1]
 
     def read(self, ad: Ints, days_ago: Ints, counts: Sequence[Ints]) -> bool:
         """False for rows that are not sorted by ad and falling age."""
@@ -197,14 +204,14 @@ class _Reading:
                     size *= 2
                     continue
                 part, starts = slice(first, first + int(starts[-1])), starts[:-1]
-            self._add(ad[part][starts], starts, [column[part] for column in counts])
-            self.starts.append(starts + first)
-            first, last = part.stop, int(self.fed[-1][-1])
+            self._add(first, ad[part][starts], starts, [column[part] for column in counts])
+            first, last = min(part.stop, len(ad)), int(self.fed[-1])
+        self._starts[self._read] = len(ad)
         return True
 
-    def _add(self, ads: Ints, starts: Ints, counts: list[Ints]) -> None:
+    def _add(self, first: int, ads: Ints, starts: Ints, counts: list[Ints]) -> None:
         part = slice(self._read, self._read + len(ads))
-        sums = [*self._counts[:, part], np.zeros(len(ads), dtype=np.int64)]
+        *sums, before = self._sums[:, part]
         for place, found in enumerate(sums):
             bits = int(np.bitwise_or.reduce(counts[place]))
             if bits < 0:
@@ -213,17 +220,17 @@ class _Reading:
             # Often nobody reports leads: then nothing is to be summed.
             if bits:
                 np.add.reduceat(counts[place], starts, out=found)
-        spend, spent, last = counts[-1], sums[-1], np.append(starts[1:], len(counts[-1])) - 1
-        self._money[0, part] = spent
-        self._money[1, part] = spent - spend[last]
+        spend, last = counts[-1], np.append(starts[1:], len(counts[-1])) - 1
+        np.subtract(sums[-1], spend[last], out=before)
         self.most = max(self.most, int(spend.max()))
-        self.fed.append(ads)
+        self._fed[part] = ads
+        np.add(starts, first, out=self._starts[part])
         self._read = part.stop
 
-    def sums(self, fed: Ints, minor_per_major: int) -> Sums:
-        self._money /= minor_per_major
-        impressions, clicks, leads = (_spread(column[: self._read], fed, self._ads) for column in self._counts)
-        spend, before = (_spread(column[: self._read], fed, self._ads) for column in self._money)
+    def sums(self) -> Sums:
+        impressions, clicks, leads, spend, before = (
+            _spread(column[: self._read], self.fed, self._ads) for column in self._sums
+        )
         return Sums(impressions=impressions, clicks=clicks, leads=leads, spend=spend, before=before)
 
 

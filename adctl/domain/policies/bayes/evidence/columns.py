@@ -44,6 +44,8 @@ def known_columns(history: AdHistory, view: View, shares: Shares) -> dict[str, C
         **(history.fatigue.evidence() if history.fatigue else {}),
         **_kin(history),
         **ledger_columns(terms, view.fitted.steps, with_kin=history.kin is not None),
+        "spend": told.sums.spend,
+        "mature_spend": told.mature_spend,
     }
 
 
@@ -52,12 +54,10 @@ def said_columns(history: AdHistory, view: View, judgement: Judgement, part: sli
 
     Rounded, so that what is stored is the same on every processor.
     """
-    money, told = float(history.minor_per_major), view.told
+    money = float(history.minor_per_major)
     posterior = some(view.posterior, part)
     low, middle, high = (posterior.quantile(z) for z in (-Z90, 0.0, Z90))
     columns = {
-        "spend": np.rint(told.sums.spend[part] * money).astype(np.int64),
-        "mature_spend": np.rint(told.mature_spend[part] * money).astype(np.int64),
         "roas": middle,
         "roas_low": low,
         "roas_high": high,

@@ -220,7 +220,7 @@ def enqueue(job: Job, *, as_of: date | None = None, plan: Path | None = None, ou
         expire=timedelta(hours=job.account.limits.expire_hours),
         spare_learning=job.account.limits.learning_phase,
         approval=approval_of(job.account),
-        plan=None if plan is None else read_plan(_text(plan)),
+        plan=None if plan is None else read_plan(_text(plan), str(plan)),
         out=out,
         dry_run=job.dry_run,
     )

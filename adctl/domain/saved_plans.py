@@ -73,13 +73,16 @@ class SavedPlan:
         return json.dumps({**body, "digest": _digest(body)}, indent=2) + "\n"
 
 
-def read_plan(text: str) -> SavedPlan:
-    """The plan in a file's text. Raises InputRejectedError for one that is damaged, edited or of another version."""
+def read_plan(text: str, source: str = "") -> SavedPlan:
+    """The plan in a file's text; `source` names the file.
+
+    Raises InputRejectedError for one that is damaged, edited or of another version.
+    """
     try:
         body = json.loads(text)
         digest = body.pop("digest")
         if digest != _digest(body) or body["adctl_plan"] != _VERSION:
-            raise InputRejectedError("the plan was edited, or is of another version", fix=_FIX)
+            raise InputRejectedError("the plan was edited, or is of another version", source=source, fix=_FIX)
         return SavedPlan(
             account=body["account"],
             currency=body["currency"],
@@ -97,7 +100,7 @@ def read_plan(text: str) -> SavedPlan:
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputRejectedError("this is no plan that adctl wrote", fix=_FIX) from error
+        raise InputRejectedError("this is no plan that adctl wrote", source=source, fix=_FIX) from error
 
 
 def _digest(body: object) -> str:

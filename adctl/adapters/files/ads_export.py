@@ -109,9 +109,7 @@ class _Reader:
         totals = self._sum()
         self._refuse_rounded_ids()
         self._refuse_overlaps()
-        if not self._placed:
-            fix = "export the rows on the Ads tab"
-            raise InputRejectedError("no rows but a total", source=self._cells.source, line=1, fix=fix)
+        self._refuse_nothing()
         return AdsExport(
             insights=self._placed,
             campaigns=tuple(self._campaigns.values()),
@@ -124,6 +122,16 @@ class _Reader:
             total_checked=total_checked,
             notes=table.notes,
         )
+
+    def _refuse_nothing(self) -> None:
+        if self._placed:
+            return
+        if self._quarantine.rows:
+            first = self._quarantine.rows[0]
+            what, fix = f"no row is good; the first: {first.reason}", "correct the file"
+            raise InputRejectedError(what, source=self._cells.source, line=first.line, column=first.column, fix=fix)
+        fix = "export the rows on the Ads tab"
+        raise InputRejectedError("no rows but a total", source=self._cells.source, line=1, fix=fix)
 
     def _is_summary(self, row: Row) -> bool:
         """A row that belongs to no ad, ad set or campaign and is named as a total or not at all."""

@@ -18,6 +18,8 @@ from adctl.adapters.files.crm_export import read_crm_export
 from adctl.adapters.files.sightings import open_sightings
 from adctl.adapters.files.spool_lines import open_spool
 from adctl.domain.privacy import privacy_keys
+from adctl.domain.rejects import Quarantine
+from adctl.domain.saved_plans import read_plan
 from adctl.domain.webhooks import deliveries, events_of
 from adctl.errors import InputRejectedError
 
@@ -150,9 +152,23 @@ def test_every_required_column_says_how_it_gets_into_the_file() -> None:
     assert all(field.fix for field in (*ADS_FIELDS, *CRM_FIELDS) if field.required)
 
 
+def test_where_no_row_is_good_an_allowance_names_the_first() -> None:
+    file = io.BytesIO(ad(Impressions="x").encode())
+    with pytest.raises(InputRejectedError, match="no row is good; the first: 'x' is not a number") as caught:
+        read_ads_export(file, currency="USD", as_of=NOW.date(), quarantine=Quarantine(5))
+    assert (caught.value.line, caught.value.column) == (2, "Impressions")
+
+
 def test_a_refusal_comes_back_whole_from_another_process() -> None:
     error = InputRejectedError("not a number", source="ads.csv", line=3, column="spend", fix="write 1234.50")
 
     again = pickle.loads(pickle.dumps(error))
 
     assert (str(again), again.line, again.column, again.fix) == (str(error), 3, "spend", "write 1234.50")
+
+
+def test_a_plan_that_is_none_is_refused_by_its_file_and_with_how_one_is_made() -> None:
+    with pytest.raises(InputRejectedError) as caught:
+        read_plan("{}", "plan.json")
+    told = "plan.json: this is no plan that adctl wrote (make the plan anew: adctl enqueue --dry-run --out FILE)"
+    assert str(caught.value) == told

@@ -9,12 +9,11 @@ from typing import NoReturn
 
 from adctl.adapters.files.gunzipped import Rewindable
 from adctl.adapters.files.opened_files import Limits
-from adctl.adapters.files.physical_lines import BadTextError, read_chunks
+from adctl.adapters.files.physical_lines import WHOLE_FIX, BadTextError, read_chunks
 from adctl.errors import InputRejectedError
 
 _SPACE = re.compile(r"[ \t\r\n]*+")
 JSON_FIX = "correct it to JSON, or have the program that wrote it export it again"
-WHOLE_FIX = "export or transfer the file again"
 RECORDS_FIX = "give one flat object a record, in an array or one a line"
 _NOT_WHOLE = "the file ends within a value: it is not whole"
 # An error nearer to the end of what was read may only mean that the rest is not read yet.

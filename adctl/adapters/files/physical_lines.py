@@ -11,9 +11,9 @@ from adctl.adapters.files.gunzipped import PACK_FIX, DamagedError, Rewindable
 from adctl.adapters.files.opened_files import TOO_LARGE_FIX, Limits
 from adctl.errors import InputRejectedError
 
+WHOLE_FIX = "export or transfer the file again"
 _CHUNK = 1 << 16
 _UTF8_FIX = "save it as UTF-8"
-_WHOLE_FIX = "export or transfer the file again"
 _FIRST = "character 1"
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OTHER_FORMATS = (
@@ -136,7 +136,7 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes) -> tuple[str, Faul
 def _undecodable(error: UnicodeDecodeError) -> Fault:
     bad = error.object[error.start : error.start + 2]
     if error.reason in ("unexpected end of data", "truncated data"):
-        return Fault("the file ends within a character: it is not whole", _WHOLE_FIX)
+        return Fault("the file ends within a character: it is not whole", WHOLE_FIX)
     is_surrogate = "surrogate" in error.reason or (len(bad) > 1 and bad[0] == 0xED and 0xA0 <= bad[1] <= 0xBF)
     what = "a lone surrogate" if is_surrogate else f"the byte 0x{bad[0]:02x} is not {error.encoding.upper()}"
     return Fault(what, _UTF8_FIX)

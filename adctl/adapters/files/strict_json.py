@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from adctl.adapters.files.json_text import JSON_FIX, WHOLE_FIX
+from adctl.adapters.files.json_text import JSON_FIX
 from adctl.adapters.files.opened_files import Limits
+from adctl.adapters.files.physical_lines import WHOLE_FIX
 from adctl.errors import InputRejectedError
 
 _TOKEN = re.compile(

@@ -50,7 +50,7 @@ def test_mean_and_spread_are_found_from_deals() -> None:
 
 
 def test_one_ad_with_most_of_the_deals_says_no_more_of_the_others_than_its_own_mean_can() -> None:
-    # 10,000 deals of one ad, whose mean lies 0.2 or so from that of all: half as sure as 10,000 ads could make it.
+    # However many deals tell its mean: that lies 0.2 or so from the mean of all, of which it is one draw.
     found = fit_values(won(3.0 + 0.6 * np.random.Generator(np.random.PCG64(2)).standard_normal(10_000)), pays=3.0)
 
     assert found.worth_variance == pytest.approx(1 / (1 / 0.2**2 + 1), rel=0.02)

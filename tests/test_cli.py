@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from adctl import __version__
 from tests.command_lines import Words, adctl_lines, commands, help_of
 from tests.conftest import CommandLine
 
@@ -147,9 +149,88 @@ def test_a_reader_that_has_left_changes_no_exit_code(tmp_path: Path) -> None:
 
 def test_wrong_use_exits_2_and_names_what_is_wrong(tmp_path: Path) -> None:
     adctl = CommandLine(folder=tmp_path)
-    day = "'2026-13-01' is no day; write one such as 2026-11-30"
+    day = "'2026-13-01' is no day (write one such as 2026-11-30)"
     wrong = ((["decide", "--sooner"], "--sooner"), (["dicide"], "dicide"), (["decide", "--as-of", "2026-13-01"], day))
     for arguments, named in wrong:
         outcome = adctl(*arguments)
         assert (outcome.code, outcome.out) == (2, "")
         assert named in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sync-meta --days x", "--days: 'x' is no whole number from 1 to 1000 (write one such as 28)"),
+        ("sync-meta --days=0", "--days: '0' is no whole number from 1 to 1000 (write one such as 28)"),
+        ("execute --limit 1.5", "--limit: '1.5' is no whole number of 1 or more (write one such as 1)"),
+        ("execute --deadline soon", "--deadline: 'soon' is no number of 1 or more (write one such as 1)"),
+        ("demo --seed -1", "--seed: '-1' is no whole number of 0 or more (write one such as 1)"),
+        ("rejects drop 17 eighteen", "ID: 'eighteen' is no whole number (write one such as 1)"),
+        (
+            "changes resolve 3f --as done --reason r",
+            "--as: 'done' is not known (write one of completed, cancelled)",
+        ),
+        (
+            "changes list --state pending --state open",
+            "--state: 'open' is not known (write one of proposed, pending, claimed, executing, unknown, conflict, "
+            "completed, failed, blocked, cancelled, expired)",
+        ),
+        ("why 1203 --at today", "--at: 'today' is no day (write one such as 2026-11-30)"),
+        ("sync-meta --dayz 3", "--dayz: unknown option (did you mean --days?)"),
+        ("sync-meta --nothing", "--nothing: unknown option (see adctl sync-meta --help)"),
+        ("-z", "-z: unknown option (see adctl --help)"),
+        ("sync-mta", "sync-mta: unknown command (did you mean adctl sync-meta?)"),
+        ("db strat", "strat: unknown command (did you mean adctl db start?)"),
+        ("help", "help: unknown command (see adctl --help)"),
+        ("sync-meta --days", "--days: requires an argument (see adctl sync-meta --help)"),
+        ("ingest-ads file --as-of", "--as-of: requires an argument (see adctl ingest-ads --help)"),
+        ("why 1203 --at", "--at: requires an argument (see adctl why --help)"),
+        ("why 1203 --nothing", "--nothing: unknown option (see adctl why entity --help)"),
+        ("sync-meta --json=3", "--json: does not take a value (see adctl sync-meta --help)"),
+        ("ingest-ads", "FILE: missing (the export, - for standard input; see adctl ingest-ads --help)"),
+        ("halt a", "'a' is more than adctl halt takes (see adctl halt --help)"),
+        (
+            "changes resolve 3f --reason r",
+            "--as: missing (completed only when Meta, read now, holds the target; see adctl changes resolve --help)",
+        ),
+    ],
+)
+def test_wrong_use_is_one_line_that_names_the_thing_the_value_and_what_to_write(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    outcome = CommandLine(folder=tmp_path)(*line.split())
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", f"adctl: error: {said}\n")
+
+
+def test_wrong_use_is_json_too_where_json_is_asked_for(tmp_path: Path) -> None:
+    outcome = CommandLine(folder=tmp_path)("sync-meta", "--days", "x", "--json")
+    error = outcome.document["error"]
+    assert isinstance(error, dict)
+    assert (outcome.code, error["exit_code"]) == (2, 2)
+    assert "--days: 'x'" in outcome.err
+
+
+def test_no_command_at_all_is_wrong_use_and_answered_with_the_help(tmp_path: Path) -> None:
+    adctl = CommandLine(folder=tmp_path)
+    for words in ((), ("db",)):
+        outcome = adctl(*words)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith("Usage: adctl")
+
+
+def test_the_version_is_one_line_and_needs_neither_settings_nor_a_database(tmp_path: Path) -> None:
+    (tmp_path / "adctl.toml").write_text("not toml")
+    outcome = CommandLine(folder=tmp_path)("--version")
+    said = f"adctl {__version__} (Python {platform.python_version()})\n"
+    assert (outcome.code, outcome.out, outcome.err) == (0, said, "")
+
+
+def test_a_bug_leaves_a_traceback_without_secrets(tmp_path: Path) -> None:
+    line = (
+        "from adctl import cli, redaction; import sys\n"
+        "def bug(): raise RuntimeError('the token is tell-nobody-123')\n"
+        "redaction.know(['tell-nobody-123']); cli.app.command('bug')(bug); sys.argv[1:] = ['bug']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, "RuntimeError" in done.stderr) == (1, True)
+    assert "tell-nobody" not in done.stderr

@@ -6,9 +6,12 @@ import os
 import sys
 import threading
 from types import TracebackType
+from typing import Annotated
 
 import typer
+from typer.main import get_command
 
+from adctl import __version__
 from adctl.cli import (
     audit,
     backtest,
@@ -27,7 +30,12 @@ from adctl.cli import (
     winners,
 )
 from adctl.cli.job import Invocation
+from adctl.cli.refusals import WrongUse, refuse
+from adctl.cli.running import perform_alone
 from adctl.cli.showing import is_lost, show_error, unprinted
+
+# What a shell makes of SIGINT; the end of input where a person is asked means the same.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="adctl",
@@ -39,6 +47,28 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        perform_alone(Invocation(command="version"), _version)
+
+
+def _version() -> str:
+    import platform
+
+    return f"adctl {__version__} (Python {platform.python_version()})"
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The command itself; its help stands with the app."""
+
+
 loop.register(app)
 models.register(app)
 backtest.register(app)
@@ -61,8 +91,14 @@ def main() -> None:
     sys.excepthook = _redacted_traceback
     threading.excepthook = _redacted_thread_traceback
     _fill_closed_streams()
+    # Called by itself, the app would put a hook of its own, which redacts nothing, in the place of ours.
+    root = get_command(app)
     try:
-        app()
+        sys.exit(root(standalone_mode=False))
+    except WrongUse as error:
+        sys.exit(refuse(error, sys.argv[1:], root))
+    except typer.Abort:
+        sys.exit(_INTERRUPTED)
     except OSError as error:
         # Help is written by the parser, which lets a full disk be a bug.
         if not is_lost(sys.stdout):

@@ -42,6 +42,12 @@ class Limits:
 _LIMITS = Limits()
 
 
+class _Copy(tempfile.SpooledTemporaryFile[bytes]):
+    """What came out of a pipe, which is called in messages as the pipe is."""
+
+    copy_of: str
+
+
 @contextmanager
 def open_rewindable(source: Source, limits: Limits = _LIMITS) -> Iterator[tuple[str, Rewindable]]:
     """The file's name for messages and its bytes, unpacked if they are gzip, which can be read again from the start.
@@ -57,9 +63,10 @@ def open_rewindable(source: Source, limits: Limits = _LIMITS) -> Iterator[tuple[
 def open_packed(source: Source, limits: Limits = _LIMITS) -> Iterator[tuple[str, Rewindable]]:
     """As `open_rewindable`, with the bytes as they are. A stream is left at the position that it was given at."""
     if not isinstance(source, Path):
-        with _rewindable(source, "standard input", limits) as stream:
+        name = source.copy_of if isinstance(source, _Copy) else "standard input"
+        with _rewindable(source, name, limits) as stream:
             start = stream.tell()
-            yield "standard input", stream
+            yield name, stream
             stream.seek(start)
         return
     try:
@@ -90,7 +97,8 @@ def _rewindable(stream: BinaryIO, name: str, limits: Limits) -> Iterator[Rewinda
         if _state(stream) != before:
             raise InputRejectedError("the file changed while it was read", source=name, fix="load it once it is whole")
         return
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+    with _Copy(max_size=_IN_MEMORY) as spool:
+        spool.copy_of = name
         copied = 0
         for chunk in _arriving(stream, name, limits):
             copied += len(chunk)

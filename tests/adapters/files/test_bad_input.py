@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from adctl.adapters.files.ads_export import read_ads_export
 from adctl.adapters.files.crm_export import read_crm_export
-from adctl.adapters.files.opened_files import Limits, Source, open_packed
+from adctl.adapters.files.opened_files import Limits, Source, open_packed, rereadable
 from adctl.domain.exports import CrmExport
 from adctl.domain.rejects import Quarantine
 from adctl.errors import InputRejectedError, UsageError
@@ -216,6 +216,17 @@ def test_a_pipe_is_read_and_one_that_stays_open_is_given_up(tmp_path: Path) -> N
     with open_both(pipe) as open_end:
         open_end.write(TWO.encode())
         assert "did not end within 1 seconds" in refusal(pipe, Limits(seconds=1)).reason
+
+
+def test_a_named_pipe_is_called_by_its_path_even_when_it_is_read_twice(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"Deal ID,Stage,Amount\n1,Won,much\n",))
+    writer.start()
+    with rereadable(pipe, Limits(seconds=60)) as source:
+        writer.join()
+        for _ in range(2):
+            assert refusal(source).source == str(pipe)
 
 
 def open_both(pipe: Path) -> IO[bytes]:

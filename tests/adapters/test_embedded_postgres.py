@@ -22,6 +22,7 @@ from sqlalchemy import create_engine, text
 import adctl
 from adctl.adapters.embedded_postgres import Binaries, EmbeddedServer, find_binaries
 from adctl.adapters.embedded_postgres.locks import pids_with_open
+from adctl.adapters.embedded_postgres.places import Places
 from adctl.errors import ConfigurationError, UnavailableError
 
 _IMPORTS = os.pathsep.join([str(Path(adctl.__file__).parents[1]), *filter(None, sys.path)])
@@ -362,6 +363,19 @@ def test_a_kept_server_stops_when_nobody_came_back_in_time(data_dir: Path) -> No
     assert server.status().running
 
     assert _eventually(lambda: not server.status().running)
+
+
+def test_the_watcher_of_a_kept_server_ends_with_it_and_the_next_server_has_one_again(data_dir: Path) -> None:
+    server = EmbeddedServer(data_dir, keep_alive=600)
+    watchers = Places.below(data_dir).keeper_lock
+    for _ in range(2):
+        with server.attach():
+            pass
+        assert _eventually(lambda: len(pids_with_open(watchers)) == 1)
+
+        assert server.stop()
+
+        assert _eventually(lambda: pids_with_open(watchers) == ())
 
 
 def test_a_long_path_gets_a_short_private_socket_directory(tmp_path: Path) -> None:

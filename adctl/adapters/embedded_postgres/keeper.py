@@ -12,7 +12,10 @@ from adctl.adapters.embedded_postgres.binaries import ENVIRONMENT
 from adctl.adapters.embedded_postgres.cluster import START_SECONDS, stop_server
 from adctl.adapters.embedded_postgres.locks import FileLock, exclusive
 from adctl.adapters.embedded_postgres.places import Places
+from adctl.adapters.embedded_postgres.postmaster import live_pid
 
+# How soon a watcher notices that its server was stopped.
+_LOOK_SECONDS = 1.0
 _PROGRAM = f"import sys; from {__name__} import main; main(sys.argv[1:])"
 
 
@@ -33,7 +36,10 @@ def keep_for(places: Places, seconds: float) -> None:
 
 
 def watch(places: Places, seconds: float) -> None:
-    """Stop the server once nobody has left, and nobody is there, for `seconds`; one watcher per server is enough."""
+    """Stop the server once nobody has left, and nobody is there, for `seconds`; end with a server that others stopped.
+
+    One watcher per server is enough.
+    """
     lock = FileLock(places.keeper_lock)
     try:
         if lock.try_exclusive():
@@ -46,14 +52,21 @@ def watch(places: Places, seconds: float) -> None:
 def _stop_if_unused(places: Places, seconds: float, lock: FileLock) -> bool:
     """True when this watcher has nothing more to do."""
     seen = places.users_lock.stat().st_mtime_ns
-    time.sleep(seconds)
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK_SECONDS))
+        if live_pid(places.data) is None:
+            break
     users = FileLock(places.users_lock)
     try:
-        if not users.try_exclusive() or places.users_lock.stat().st_mtime_ns != seen:
+        if not users.try_exclusive():
+            return False
+        stopped = live_pid(places.data) is None
+        if not stopped and places.users_lock.stat().st_mtime_ns != seen:
             return False
         # Given up while users.lock is held: the next last one out must find the place free.
         lock.release()
-        if not places.keep_running.exists():
+        if not stopped and not places.keep_running.exists():
             with exclusive(places.start_lock, START_SECONDS):
                 stop_server(places.data)
         return True

@@ -20,12 +20,14 @@ import numpy as np
 
 from adctl.domain.policies.bayes.gate import log_e_value
 from adctl.domain.policies.bayes.leads import campaigns_of, fit_leads, lead_posterior
+from adctl.domain.policies.bayes.parameters import BayesParameters
 from adctl.domain.policies.protocol import Ints
 
 _PARTS = (0.02, 0.05, 0.10)
 _LOOKS = 40
 _ALPHA = 0.05
-_SURE_LEADS = 6.0
+# Where the account has not told how far its campaigns differ, as the policy has it.
+_CAMPAIGN_LEADS = BayesParameters().campaign_leads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,8 @@ def covered(arms: Arms, part: float, rng: np.random.Generator) -> float:
     shown = np.maximum(np.rint(part * arms.shown), 1).astype(np.int64)
     seen = rng.hypergeometric(arms.clicks, arms.shown - arms.clicks, shown)
     leads, exposure, none = seen.astype(np.float64), shown.astype(np.float64), np.zeros(len(shown))
-    model = fit_leads(leads, exposure, none, arms.test, _SURE_LEADS)
-    tests = campaigns_of(model, leads, exposure, none, arms.test, _SURE_LEADS)
+    model = fit_leads(leads, exposure, none, arms.test, _CAMPAIGN_LEADS)
+    tests = campaigns_of(model, leads, exposure, none, arms.test)
     told = lead_posterior(model, tests, arms.test, leads, exposure, none)
     rest = (arms.shown - shown).astype(np.float64)
     sd = np.sqrt(told.own_variance + told.common_variance)
@@ -73,7 +75,11 @@ def falsely_given_up(arms: Arms, rng: np.random.Generator) -> tuple[float, int]:
     shown, clicks, bar = arms.shown[good], arms.clicks[good], bar[good]
     usual = float(arms.clicks.sum() / arms.shown.sum())
     shape = fit_leads(
-        arms.clicks.astype(np.float64), arms.shown.astype(np.float64), np.zeros(len(arms.shown)), arms.test, _SURE_LEADS
+        arms.clicks.astype(np.float64),
+        arms.shown.astype(np.float64),
+        np.zeros(len(arms.shown)),
+        arms.test,
+        _CAMPAIGN_LEADS,
     ).shape
     ever = np.zeros(len(shown), dtype=np.bool_)
     before, seen = np.zeros(len(shown), dtype=np.int64), np.zeros(len(shown), dtype=np.int64)

@@ -3,7 +3,7 @@
     python -m tests.bench.policy_speed [--ads 1000000] [--deals 5000000] [--days 30] [--runs 5]
 
 The first run also pays for memory that the process has not used yet, which on a virtual machine can cost as much as
-half of the rest; the least of all runs is what the policy itself takes. What was asked of the kernel stands beside both.
+half of the rest; the least of all runs is what the policy itself takes. The kernel's part stands beside both.
 
 Then the same policy beside mabwiser's Thompson sampling (extra `bench`) on 1,000 to 100,000 arms in the same run: the
 bandit is told one reward per deal and draws one expectation per arm; the policy gets daily rows and deals with their

@@ -155,8 +155,8 @@ def _counted(funnel: Funnel, delays: Delays, campaign: Ints, half_life: float) -
     return by_pieces(funnel.ads, of)
 
 
-def _fit(ads: AdColumns, steps: tuple[str, ...], sure_leads: float, response: Response, delays: Delays) -> Fitted:
-    leads = fit_leads(ads.leads, ads.exposure, ads.clicks, ads.campaign, sure_leads)
+def _fit(ads: AdColumns, steps: tuple[str, ...], campaign_leads: float, response: Response, delays: Delays) -> Fitted:
+    leads = fit_leads(ads.leads, ads.exposure, ads.clicks, ads.campaign, campaign_leads)
     stages = fit_stages(ads.tallies, delays.doubt, ads.clicks)
     pays = -leads.log_rate - float(np.log(stages.chance).sum())
     return Fitted(
@@ -170,7 +170,7 @@ def _fit(ads: AdColumns, steps: tuple[str, ...], sure_leads: float, response: Re
 
 
 def _view(told: Told, ads: AdColumns, fitted: Fitted, parameters: BayesParameters) -> View:
-    campaigns = campaigns_of(fitted.leads, ads.leads, ads.exposure, ads.clicks, ads.campaign, parameters.campaign_leads)
+    campaigns = campaigns_of(fitted.leads, ads.leads, ads.exposure, ads.clicks, ads.campaign)
     return View(
         fitted=fitted,
         told=told,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from adctl.domain.neighbours import Counts
+from adctl.domain.policies.bayes.campaigns import USUAL_SHAPE, Campaigns, campaign_factors, fit_shapes, sampled
 from adctl.domain.policies.bayes.special import log_gamma_moments
-from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
-_LOG_SHAPES = np.log(2.5) + 0.8 * np.linspace(-2.0, 2.0, 11)
-_SHAPE_PRIOR = -0.5 * np.linspace(-2.0, 2.0, 11) ** 2
 _ELASTICITIES = np.linspace(-2.1, 2.1, 13)
 # The fine grid about what the coarse one found, and the least half-width that leaves no peak between two nodes.
 _FINE = np.linspace(-3.0, 3.0, 13)
@@ -30,11 +27,13 @@ _ROUNDS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadModel:
-    """What the account's ads have in common: the usual rate, its spread (a Gamma's shape), what clicks are worth."""
+    """What the account's ads have in common: the usual rate, its spread (a Gamma's shape), that of campaigns (the leads
+    that a campaign's own rate is shrunk by), what clicks are worth."""
 
     log_rate: float
     log_rate_variance: float
     shape: float
+    campaign_leads: float
     elasticity: float
     elasticity_variance: float
 
@@ -56,16 +55,6 @@ class Leads:
     usual: Floats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Campaigns:
-    """Each campaign's factor on what its ads were expected to bring, its log and the variance of that; shape of the
-    campaigns."""
-
-    factor: Floats
-    log_factor: Floats
-    variance: Floats
-
-
 def click_yield(clicks: Ints | Floats, exposure: Floats, kin: Counts | None = None) -> Floats:
     """Log of clicks per effective unit of spend (click rate over price) relative to the account's, shrunk to 0.
 
@@ -80,40 +69,42 @@ def click_yield(clicks: Ints | Floats, exposure: Floats, kin: Counts | None = No
     return np.log((clicks + _SURE_CLICKS) / (exposure * usual + _SURE_CLICKS))
 
 
-def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, sure_leads: float) -> LeadModel:
-    """Shape and elasticity by marginal (negative binomial) likelihood on a grid; the rate by its own score equation.
+def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, campaign_leads: float) -> LeadModel:
+    """What clicks are worth and how far ads and campaigns differ by marginal likelihood on grids; the rate by its own
+    score equation.
 
-    `leads`, `exposure` and `clicks` (log click yield) have shape n.
+    `leads`, `exposure` and `clicks` (log click yield) have shape n. `campaign_leads` are those that a campaign's own
+    rate is shrunk by until the account tells how its campaigns differ.
     """
-    step = max(len(leads) // _SAMPLE, 1)
-    y, e, x, c = leads[::step], exposure[::step], clicks[::step], campaign[::step]
+    chosen = sampled(campaign, _SAMPLE)
+    y, e, x, c = leads[chosen], exposure[chosen], clicks[chosen], campaign[chosen]
     fed = e > 0
     y, e, x, c = y[fed], e[fed], x[fed], c[fed]
-    shape, elasticity, variance = 2.5, 0.0, _ELASTICITY_SD**2
+    shape, sure, elasticity, variance = USUAL_SHAPE, campaign_leads, 0.0, _ELASTICITY_SD**2
     if len(y):
-        rate = _rate(y, e, shape)[0]
-        factor = _campaigns(y, e * rate, c, shape, sure_leads)[0][c]
-        _, elasticity, variance = _grid(y, e * factor, x, _ELASTICITIES)
+        factor = campaign_factors(y, e * _rate(y, e, shape)[0], c, shape, sure).factor[c]
+        elasticity, variance = _elasticity(y, e * factor, x, shape, _ELASTICITIES)
+        lifted = e * np.exp(elasticity * x)
+        expected = lifted * _rate(y, lifted, shape)[0]
+        shape, sure = fit_shapes(y, expected, c, sure)
+        factor = campaign_factors(y, expected, c, shape, sure).factor[c]
         fine = elasticity + max(float(np.sqrt(variance)), _LEAST_SD) * _FINE
-        shape, elasticity, variance = _grid(y, e * factor, x, fine)
+        elasticity, variance = _elasticity(y, e * factor, x, shape, fine)
     some = slice(None, None, max(len(leads) // _POOLED, 1))
     rate, rate_variance = _rate(leads[some], exposure[some] * np.exp(elasticity * clicks[some]), shape)
     return LeadModel(
         log_rate=float(np.log(rate)),
         log_rate_variance=rate_variance,
         shape=shape,
+        campaign_leads=sure,
         elasticity=elasticity,
         elasticity_variance=variance,
     )
 
 
-def campaigns_of(
-    model: LeadModel, leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, sure_leads: float
-) -> Campaigns:
-    """What each campaign's ads (n) say of it; an ad counts as much as it says about the others."""
-    expected = _expected(model, exposure, clicks)
-    factor, variance = _campaigns(leads, expected, campaign, model.shape, sure_leads)
-    return Campaigns(factor=factor, log_factor=np.log(factor), variance=variance)
+def campaigns_of(model: LeadModel, leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints) -> Campaigns:
+    """What each campaign's ads (n) say of it."""
+    return campaign_factors(leads, _expected(model, exposure, clicks), campaign, model.shape, model.campaign_leads)
 
 
 def lead_posterior(
@@ -202,32 +193,15 @@ def _rate(y: Floats, e: Floats, shape: float) -> tuple[float, float]:
     return rate, 1.0 / information
 
 
-def _campaigns(y: Floats, expected: Floats, campaign: Ints, shape: float, sure: float) -> tuple[Floats, Floats]:
-    """The factor of each campaign, and the variance of its log."""
-    groups = int(campaign.max()) + 1 if len(campaign) else 0
-    factor: Floats = np.ones(groups)
-    seen: Floats = np.zeros(groups)
-    for _ in range(2):
-        weight = shape / (shape + expected * factor[campaign])
-        seen = totals(campaign, weight * expected, groups)
-        factor = (totals(campaign, weight * y, groups) + sure) / (seen + sure)
-    return factor, 1.0 / (seen * factor + sure)
-
-
-def _grid(y: Floats, e: Floats, x: Floats, elasticities: Floats) -> tuple[float, float, float]:
-    """Posterior means of shape and elasticity and the latter's variance; the rate is fitted at each elasticity."""
-    shapes = np.exp(_LOG_SHAPES)[:, None]
-    fits = np.empty((len(shapes), len(elasticities)))
-    constant = gammaln(shapes + y).sum(axis=1) - len(y) * gammaln(shapes[:, 0])
+def _elasticity(y: Floats, e: Floats, x: Floats, shape: float, elasticities: Floats) -> tuple[float, float]:
+    """Posterior mean and variance of the elasticity; the rate is fitted at each."""
+    fits = np.empty(len(elasticities))
     for place, elasticity in enumerate(elasticities):
         lifted = e * np.exp(elasticity * x)
-        log_mean = np.log(lifted * _rate(y, lifted, 2.5)[0])
-        both = np.log(shapes + np.exp(log_mean))
-        fits[:, place] = ((shapes * (np.log(shapes) - both)) + y * (log_mean - both)).sum(axis=1)
-    log_weight = fits + (constant + _SHAPE_PRIOR)[:, None] - 0.5 * (elasticities / _ELASTICITY_SD) ** 2
+        log_mean = np.log(lifted * _rate(y, lifted, shape)[0])
+        fits[place] = (y * log_mean - (shape + y) * np.log(shape + np.exp(log_mean))).sum()
+    log_weight = fits - 0.5 * (elasticities / _ELASTICITY_SD) ** 2
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    shape = float(np.exp((weight.sum(axis=1) * _LOG_SHAPES).sum()))
-    each = weight.sum(axis=0)
-    mean = float((each * elasticities).sum())
-    return shape, mean, float((each * (elasticities - mean) ** 2).sum())
+    mean = float((weight * elasticities).sum())
+    return mean, float((weight * (elasticities - mean) ** 2).sum())

@@ -45,8 +45,8 @@ class BayesParameters:
     earns more elsewhere and no budget makes it return `cut_roas`, each with `cut_certainty`; one that shares its
     owner's budget, if its money earns more elsewhere with `kill_certainty`.
     `half_life` 0 forgets nothing. `room_shares` is the prior of the daily saturation scale in median daily budgets.
-    `campaign_leads` are the leads that a campaign's own rate is shrunk by, `shift_transitions` the fewest that tell how
-    slow it is.
+    `campaign_leads` are the leads that a campaign's own rate is shrunk by until the account tells how far its campaigns
+    differ, `shift_transitions` the fewest that tell how slow one is.
     `gate` demands an e-value of 1 / `gate_alpha` before a kill, too. `temperature_young` falls to `temperature_old`
     with an ad's age, by half every `temperature_days`. `plan_days` is how far ahead the wear of ads is counted
     when money is shared, `cycle_days` how long WAIT waits, `horizon_days` how long a

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adctl.domain.policies.bayes.campaigns import Campaigns
 from adctl.domain.policies.bayes.delays import Delays
 from adctl.domain.policies.bayes.exposure import ROOM_AD_SD, Response, Wear
-from adctl.domain.policies.bayes.leads import Campaigns, LeadModel, Leads, Neighbours, lead_posterior
+from adctl.domain.policies.bayes.leads import LeadModel, Leads, Neighbours, lead_posterior
 from adctl.domain.policies.bayes.posterior import DECIMALS, Posterior, posterior, rounded
 from adctl.domain.policies.bayes.stages import StageModel, Stages, Tallies, stage_posterior
 from adctl.domain.policies.bayes.values import ValueModel, Values, Won, value_posterior

@@ -14,6 +14,7 @@ def model(shape: float = 2.0, elasticity: float = 0.0) -> LeadModel:
         log_rate=float(np.log(0.1)),
         log_rate_variance=0.01,
         shape=shape,
+        campaign_leads=6.0,
         elasticity=elasticity,
         elasticity_variance=0.04,
     )
@@ -29,7 +30,7 @@ def codes(*values: int) -> Ints:
 
 def infer(model: LeadModel, leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints) -> Leads:
     """The posterior of all ads of an account."""
-    campaigns = campaigns_of(model, leads, exposure, clicks, campaign, 6.0)
+    campaigns = campaigns_of(model, leads, exposure, clicks, campaign)
     return lead_posterior(model, campaigns, campaign, leads, exposure, clicks)
 
 

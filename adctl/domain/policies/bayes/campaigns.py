@@ -1,0 +1,89 @@
+"""How a campaign's ads are alike: each campaign's factor on its ads' leads, and how far campaigns and ads differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+from adctl.domain.policies.bayes.totals import totals
+from adctl.domain.policies.protocol import Flags, Floats, Ints
+
+# Ads of a campaign differ by a Gamma factor, campaigns by another. Its shape is for ads this much until they tell, and
+# for campaigns a number of leads. These are the spreads of the priors of both logs, and the grids: ads always differ by
+# more than a fourth (of themselves), however alike a thousand of them look.
+USUAL_SHAPE = 2.5
+_SHAPE_SD, _LEADS_SD = 0.8, 0.7
+_SHAPE_STEPS: Floats = np.linspace(-2.0, 2.0, 11)
+_LEADS_STEPS: Floats = np.linspace(-3.0, 3.0, 13)
+# A campaign's factor is integrated over so many of its own standard deviations about what its leads say it is.
+_REACH: Floats = np.linspace(-3.5, 3.5, 15)
+# Campaigns enough to tell how they differ; beyond, campaigns are left out before ads of them are.
+_CAMPAIGNS = 200
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaigns:
+    """Each campaign's factor on what its ads were expected to bring, its log and the variance of that; shape of the
+    campaigns."""
+
+    factor: Floats
+    log_factor: Floats
+    variance: Floats
+
+
+def campaign_factors(leads: Floats, expected: Floats, campaign: Ints, shape: float, sure_leads: float) -> Campaigns:
+    """What the leads (n) of each campaign's ads say of it; an ad counts as much as it says about the others.
+
+    `shape` is that of ads; `sure_leads`, that of campaigns, are the leads that a factor is shrunk to 1 by.
+    """
+    groups = int(campaign.max()) + 1 if len(campaign) else 0
+    factor: Floats = np.ones(groups)
+    seen: Floats = np.zeros(groups)
+    for _ in range(2):
+        weight = shape / (shape + expected * factor[campaign])
+        seen = totals(campaign, weight * expected, groups)
+        factor = (totals(campaign, weight * leads, groups) + sure_leads) / (seen + sure_leads)
+    return Campaigns(factor=factor, log_factor=np.log(factor), variance=1.0 / (seen * factor + sure_leads))
+
+
+def fit_shapes(leads: Floats, expected: Floats, campaign: Ints, usual_leads: float) -> tuple[float, float]:
+    """The shapes by which ads of one campaign and by which campaigns differ: posterior means of their logs.
+
+    By the marginal likelihood over each campaign's factor; `expected` (n) is above 0, `usual_leads` the centre of the
+    prior of the second.
+    """
+    order = np.argsort(campaign, kind="stable")
+    _, starts, place = np.unique(campaign[order], return_index=True, return_inverse=True)
+    leads, expected = leads[order], expected[order]
+    about = campaign_factors(leads, expected, place, USUAL_SHAPE, usual_leads)
+    # By shape of ads, shape of campaigns, step of the integral, and campaign (or ad).
+    log_factor = about.log_factor + np.sqrt(about.variance) * _REACH[:, None]
+    log_shapes = np.log(USUAL_SHAPE) + _SHAPE_SD * _SHAPE_STEPS
+    shape, log_mean = np.exp(log_shapes)[:, None, None], np.log(expected) + log_factor[:, place]
+    fit = gammaln(shape + leads) - gammaln(shape) + shape * (np.log(shape) - log_mean)
+    fit -= (shape + leads) * np.log1p(shape * np.exp(-log_mean))
+    log_leads = np.log(usual_leads) + _LEADS_SD * _LEADS_STEPS
+    sure = np.exp(log_leads)[:, None, None]
+    prior = sure * (log_leads[:, None, None] + log_factor - np.exp(log_factor)) - gammaln(sure)
+    fits = logsumexp(np.add.reduceat(fit, starts, axis=2)[:, None] + prior, axis=2).sum(axis=2)
+    fits -= 0.5 * (_SHAPE_STEPS[:, None] ** 2 + _LEADS_STEPS**2)
+    weight = np.exp(fits - fits.max())
+    weight /= weight.sum()
+    ads, campaigns = (weight.sum(axis=1) * log_shapes).sum(), (weight.sum(axis=0) * log_leads).sum()
+    return float(np.exp(ads)), float(np.exp(campaigns))
+
+
+def sampled(campaign: Ints, ads: int) -> Ints | slice:
+    """About so many of all ads (indexes), of whole campaigns as long as those are many: an ad that is left alone tells
+    nothing of how a campaign's ads are alike."""
+    step = max(len(campaign) // ads, 1)
+    if step == 1:
+        return slice(None)
+    every = max(min(step, (int(campaign.max()) + 1) // _CAMPAIGNS), 1)
+    whole: Ints = np.flatnonzero(campaign % every == 0)
+    # Even steps would miss campaigns whose ads stand at even steps, too.
+    chosen: Flags = np.arange(len(whole)) * _GOLDEN % 1.0 < ads / len(whole)
+    return whole.compress(chosen)

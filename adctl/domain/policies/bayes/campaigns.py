@@ -17,8 +17,9 @@ USUAL_SHAPE = 2.5
 _SHAPE_SD, _LEADS_SD = 0.8, 0.7
 _SHAPE_STEPS: Floats = np.linspace(-2.0, 2.0, 11)
 _LEADS_STEPS: Floats = np.linspace(-3.0, 3.0, 13)
-# A campaign's factor is integrated over so many of its own standard deviations about what its leads say it is.
-_REACH: Floats = np.linspace(-3.5, 3.5, 15)
+# A campaign's factor is integrated over so many of its own standard deviations about what its leads say it is; steps
+# of one are exact for all but the shape of a bell.
+_REACH: Floats = np.linspace(-4.0, 4.0, 9)
 # Campaigns enough to tell how they differ; beyond, campaigns are left out before ads of them are.
 _CAMPAIGNS = 200
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -43,7 +44,10 @@ def campaign_factors(leads: Floats, expected: Floats, campaign: Ints, shape: flo
     factor: Floats = np.ones(groups)
     seen: Floats = np.zeros(groups)
     for _ in range(2):
-        weight = shape / (shape + expected * factor[campaign])
+        weight = factor.take(campaign, mode="clip")
+        weight *= expected
+        weight += shape
+        np.divide(shape, weight, out=weight)
         seen = totals(campaign, weight * expected, groups)
         factor = (totals(campaign, weight * leads, groups) + sure_leads) / (seen + sure_leads)
     return Campaigns(factor=factor, log_factor=np.log(factor), variance=1.0 / (seen * factor + sure_leads))
@@ -59,16 +63,20 @@ def fit_shapes(leads: Floats, expected: Floats, campaign: Ints, usual_leads: flo
     _, starts, place = np.unique(campaign[order], return_index=True, return_inverse=True)
     leads, expected = leads[order], expected[order]
     about = campaign_factors(leads, expected, place, USUAL_SHAPE, usual_leads)
-    # By shape of ads, shape of campaigns, step of the integral, and campaign (or ad).
     log_factor = about.log_factor + np.sqrt(about.variance) * _REACH[:, None]
-    log_shapes = np.log(USUAL_SHAPE) + _SHAPE_SD * _SHAPE_STEPS
-    shape, log_mean = np.exp(log_shapes)[:, None, None], np.log(expected) + log_factor[:, place]
-    fit = gammaln(shape + leads) - gammaln(shape) + shape * (np.log(shape) - log_mean)
-    fit -= (shape + leads) * np.log1p(shape * np.exp(-log_mean))
-    log_leads = np.log(usual_leads) + _LEADS_SD * _LEADS_STEPS
+    log_mean = np.log(expected) + log_factor[:, place]
+    log_shapes, log_leads = (
+        np.log(usual) + sd * steps
+        for usual, sd, steps in ((USUAL_SHAPE, _SHAPE_SD, _SHAPE_STEPS), (usual_leads, _LEADS_SD, _LEADS_STEPS))
+    )
+    # By shape of campaigns, step of the integral, and campaign.
     sure = np.exp(log_leads)[:, None, None]
     prior = sure * (log_leads[:, None, None] + log_factor - np.exp(log_factor)) - gammaln(sure)
-    fits = logsumexp(np.add.reduceat(fit, starts, axis=2)[:, None] + prior, axis=2).sum(axis=2)
+    fits = np.empty((len(log_shapes), len(log_leads)))
+    for row, shape in enumerate(np.exp(log_shapes).tolist()):
+        fit = gammaln(shape + leads) - gammaln(shape) + shape * (np.log(shape) - log_mean)
+        fit -= (shape + leads) * np.log1p(shape * np.exp(-log_mean))
+        fits[row] = logsumexp(np.add.reduceat(fit, starts, axis=1) + prior, axis=1).sum(axis=1)
     fits -= 0.5 * (_SHAPE_STEPS[:, None] ** 2 + _LEADS_STEPS**2)
     weight = np.exp(fits - fits.max())
     weight /= weight.sum()

@@ -63,10 +63,13 @@ def click_yield(clicks: Ints | Floats, exposure: Floats, kin: Counts | None = No
     total = exposure.sum()
     if total <= 0 or clicks.sum() <= 0:
         return np.zeros(len(clicks))
-    usual = float(clicks.sum() / total)
+    found, expected = clicks + _SURE_CLICKS, exposure * float(clicks.sum() / total)
     if kin is not None:
-        return np.log((clicks + kin.events + _SURE_CLICKS) / (exposure * usual + kin.expected + _SURE_CLICKS))
-    return np.log((clicks + _SURE_CLICKS) / (exposure * usual + _SURE_CLICKS))
+        found += kin.events
+        expected += kin.expected
+    expected += _SURE_CLICKS
+    found /= expected
+    return np.log(found, out=found)
 
 
 def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, campaign_leads: float) -> LeadModel:

@@ -64,7 +64,8 @@ def fit_shapes(leads: Floats, expected: Floats, campaign: Ints, usual_leads: flo
     leads, expected = leads[order], expected[order]
     about = campaign_factors(leads, expected, place, USUAL_SHAPE, usual_leads)
     log_factor = about.log_factor + np.sqrt(about.variance) * _REACH[:, None]
-    log_mean = np.log(expected) + log_factor[:, place]
+    mean = expected * np.exp(log_factor)[:, place]
+    likely = leads * np.log(mean)
     log_shapes, log_leads = (
         np.log(usual) + sd * steps
         for usual, sd, steps in ((USUAL_SHAPE, _SHAPE_SD, _SHAPE_STEPS), (usual_leads, _LEADS_SD, _LEADS_STEPS))
@@ -74,8 +75,8 @@ def fit_shapes(leads: Floats, expected: Floats, campaign: Ints, usual_leads: flo
     prior = sure * (log_leads[:, None, None] + log_factor - np.exp(log_factor)) - gammaln(sure)
     fits = np.empty((len(log_shapes), len(log_leads)))
     for row, shape in enumerate(np.exp(log_shapes).tolist()):
-        fit = gammaln(shape + leads) - gammaln(shape) + shape * (np.log(shape) - log_mean)
-        fit -= (shape + leads) * np.log1p(shape * np.exp(-log_mean))
+        fit = gammaln(shape + leads) - gammaln(shape) + shape * np.log(shape) + likely
+        fit -= (shape + leads) * np.log(shape + mean)
         fits[row] = logsumexp(np.add.reduceat(fit, starts, axis=1) + prior, axis=1).sum(axis=1)
     fits -= 0.5 * (_SHAPE_STEPS[:, None] ** 2 + _LEADS_STEPS**2)
     weight = np.exp(fits - fits.max())

@@ -89,3 +89,10 @@ def test_of_few_large_campaigns_some_ads_of_each_are_chosen() -> None:
 
     assert 3_900 <= len(chosen) <= 4_200
     assert len(np.unique(chosen)) == 30
+
+
+def test_an_ad_that_next_to_nothing_was_expected_of_says_nothing() -> None:
+    leads, expected, campaign = account(12, 6, 3.0, 3.0)
+    worn = np.append(leads, 0.0), np.append(expected, 1e-300), np.append(campaign, 0)
+
+    assert fit_shapes(*worn, usual_leads=6.0) == pytest.approx(fit_shapes(leads, expected, campaign, usual_leads=6.0))

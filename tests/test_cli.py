@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from adctl import __version__
+from adctl.cli import app
 from tests.command_lines import Words, adctl_lines, commands, help_of
 from tests.conftest import CommandLine
 
@@ -98,9 +101,21 @@ def test_an_unknown_option_is_wrong_use(words: Words) -> None:
     assert "--no-such-option" in text
 
 
-def test_the_list_of_commands_says_each_in_a_whole_sentence() -> None:
-    _, text = help_of([])
+@pytest.mark.parametrize("words", [(), *_COMMANDS], ids=" ".join)
+def test_a_list_of_commands_says_each_in_a_whole_sentence(words: Words) -> None:
+    _, text = help_of(words)
     assert "..." not in text.partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("words", _COMMANDS, ids=" ".join)
+def test_a_command_explains_all_that_it_takes(words: Words) -> None:
+    _, text = help_of(words)
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    assert [one.name for one in command.params if not one.help] == []
+    assert "[[" not in text
+    assert "[default: 0]" not in text.partition("--verbose")[2]
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)], ids=("text", "json"))

@@ -49,7 +49,7 @@ def verify(
 
 @app.command("head", epilog=examples("adctl audit head"))
 def head(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """Print the newest link, for a copy outside the database; every execute prints it too."""
+    """Print the newest link, for a copy outside the database. Every execute prints it too."""
 
     def work(job: Job) -> Report:
         from adctl.commands.audit import newest

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 _SHORTEST = 8
 Worlds = Annotated[
     list[str] | None,
-    typer.Option("--world", help="A simulated world, repeatable; all for every one.", metavar="WORLD"),
+    typer.Option("--world", help="A simulated world such as base, repeatable; all for every one.", metavar="WORLD"),
 ]
 Policies = Annotated[
     list[str] | None,
-    typer.Option("--policy", help="name:key=value,… or module:Class:…; the first is compared.", metavar="POLICY"),
+    typer.Option(
+        "--policy",
+        help="name:key=value,… or module:Class:…; the first is compared; else the usual ones.",
+        metavar="POLICY",
+    ),
 ]
 
 PolicySeconds = Annotated[

@@ -88,7 +88,7 @@ def list_changes(
 def show(
     change: Change, account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0
 ) -> None:
-    """Show one change whole: what was wanted, what clipped it, every attempt and every move."""
+    """Show one change whole. What was wanted, what clipped it, every attempt and every move."""
 
     def work(job: Job) -> Report:
         from adctl.commands.changes import shown
@@ -113,7 +113,7 @@ def approve(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Let proposed changes be sent; who approved them and when is recorded."""
+    """Let proposed changes be sent. Who approved them and when is recorded."""
 
     def work(job: Job, chosen: Sequence[str] | Survey) -> Report:
         from adctl.commands.changes import approve as run
@@ -236,7 +236,7 @@ def resolve(
 
 def undo(
     change: Annotated[
-        str | None, typer.Argument(help="The change by id, or by its first characters.", metavar="[CHANGE]")
+        str | None, typer.Argument(help="The change by id, or by its first characters.", metavar="CHANGE")
     ] = None,
     of_run: Annotated[
         UUID | None, typer.Option("--run", help="All changes that this run queued or sent.", metavar="RUN")

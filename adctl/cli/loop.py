@@ -163,7 +163,7 @@ def ingest_crm(
         Path | None,
         typer.Argument(
             help="Deals (CSV, JSON, JSON Lines, also gzip), or values per ad (JSON); - for standard input.",
-            metavar="[FILE]",
+            metavar="FILE",
         ),
     ] = None,
     clicks: Annotated[
@@ -241,9 +241,12 @@ def enqueue(
 
 def execute(
     account: Account = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Handle at most this many changes.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Handle at most this many changes, not all that are due.")
+    ] = None,
     deadline: Annotated[
-        float | None, typer.Option("--deadline", min=1, help="Take no new change after this many seconds.")
+        float | None,
+        typer.Option("--deadline", min=1, help="Take no new change after this many seconds; else until none is due."),
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -262,7 +265,8 @@ def execute(
 def reconcile(
     account: Account = None,
     deadline: Annotated[
-        float | None, typer.Option("--deadline", min=1, help="Look at no further change after this many seconds.")
+        float | None,
+        typer.Option("--deadline", min=1, help="Look at no further change after this many seconds; else at all."),
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,

@@ -34,7 +34,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list", epilog=examples("adctl models list", "adctl models list --json"))
 def list_models(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """List the champion, the challengers and the retired models, with their parameters."""
+    """List the champion, the challengers and the retired models. With their parameters."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import policies_of
@@ -64,14 +64,16 @@ def register_model(
     parameters: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter, repeatable.", metavar="KEY=VALUE")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call it.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call it, instead of the policy and a hash.", metavar="NAME")
+    ] = None,
     account: Account = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Register a challenger: it decides in shadow on every run, and nothing of it is ever queued."""
+    """Register a challenger. It decides in shadow on every run, and nothing of it is ever queued."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import policies_of
@@ -94,7 +96,7 @@ def evaluate_models(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Score the challengers against the champion on what the money spent after each decision has brought by now."""
+    """Score the challengers against the champion. On what the money spent after each decision has brought by now."""
 
     def work(job: Job) -> Report:
         from adctl.commands.models_evaluate import evaluate
@@ -126,7 +128,7 @@ def promote_model(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Make a challenger the champion, once the interval of its lead excludes 0."""
+    """Make a challenger the champion. Only once the interval of its lead excludes 0, or with --force."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import policies_of

@@ -27,14 +27,22 @@ def day(text: str) -> date:
 
 
 Account = Annotated[
-    str | None, typer.Option("--account", "-a", help="The account, as named in adctl.toml.", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--account",
+        "-a",
+        help="The account, as named in adctl.toml; else default_account or the only one.",
+        metavar="NAME",
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the report.")]
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="The settings file, instead of adctl.toml.", metavar="FILE")
 ]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more to stderr; -vv for details.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Log more to stderr; -vv for details.")
+]
 MaxRejects = Annotated[
     int,
     typer.Option("--max-rejects", min=0, max=100_000, help="Set up to this many bad rows aside instead of refusing."),

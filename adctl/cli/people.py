@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", epilog=examples("adctl doctor", "adctl doctor --json"))(doctor)
     app.command("halt", epilog=examples("adctl halt -a main --reason 'wrong stage values'", "adctl halt --all"))(halt)
     app.command("resume", epilog=examples("adctl resume -a main", "adctl resume --all"))(resume)
-    app.command("init", epilog=examples("adctl init", "adctl init ~/.config/adctl/adctl.toml"))(init)
+    app.command(
+        "init", epilog=examples("adctl init", "mkdir -p ~/.config/adctl && adctl init ~/.config/adctl/adctl.toml")
+    )(init)
     app.command("config", epilog=examples("adctl config", "adctl config --json"))(config)
 
 
@@ -115,7 +117,7 @@ def doctor(account: Account = None, as_json: Json = False, config: Config = None
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="Where to write it.", metavar="[FILE]")] = Path("adctl.toml"),
+    file: Annotated[Path, typer.Argument(help="Where to write it.", metavar="FILE")] = Path("adctl.toml"),
     as_json: Json = False,
 ) -> None:
     """Write a settings file with every key explained. One that is there already is never touched."""

@@ -42,7 +42,7 @@ def list_rejects(account: Account = None, as_json: Json = False, config: Config 
 
 @app.command("retry", epilog=examples("adctl rejects retry"))
 def retry(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """Read the rows again with the settings of today, and load those that are good now; the others stay."""
+    """Read the rows again with the settings of today. Those that are good now are loaded; the others stay."""
     invocation = Invocation(command="rejects retry", as_json=as_json, config=config, verbose=verbose)
     perform_job(invocation, account, steps.retry_rejects)
 

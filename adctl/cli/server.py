@@ -49,7 +49,7 @@ def start(as_json: Json = False, config: Config = None) -> None:
 
 
 def stop(as_json: Json = False, config: Config = None) -> None:
-    """Stop the embedded server: at once, or when the last command that uses it ends."""
+    """Stop the embedded server. At once, or when the last command that uses it ends."""
 
     def work(settings: Settings) -> Report:
         server = _server(settings)
@@ -63,7 +63,7 @@ def stop(as_json: Json = False, config: Config = None) -> None:
 
 
 def status(as_json: Json = False, config: Config = None) -> None:
-    """Show whether the embedded server runs, where its data is, and who uses it. Starts nothing."""
+    """Show whether the embedded server runs. Where its data is, and who uses it; starts nothing."""
 
     def work(settings: Settings) -> Report:
         found = _embedded(settings).status()
@@ -80,7 +80,7 @@ def url(
     show_password: Annotated[bool, typer.Option("--show-password", help="Print the password too.")] = False,
     config: Config = None,
 ) -> None:
-    """Print the URL of the database in use, for other programs; the password is masked."""
+    """Print the URL of the database in use, for other programs. The password is masked."""
     invocation = Invocation(command="db url", config=config)
     try:
         address, hint = _url(load_settings(invocation), show_password=show_password)
@@ -111,7 +111,7 @@ def _url(settings: Settings, *, show_password: bool) -> tuple[str, str]:
 
 def psql(
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="Passed on to psql; write -- before them.", metavar="[-- ARGUMENTS]")
+        list[str] | None, typer.Argument(help="Passed on to psql; write -- before them.", metavar="-- ARGUMENTS")
     ] = None,
     config: Config = None,
 ) -> None:

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         "sandbox",
         epilog=examples(
             "adctl sandbox",
-            "adctl sandbox --seed 7 --start 2026-03-02 --meta-port 8001 --hubspot-port 8002",
+            "adctl sandbox --seed 7 --meta-port 8001 --hubspot-port 8002",
             "curl -X POST localhost:8001/_sandbox/advance -H 'Content-Type: application/json' -d '{\"days\": 1}'",
         ),
     )(sandbox)

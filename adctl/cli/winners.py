@@ -53,7 +53,7 @@ def similar(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Find the creatives most like an ad, a text or a draft, with why they match and how they did."""
+    """Find the creatives most like an ad, a text or a draft. With why they match and how they did."""
 
     def work(job: Job) -> Report:
         query = _query(ad, text, file)
@@ -77,7 +77,7 @@ def similar(
 
 @app.command("list", epilog=examples("adctl winners list", "adctl winners list --json"))
 def list_winners(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """List the creatives that win, those that may, and those that stopped, with the evidence."""
+    """List the creatives that win, may win, or stopped. With the evidence."""
 
     def work(job: Job) -> Report:
         from adctl.commands.winners_list import run
@@ -89,7 +89,7 @@ def list_winners(account: Account = None, as_json: Json = False, config: Config 
 
 @app.command("stats", epilog=examples("adctl winners stats", "adctl winners stats -a main --json"))
 def stats(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """Say how many creatives are indexed, by which model, and whether the index file is right."""
+    """Say how many creatives are indexed. By which model, and whether the index file is right."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import embedder_of
@@ -108,7 +108,7 @@ def dna(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Rank what creatives are made of by what it brought, winners beside losers, corrected for many looks."""
+    """Rank what creatives are made of by what it brought. Winners beside losers, corrected for many looks."""
 
     def work(job: Job) -> Report:
         from adctl.commands.winners_dna import By, run
@@ -128,7 +128,7 @@ def evaluate(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Find out by the account's past whether similar creatives tell anything of new ads; bayes listens only then."""
+    """Find out whether similar creatives tell of new ads. By the account's past; bayes listens only then."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import embedder_of
@@ -151,7 +151,7 @@ def fit(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Learn which words go together from the account's own texts (2,000 at least), for winners.embedder = own-words."""
+    """Learn from the account's own texts which words go together. It takes 2,000, for winners.embedder = own-words."""
 
     def work(job: Job) -> Report:
         from adctl.commands.winners_fit import run
@@ -174,8 +174,10 @@ def fit(
 )
 def add(
     file: Annotated[Path, typer.Argument(help="The creative: JSON with headline, body, format …", metavar="FILE")],
-    impressions: Annotated[int | None, typer.Option("--impressions", min=0, help="What its ads did elsewhere.")] = None,
-    clicks: Annotated[int, typer.Option("--clicks", min=0, help="Clicks.")] = 0,
+    impressions: Annotated[
+        int | None, typer.Option("--impressions", min=0, help="Impressions of its ads elsewhere.")
+    ] = None,
+    clicks: Annotated[int, typer.Option("--clicks", min=0, help="Clicks on them.")] = 0,
     spend: Annotated[str, typer.Option("--spend", help="Spend, in the account's currency.", metavar="AMOUNT")] = "0",
     wins: Annotated[int, typer.Option("--wins", min=0, help="Deals won.")] = 0,
     value: Annotated[str, typer.Option("--value", help="What the deals were worth.", metavar="AMOUNT")] = "0",
@@ -185,7 +187,7 @@ def add(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Take in a creative that won elsewhere; it is refused unless its record proves a winner by this account's bar."""
+    """Take in a creative that won elsewhere. It is refused unless its record proves a winner by this account's bar."""
 
     def work(job: Job) -> Report:
         from adctl.adapters.files.creative_file import read_creative

@@ -305,7 +305,8 @@ def resolve(
     if change.state is to:
         return _resolved(profile, change, to, None, dry_run=dry_run)
     if change.state is not State.CONFLICT:
-        fix = "adctl reconcile finds out what became of it" if change.state is State.UNKNOWN else "adctl changes cancel"
+        unknown = change.state is State.UNKNOWN
+        fix = "adctl reconcile finds out what became of it" if unknown else f"adctl changes show {identity}"
         raise UsageError(f"change {identity} is {change.state}, not in conflict", fix=fix)
     state = platform.read(change.kind, change.entity_id)
     observed = None if state is None else change.observed(state)

@@ -287,7 +287,7 @@ def test_a_conflict_that_is_cancelled_leaves_meta_as_it_is_and_frees_the_field(l
     change = in_conflict(loop)
     resolve(loop, change, State.CANCELLED)
     assert (state_of(loop, change), loop.owners()[0].daily_budget) == ("cancelled", 7777)
-    with pytest.raises(UsageError, match="is cancelled, not in conflict"):
+    with pytest.raises(UsageError, match=r"is cancelled, not in conflict \(adctl changes show"):
         resolve(loop, change, State.COMPLETED)
     queue_raise(loop)
     # Until then the value that the person replaced may still be in force.

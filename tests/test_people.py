@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from adctl.adapters.embedded_postgres import EmbeddedServer
 from adctl.cli.checkup import transport
 from adctl.domain.checks import Grade
 from tests.conftest import CommandLine, Outcome
@@ -309,6 +310,23 @@ def test_the_embedded_server_starts_serves_and_stops_by_command(tmp_path: Path) 
     assert "stopped" in stopped.out
     assert isinstance(at_rest, dict)
     assert at_rest["running"] is False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ("0", "It stops as soon as the last command using it ends.\n"),
+        (
+            "600",
+            "It stops 600 s (db_keep_alive) after the last command using it ends.\n",
+        ),
+    ],
+)
+def test_a_server_in_use_is_said_to_stop_when_it_will(tmp_path: Path, seconds: str, said: str) -> None:
+    data = tmp_path / "data"
+    adctl = CommandLine(folder=tmp_path, environment={"ADCTL_DATA_DIR": str(data), "ADCTL_DB_KEEP_ALIVE": seconds})
+    with EmbeddedServer(data).attach():
+        assert said in adctl("db", "stop").out
 
 
 def test_a_configured_database_leaves_the_embedded_server_alone(adctl: CommandLine) -> None:

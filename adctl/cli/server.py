@@ -56,7 +56,9 @@ def stop(as_json: Json = False, config: Config = None) -> None:
         if not server.status().data_directory.exists():
             return _report("db stop", "There is no embedded server yet.", server.status())
         done = server.stop()
-        summary = "The embedded server is stopped." if done else "It stops as soon as the last command using it ends."
+        kept = settings.db_keep_alive
+        when = f"{kept} s (db_keep_alive) after" if kept else "as soon as"
+        summary = "The embedded server is stopped." if done else f"It stops {when} the last command using it ends."
         return _report("db stop", summary, server.status())
 
     perform(Invocation(command="db stop", as_json=as_json, config=config), work)

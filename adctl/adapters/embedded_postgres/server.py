@@ -92,7 +92,7 @@ class EmbeddedServer:
             raise
 
     def stop(self) -> bool:
-        """Stop it now, or, when processes are attached (answer False), as soon as the last of them leaves."""
+        """Stop it now, or (answer False) as processes that are attached leave it: at once or after `keep_alive`."""
         self._places.make_home()
         self._places.keep_running.unlink(missing_ok=True)
         users = FileLock(self._places.users_lock)

@@ -56,3 +56,17 @@ def test_a_kept_demo_can_be_looked_at(tmp_path: Path) -> None:
     assert "exists already" in again.err
     assert looked.code == 0, looked.err
     assert looked.document["account"] == "demo"
+
+
+def test_a_kept_demo_tells_what_would_flip_a_pause_that_was_carried_out(tmp_path: Path) -> None:
+    kept = _demo(tmp_path / "home", "--days", "1", "--keep", "kept", "--json")
+    tables = kept.document["tables"]
+    assert isinstance(tables, dict)
+    paused = next(str(row["entity"]) for row in tables["statuses"])
+    why = CommandLine(folder=tmp_path / "home" / "kept")("why", paused.removeprefix("ad "), "--json")
+
+    assert why.code == 0, why.err
+    facts = why.document["facts"]
+    assert isinstance(facts, dict)
+    assert facts["verdict"] == "kill"
+    assert facts["flips_to"] == "keep"

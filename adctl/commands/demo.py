@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from adctl.domain.ports import Progress
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 
 Step = Callable[[], Report]
+# What was known when it was decided is told from what was done then only where the clock moves on between both.
+_DECIDED_BEFORE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,11 @@ def run(
     """Runs every step of the loop on every morning; the plan of the busiest day is shown with what became of it."""
     days: list[dict[str, Report]] = []
     for number, morning in enumerate(mornings, start=1):
-        theatre.advance_to(morning)
+        theatre.advance_to(morning - _DECIDED_BEFORE)
         done: dict[str, Report] = {}
         for name, step in loop.items():
+            if name == "enqueue":
+                theatre.advance_to(morning)
             progress(f"day {number} of {len(mornings)}: {name}")
             done[name] = step()
         days.append(done)

@@ -39,16 +39,23 @@ def run(engine: Engine, profile: AccountProfile, *, start: date | None = None, d
             )
         withdrawn = 0 if dry_run else revenue.withdraw_learned(connection, profile.account, wanted)
     left = StageValues(tuple(one.value for one in stored if one.value not in wanted))
-    return _report(profile, wanted, left, withdrawn, dry_run=dry_run)
+    if not wanted:
+        none = f"begins on {start}" if start else "is waiting for its day"
+        summary = f"No learned value {none}. No changes."
+    else:
+        summary = f"{len(wanted)} values would be withdrawn." if dry_run else f"{withdrawn} values withdrawn."
+    return _report(profile, wanted, left, withdrawn, summary, dry_run=dry_run)
 
 
 def _report(
-    profile: AccountProfile, wanted: Sequence[StageValue], left: StageValues, withdrawn: int, *, dry_run: bool
+    profile: AccountProfile,
+    wanted: Sequence[StageValue],
+    left: StageValues,
+    withdrawn: int,
+    summary: str,
+    *,
+    dry_run: bool,
 ) -> Report:
-    if not wanted:
-        summary = "No learned value is waiting for its day. No changes."
-    else:
-        summary = f"{len(wanted)} values would be withdrawn." if dry_run else f"{withdrawn} values withdrawn."
     return Report(
         command="stages withdraw",
         account=profile.account,

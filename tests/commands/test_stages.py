@@ -186,7 +186,9 @@ def test_a_mistaken_day_is_taken_back_once_and_what_held_stays(sold: Loop) -> No
     later = START + timedelta(days=40)
     written = fact(stages_learn.run(sold.engine, profile, write=True, start=later), "written")
     assert any("adctl stages withdraw" in note for note in stages_list.run(sold.engine, profile, ()).notes)
-    assert fact(stages_withdraw.run(sold.engine, profile, start=later - timedelta(days=1)), "withdrawn") == 0
+    other = stages_withdraw.run(sold.engine, profile, start=later - timedelta(days=1))
+    assert fact(other, "withdrawn") == 0
+    assert other.summary == f"No learned value begins on {later - timedelta(days=1)}. No changes."
 
     planned = stages_withdraw.run(sold.engine, profile, start=later, dry_run=True)
     assert (fact(planned, "withdrawn"), len(table(planned, "stages").rows)) == (0, written)

@@ -17,7 +17,7 @@ from adctl.errors import AdctlError, InputRejectedError
 from adctl.redaction import redact, redact_known
 
 _VERSION = 1
-_NUMERIC = frozenset({Kind.COUNT, Kind.MONEY, Kind.RATIO, Kind.PERCENT, Kind.FIGURE})
+_NUMERIC = frozenset({Kind.COUNT, Kind.MONEY, Kind.RATIO, Kind.PERCENT, Kind.FIGURE, Kind.LOG})
 # Control characters could drive the terminal; the marks that turn the writing direction could disguise a name; lone
 # surrogates cannot be written at all.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -107,6 +107,8 @@ def _number(value: int | float, kind: Kind, currency: str | None) -> str:
             return f"{value:,}"
         case Kind.FIGURE:
             return f"{value:,.4g}"
+        case Kind.LOG:
+            return f"{value:.9f}"
     return str(value)
 
 

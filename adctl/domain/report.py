@@ -23,12 +23,13 @@ class Kind(StrEnum):
     PERCENT = "percent"
     TIME = "time"
     FIGURE = "figure"
+    LOG = "log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """`key` names the value in each row and in JSON, `label` heads the column. PERCENT holds a fraction, a
-    FIGURE is shown with four digits that count."""
+    FIGURE is shown with four digits that count, a LOG with all nine decimals that are stored: so they add up."""
 
     key: str
     label: str

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from adctl import render
 from adctl.adapters.db import transaction
 from adctl.adapters.store.history import account_history
 from adctl.commands import why
@@ -50,6 +54,26 @@ def test_the_ledgers_logs_add_up_to_the_posterior_and_its_factors_multiply(bayes
             "the campaign beside the account",
             "clicks for the money, times what clicks are worth here",
         ]
+
+
+def test_the_ledgers_logs_add_up_as_they_are_printed(bayes: Loop) -> None:
+    bayes.decide()
+    stream = io.StringIO()
+    render.render(asked(bayes, decided(bayes, field="status")[0]["entity_id"]), stream=stream)
+    printed = stream.getvalue().split("Ledger: ")[1].split("\n\n")[0]
+    *terms, total = [Decimal(log) for log in re.findall(r"  (-?\d+\.\d{9})  ", printed)]
+    assert len(terms) > 8
+    assert sum(terms) == total
+
+
+def test_of_an_ad_that_is_paused_no_chance_is_told_that_it_should_be(bayes: Loop) -> None:
+    bayes.decide()
+    paused = next(row for row in decided(bayes, field="status", current_status="PAUSED"))
+    running = next(row for row in decided(bayes, verdict="keep", current_status="ACTIVE"))
+    told = {one.key for one in asked(bayes, paused["entity_id"]).facts}
+    assert not told & {"p_wrong", "loss_if_wrong"}
+    assert {"roas", "p_below_kill"} <= told
+    assert {"p_wrong", "loss_if_wrong"} <= {one.key for one in asked(bayes, running["entity_id"]).facts}
 
 
 def test_every_part_of_the_evidence_is_told(bayes: Loop) -> None:

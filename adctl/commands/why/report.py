@@ -10,7 +10,7 @@ from adctl.adapters.store.audit import Event
 from adctl.adapters.store.guard_answers import Answered
 from adctl.domain.change_rows import value_shown
 from adctl.domain.decisions import Decision
-from adctl.domain.entities import EntityKind, Field
+from adctl.domain.entities import EntityKind, Field, is_on
 from adctl.domain.models import Model
 from adctl.domain.policies.bayes.evidence.ledger import ledger
 from adctl.domain.policies.protocol import Evidence, Verdict
@@ -42,6 +42,7 @@ _WRONG = {
     Verdict.WAIT: "P(wrong: it should be paused)",
     Verdict.KEEP: "P(wrong: it should be paused)",
 }
+_OF_A_RUNNING_AD = frozenset({"p_wrong", "loss_if_wrong"})
 # Other facts that are money.
 _MONEY = frozenset({"budget", "current_budget", "share", "shares_before", "shares_after", "pipeline", "cash"})
 _DECIDED_AGAIN = "Its ads were decided again after it had been queued: their shares add up to another budget."
@@ -113,11 +114,16 @@ def told(case: Case, currency: str) -> tuple[tuple[Fact, ...], tuple[Table, ...]
             kind=kind,
         )
         for key, label, kind in POSTERIOR
-        if key in evidence
+        if key in evidence and not (key in _OF_A_RUNNING_AD and _stands(decision))
     ]
     shares = (shares_table(case.ads),) if decision.field is Field.DAILY_BUDGET else ()
     ledger_and_funnel = (*_ledger_table(evidence, case.stages, currency), *_step_table(evidence, case.stages))
     return tuple(facts), (*shares, *ledger_and_funnel, _rest(evidence, currency))
+
+
+def _stands(decision: Decision) -> bool:
+    """True for an ad that was paused already, so that no verdict on it can be wrong."""
+    return decision.field is Field.STATUS and not is_on(str(decision.current))
 
 
 def _cell(value: Cell, kind: Kind) -> Cell:
@@ -150,7 +156,7 @@ def _ledger_table(evidence: Evidence, stages: Sequence[str], currency: str) -> t
     rows.append({"term": "log ROAS = the sum", "log": total, "factor": evidence.get("roas"), "rests_on": "the median"})
     columns = (
         Column(key="term", label="term"),
-        Column(key="log", label="log", kind=Kind.FIGURE),
+        Column(key="log", label="log", kind=Kind.LOG),
         Column(key="factor", label="factor", kind=Kind.FIGURE),
         Column(key="rests_on", label="rests on"),
     )

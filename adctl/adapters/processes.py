@@ -24,8 +24,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _print_aside() -> None:
-    """Standard output is the report's of the process that asked."""
+    """Standard output is the report's of the process that asked, also for who writes to it past Python."""
     sys.stdout = sys.stderr
+    if sys.__stderr__ is not None:
+        os.dup2(2, 1)
 
 
 def _begin() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from adctl.domain.calibration_report import reliability_chart, reliability_table
 from adctl.domain.charts import Chart, Point, Series
 from adctl.domain.judged import judged
 from adctl.domain.margins import Margin, budgets_of, compare, day_return, hindsight, worth
-from adctl.domain.models import Model
+from adctl.domain.models import Model, Role, policy_of
 from adctl.domain.outcomes import Outcomes
 from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.hearing import heard
@@ -28,12 +28,13 @@ from adctl.domain.policies.protocol import Policy
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.said import Said, said_of
 from adctl.domain.simulation.contenders import contender
-from adctl.errors import ConfigurationError
+from adctl.errors import ConfigurationError, InputRejectedError
 
 _BASELINES = ("blended", "rules", "equal")
 # What the account did, as if nobody had changed a budget on that day.
 _AS_IT_WAS = "as it was"
 _HINDSIGHT = "hindsight"
+_LEFT_OUT = "Challenger {name} is left out: {error}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,9 @@ class _Task:
     profile: AccountProfile
     day: date
     at: datetime
-    policies: Mapping[str, str]
-    make: MakePolicy
+    policies: Mapping[str, Policy]
+    # Who of them may fail without ending the rest.
+    challengers: Set[str]
 
 
 def run(
@@ -71,26 +73,37 @@ def run(
     """Every policy on every day since the first reading, from the budgets that were in force on that day.
 
     Without `policies` the models in force play, and the baselines. A day that was decided is replayed as of that
-    moment, any other as of its end. Raises ConfigurationError for an unknown policy, and without any history.
+    moment, any other as of its end. A challenger that fails is left out, and noted. Raises ConfigurationError for an
+    unknown policy, and without any history.
     """
     with transaction(engine, read_only=True, snapshot=True) as connection:
         moments = _moments(connection, profile, wanted.days)
         lineup = models.in_force(connection, profile.account)
-        chosen = {spec: spec for spec in policies} or _lineup(lineup, configured)
         now = accounts.now(connection)
         today = now.astimezone(ZoneInfo(profile.timezone)).date()
         outcomes = results.results(connection, profile, today, date.min)
-    for spec in chosen.values():
-        contender(spec, make)
+    notes: list[str] = []
+    chosen = {spec: contender(spec, make) for spec in policies} or _lineup(lineup, configured, make, notes)
     url = engine.url.render_as_string(hide_password=False)
-    tasks = [_Task(url=url, profile=profile, day=day, at=at, policies=chosen, make=make) for day, at in moments.items()]
+    may_fail = frozenset() if policies else frozenset(one.name for one in lineup if one.role is Role.CHALLENGER)
+    tasks = [
+        _Task(url=url, profile=profile, day=day, at=at, policies=chosen, challengers=may_fail)
+        for day, at in moments.items()
+    ]
 
     def done(number: int, task: _Task) -> None:
         progress(f"{number} of {len(tasks)} days replayed ({task.day})")
 
     replayed = dict(zip(moments, in_processes(replay, tasks, processes, done), strict=True))
-    said = {name: {day: found[name] for day, found in replayed.items() if len(found[name].ad_ids)} for name in chosen}
-    return _report(profile, said, outcomes, wanted)
+    failed = {name: told for found in reversed(replayed.values()) for name, told in found.failed.items()}
+    notes += [_LEFT_OUT.format(name=name, error=told) for name, told in failed.items()]
+    said = {
+        name: {day: found.said[name] for day, found in replayed.items() if len(found.said[name].ad_ids)}
+        for name in chosen
+        if name not in failed
+    }
+    report = _report(profile, said, outcomes, wanted)
+    return replace(report, notes=(*report.notes, *notes))
 
 
 def _moments(connection: Connection, profile: AccountProfile, days: int | None) -> dict[date, datetime]:
@@ -110,25 +123,43 @@ def _moments(connection: Connection, profile: AccountProfile, days: int | None) 
     return dict(list(found.items())[-days:]) if days else found
 
 
-def _lineup(lineup: Sequence[Model], configured: Policy) -> dict[str, str]:
-    """Labels and specs: the champion first, or the configured policy where there is none yet."""
-    found = {model.name: _spec(model.policy, model.parameters) for model in lineup}
-    found = found or {configured.name: _spec(configured.name, configured.parameters)}
-    return {**found, **{name: name for name in _BASELINES if name not in found}}
+def _lineup(lineup: Sequence[Model], configured: Policy, make: MakePolicy, notes: list[str]) -> dict[str, Policy]:
+    """The champion first, or the configured policy where there is none yet; what challenger cannot be made is noted."""
+    found = {}
+    for model in lineup:
+        try:
+            found[model.name] = policy_of(model, make)
+        except ConfigurationError as error:
+            if model.role is Role.CHAMPION:
+                raise
+            notes.append(_LEFT_OUT.format(name=model.name, error=error))
+    found = found or {configured.name: configured}
+    return {**found, **{name: contender(name) for name in _BASELINES if name not in found}}
 
 
-def _spec(policy: str, parameters: Mapping[str, object]) -> str:
-    told = (f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in parameters.items())
-    return f"{policy}:{','.join(told)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Replayed:
+    """What each policy says on one day of the past, and why a challenger said nothing."""
+
+    said: Mapping[str, Said]
+    failed: Mapping[str, str]
 
 
-def replay(task: _Task) -> Mapping[str, Said]:
-    """What each policy says on one day of the past."""
+def replay(task: _Task) -> _Replayed:
+    """Raises InputRejectedError when a policy fails that is no challenger."""
     engine = open_engine(task.url)
     with as_known(engine, task.profile.account, task.at) as connection:
         history = account_history(connection, task.profile, task.day).history
     engine.dispose()
-    return {name: said_of(heard(contender(spec, task.make), history).verdicts) for name, spec in task.policies.items()}
+    said, failed = {}, {}
+    for name, policy in task.policies.items():
+        try:
+            said[name] = said_of(heard(policy, history).verdicts)
+        except InputRejectedError as error:
+            if name not in task.challengers:
+                raise
+            failed[name] = f"{task.day}: {error}"
+    return _Replayed(said=said, failed=failed)
 
 
 def _report(

@@ -47,7 +47,8 @@ def run(
     `processes` is how many run at once, all cores when not given. The first policy is compared with each of the others.
     Raises ConfigurationError for an unknown world or policy.
     """
-    chosen = tuple(WORLDS) if ALL in worlds else tuple(world_named(name).name for name in worlds)
+    named = [world_named(name).name for name in worlds if name != ALL]
+    chosen = tuple(WORLDS) if ALL in worlds else tuple(named)
     for spec in policies:
         contender(spec, make)
     # The worlds and the engine were calibrated on seeds from 1000 on.
@@ -66,9 +67,10 @@ def _report(results: Sequence[HeatResult], *, worlds: int, seeds: int, days: int
     first = scores[0].policy
     curves = value_over_time(scores, {(one.heat.world, one.heat.seed): one.oracle_value for one in results})
     mean = float(np.mean([one.share for one in scores if one.policy == first]))
+    played = f"{_told(worlds, 'world')}, {_told(seeds, 'seed')}, {days} days"
     return Report(
         command="backtest",
-        summary=f"{first} gets {mean:.1%} of an oracle's value: {worlds} worlds, {seeds} seeds, {days} days.",
+        summary=f"{first} gets {mean:.1%} of an oracle's value: {played}.",
         tables=(
             _standings_table(found, first),
             _versus_table(scores, found),
@@ -83,6 +85,10 @@ def _report(results: Sequence[HeatResult], *, worlds: int, seeds: int, days: int
         notes=() if seeds > 1 else ("One seed has no interval: give --seeds.",),
         charts=(reliability_chart(told), _value_chart(curves)),
     )
+
+
+def _told(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _standings_table(found: Sequence[Standing], first: str) -> Table:

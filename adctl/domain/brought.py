@@ -35,5 +35,7 @@ def said(error: Exception) -> str:
     """The error in one line, with the line of the module that it comes from where it says more than its name."""
     told = f"{error}" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error.__cause__, SystemExit):
+        frames = traceback.extract_tb(error.__cause__.__traceback__)
     own = [one for one in frames if "importlib" not in one.filename and one.filename != __file__]
     return f"{told} ({own[-1].filename}, line {own[-1].lineno})" if own else told

@@ -56,7 +56,12 @@ def test_the_first_policy_is_compared_with_each_and_with_the_best_rule() -> None
 
 @pytest.mark.parametrize(
     ("worlds", "policies", "named"),
-    [(("mars",), ("equal",), "mars"), (("base",), ("guess",), "guess"), (("base",), ("rules:x=1",), "x")],
+    [
+        (("mars",), ("equal",), "mars"),
+        (("all", "mars"), ("equal",), "mars"),
+        (("base",), ("guess",), "guess"),
+        (("base",), ("rules:x=1",), "x"),
+    ],
 )
 def test_an_unknown_world_policy_or_parameter_is_refused_before_anything_runs(
     worlds: tuple[str, ...], policies: tuple[str, ...], named: str

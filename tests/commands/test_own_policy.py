@@ -193,7 +193,9 @@ def test_a_challenger_spoils_no_report_by_printing_and_no_decision_by_dying(sync
     file = synced.folder / "my_policies.py"
     whole = file.read_text()
     file.write_text(
-        f'print("loading")\n{whole}'.replace("        n = len(", "        print('looking')\n        n = len(")
+        f'print("loading")\n{whole}'.replace(
+            "        n = len(", "        import os; os.write(1, b'past'); print('looking')\n        n = len("
+        )
     )
     printing = adctl("decide", "--dry-run", "--json")
     assert (printing.document["dry_run"], "looking" in printing.err) == (True, True)
@@ -206,3 +208,41 @@ def test_a_challenger_spoils_no_report_by_printing_and_no_decision_by_dying(sync
     assert {(row["policy"], row["shadow"]) for row in synced.rows("decisions")} == {("blended", False)}
     again = adctl("decide")
     assert (again.code, "No changes." in again.out) == (0, True), again.err
+
+
+def test_a_back_test_of_the_models_takes_their_parameters_as_they_are_and_leaves_out_a_challenger_that_fails(
+    synced: Loop, adctl: CommandLine
+) -> None:
+    file = synced.folder / "my_policies.py"
+    file.write_text(f"{file.read_text()}\n\nclass Named(CheapClicks):\n    def __init__(self, label='a'):\n")
+    with file.open("a") as more:
+        more.write(
+            "        object.__setattr__(self, 'label', label)\n        object.__setattr__(self, 'least_spend', 1.0)\n"
+        )
+        more.write("    @property\n    def parameters(self):\n        return {'label': self.label}\n")
+    named = ("--policy", "my_policies:Named", "--param", "label=a,b=c", "--name", "named")
+    assert adctl("models", "register", "--policy", OWN, "--name", "broken").code == 0
+    registered = adctl("models", "register", *named)
+    assert registered.code == 0, registered.err
+    assert adctl("decide").code == 0
+    synced.advance(days=3)
+    synced.sync()
+    whole = file.read_text()
+    file.write_text(
+        whole.replace("        n = len(", "        if type(self) is CheapClicks: n = 1 // 0\n        n = len(")
+    )
+
+    failing = adctl("backtest", "--horizon", "1", "--maturity", "1", "--json")
+    asked = adctl("backtest", "--policy", OWN)
+    file.write_text(whole.replace("class CheapClicks", "class Gone").replace("(CheapClicks)", "(Gone)"))
+    gone = adctl("backtest", "--horizon", "1", "--maturity", "1", "--json")
+
+    for outcome, told in ((failing, "decide raised ZeroDivisionError"), (gone, "has no attribute")):
+        assert outcome.code == 0, outcome.err
+        assert "Challenger broken is left out: " in str(outcome.document["notes"])
+        assert told in str(outcome.document["notes"])
+        tables = outcome.document["tables"]
+        assert isinstance(tables, dict)
+        players = [row["policy"] for row in tables["standings"]]
+        assert players == ["blended", "named", "rules", "equal", "as it was", "hindsight"]
+    assert (asked.code, "decide raised ZeroDivisionError" in asked.err) == (65, True), asked.err

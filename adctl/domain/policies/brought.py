@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,9 @@ from adctl.domain.policies.protocol import (
 from adctl.errors import ConfigurationError, InputRejectedError
 
 _FIX = 'see "Extend" in the README, and adctl.domain.policies.protocol'
+_LONGEST_VERSION = 100
+# Where the whole numbers end that a column holds.
+_BEYOND_NUMBERS = 2**63
 _KILL, _KEEP = VERDICTS.index(Verdict.KILL), VERDICTS.index(Verdict.KEEP)
 
 
@@ -74,6 +77,8 @@ def brought_policy(named: str, parameters: Mapping[str, int | float | str | bool
     Raises ConfigurationError when it cannot be imported or made, or is no policy.
     """
     made = brought_class(named, "policy", _FIX)
+    version: Any
+    known: Any
     try:
         with strangers_code():
             inner = made(**parameters)
@@ -81,10 +86,7 @@ def brought_policy(named: str, parameters: Mapping[str, int | float | str | bool
     # Whatever a stranger's code raises.
     except Exception as error:
         raise _no_policy(named, f"cannot be made: {said(error)}") from error
-    if not isinstance(version, str) or not version:
-        raise _no_policy(named, f"version is {version!r}, not a text")
-    if not isinstance(known, Mapping) or not all(isinstance(value, int | float | str) for value in known.values()):
-        raise _no_policy(named, "parameters are no mapping of numbers, texts and switches")
+    _check_named(named, version, known)
     if not callable(getattr(inner, "decide", None)):
         raise _no_policy(named, "has no method decide")
     try:
@@ -92,6 +94,27 @@ def brought_policy(named: str, parameters: Mapping[str, int | float | str | bool
     except TypeError as error:
         raise _no_policy(named, "decide does not take one history") from error
     return BroughtPolicy(name=named, version=version, parameters=dict(known), inner=inner)
+
+
+def _check_named(named: str, version: object, known: object) -> None:
+    """The registry can keep version and parameters, and give them back as they were."""
+    if not isinstance(version, str) or not version:
+        raise _no_policy(named, f"version is {version!r}, not a text")
+    if not version.isprintable() or len(version) > _LONGEST_VERSION:
+        raise _no_policy(named, f"version is not a printable text of {_LONGEST_VERSION} letters at most")
+    if not isinstance(known, Mapping) or not all(isinstance(key, str) and key.isprintable() for key in known):
+        raise _no_policy(named, "parameters are no mapping of numbers, texts and switches by their names")
+    for key, value in known.items():
+        if not _is_storable(value):
+            raise _no_policy(named, f"parameter {key!r} is {value!r}, no finite number, printable text or switch")
+
+
+def _is_storable(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and abs(value) < _BEYOND_NUMBERS
 
 
 def _no_policy(named: str, reason: str) -> ConfigurationError:
@@ -102,11 +125,13 @@ def _checked(history: AdHistory, result: object) -> VerdictColumns:
     """The verdicts as plain columns that hold no surprises: every reason said, every fact a plain value."""
     if not isinstance(result, PolicyResult):
         raise _BrokenError(f"decide gave {type(result).__name__}, not a PolicyResult")
+    if not isinstance(result.verdicts, Sequence):
+        raise _BrokenError(f"verdicts are {type(result.verdicts).__name__}, not one for each ad")
     if not isinstance(result.verdicts, VerdictColumns):
         for verdict in result.verdicts:
             _check_one(verdict)
     columns = as_columns(result.verdicts)
-    if columns.ad_ids != history.ad_ids:
+    if tuple(columns.ad_ids) != history.ad_ids:
         raise _BrokenError(f"{len(columns)} verdicts, not one for each of {len(history.ad_ids)} ads in their order")
     _check_form(columns)
     _check_money(history, columns, result.unallocated)
@@ -114,7 +139,7 @@ def _checked(history: AdHistory, result: object) -> VerdictColumns:
     evidence = {key: _plain(key, column, len(columns)) for key, column in columns.evidence.items()}
     _check_stated(columns.ad_ids, evidence)
     return VerdictColumns(
-        ad_ids=columns.ad_ids,
+        ad_ids=history.ad_ids,
         verdict=columns.verdict.astype(np.int8),
         current_budget=columns.current_budget.astype(np.int64),
         budget=columns.budget.astype(np.int64),
@@ -133,8 +158,13 @@ def _check_one(verdict: object) -> None:
     if not isinstance(verdict, AdVerdict) or not isinstance(verdict.verdict, Verdict):
         raise _BrokenError(f"{verdict!r} is no AdVerdict with a Verdict")
     for key in ("budget", "current_budget"):
-        if not isinstance(getattr(verdict, key), int | np.integer):
-            raise _BrokenError(f"ad {verdict.ad_id}: {key} is {getattr(verdict, key)!r}, not whole minor units")
+        value = getattr(verdict, key)
+        if not isinstance(value, int | np.integer) or abs(int(value)) >= _BEYOND_NUMBERS:
+            raise _BrokenError(f"ad {verdict.ad_id}: {key} is {value!r}, not whole minor units")
+    if not isinstance(verdict.confidence, int | float | np.number):
+        raise _BrokenError(f"ad {verdict.ad_id}: confidence is {verdict.confidence!r}, no number")
+    if not isinstance(verdict.evidence, Mapping):
+        raise _BrokenError(f"ad {verdict.ad_id}: evidence is {verdict.evidence!r}, no mapping")
 
 
 def _check_form(columns: VerdictColumns) -> None:
@@ -193,6 +223,8 @@ def _fact(key: str, value: object) -> Fact:
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and abs(value) >= _BEYOND_NUMBERS:
+        raise _BrokenError(f"evidence {key!r} is a whole number beyond 64 bits")
     if value is not None and not isinstance(value, bool | int | float | str):
         raise _BrokenError(f"evidence {key!r} is {value!r}, not a number, a text or a switch")
     return _text(f"evidence {key!r}", value) if isinstance(value, str) else value

@@ -73,7 +73,15 @@ def test_the_documented_policy_can_be_put_into_a_simulated_world(documented: Pol
         ("class Own:\n    def __init__(self, needed): pass", "cannot be made: TypeError"),
         ("class Own: pass", "version is None"),
         ("class Own:\n    version = '1'", "parameters are no mapping"),
-        ("class Own:\n    version, parameters = '1', {'a': [1]}", "parameters are no mapping"),
+        ("class Own:\n    version, parameters = '1\\0', {}", "version is not a printable text"),
+        (
+            "class Own:\n    version, parameters = '1' * 101, {}",
+            "version is not a printable text of 100 letters at most",
+        ),
+        ("class Own:\n    version, parameters = '1', {1: 2}", "parameters are no mapping"),
+        ("class Own:\n    version, parameters = '1', {'a': [1]}", "parameter 'a' is [1], no finite number"),
+        ("class Own:\n    version, parameters = '1', {'a': float('nan')}", "parameter 'a' is nan, no finite number"),
+        ("class Own:\n    version, parameters = '1', {'a': '\\0'}", "parameter 'a' is '\\x00', no finite number"),
         ("class Own:\n    version, parameters = '1', {}", "has no method decide"),
         (
             "class Own:\n    version, parameters = '1', {}\n    def decide(self): pass",
@@ -94,7 +102,7 @@ def test_what_is_no_policy_is_refused_by_name(module: Write, source: str, reason
 @pytest.mark.parametrize(("gap", "end"), [("raise SystemExit(0)", ""), ("", "\nraise SystemExit(0)\n")])
 def test_who_exits_fails_and_ends_nothing(module: Write, gap: str, end: str) -> None:
     name = module(STILL.format(gap=gap) + end)
-    with pytest.raises((ConfigurationError, InputRejectedError), match="it exits with 0"):
+    with pytest.raises((ConfigurationError, InputRejectedError), match=rf"it exits with 0 \(.*{name}\.py, line"):
         make_policy(f"{name}:Own", {}).decide(history(*ADS))
 
 
@@ -118,6 +126,11 @@ def test_a_parameter_that_it_does_not_have_is_refused_by_name(documented: Policy
         ("said[1] = replace(said[1], current_budget=7)", "ad dear: current_budget is not the ad's share"),
         ("said[1] = replace(said[1], verdict=Verdict.KILL)", "ad dear: is killed and given money"),
         ("said[1] = replace(said[1], confidence=float('nan'))", "ad dear: confidence is not between 0 and 1"),
+        ("said[1] = replace(said[1], budget=10**30)", "ad dear: budget is 1" + "0" * 30 + ", not whole minor units"),
+        ("said[1] = replace(said[1], confidence='high')", "ad dear: confidence is 'high', no number"),
+        ("said[1] = replace(said[1], evidence=None)", "ad dear: evidence is None, no mapping"),
+        ("said[1] = replace(said[1], evidence={'why': 10**400})", "evidence 'why' is a whole number beyond 64 bits"),
+        ("said = None", "verdicts are NoneType, not one for each ad"),
         ("said[1] = replace(said[1], evidence={'why': [1]})", "evidence 'why' is [1], not a number"),
         ("said[1] = replace(said[1], evidence={1: 2})", "evidence 1 is named by no text"),
         ("said[1] = replace(said[1], evidence={'why': 'a\\0'})", "evidence 'why' holds what no database takes"),

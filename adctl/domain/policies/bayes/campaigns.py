@@ -10,12 +10,13 @@ from scipy.special import gammaln, logsumexp
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Flags, Floats, Ints
 
-# Ads of a campaign differ by a Gamma factor, campaigns by another. Its shape is for ads this much until they tell, and
-# for campaigns a number of leads. These are the spreads of the priors of both logs, and the grids: ads always differ by
-# more than a fourth (of themselves), however alike a thousand of them look.
+# Ads of a campaign differ by a Gamma factor of about this shape, campaigns by another, whose shape counts leads. These
+# are the grids of the logs of both, and their priors: ads always differ by more than a fourth (of themselves), however
+# alike a thousand of them look.
 USUAL_SHAPE = 2.5
-_SHAPE_SD, _LEADS_SD = 0.8, 0.7
-_SHAPE_STEPS: Floats = np.linspace(-2.0, 2.0, 11)
+LOG_SHAPES: Floats = np.log(USUAL_SHAPE) + 0.8 * np.linspace(-2.0, 2.0, 11)
+SHAPE_PRIOR: Floats = -0.5 * np.linspace(-2.0, 2.0, 11) ** 2
+_LEADS_SD = 0.7
 _LEADS_STEPS: Floats = np.linspace(-3.0, 3.0, 13)
 # A campaign's factor is integrated over so many of its own standard deviations about what its leads say it is; steps
 # of one are exact for all but the shape of a bell.
@@ -53,11 +54,11 @@ def campaign_factors(leads: Floats, expected: Floats, campaign: Ints, shape: flo
     return Campaigns(factor=factor, log_factor=np.log(factor), variance=1.0 / (seen * factor + sure_leads))
 
 
-def fit_shapes(leads: Floats, expected: Floats, campaign: Ints, usual_leads: float) -> tuple[float, float]:
-    """The shapes by which ads of one campaign and by which campaigns differ: posterior means of their logs.
+def fit_campaign_leads(leads: Floats, expected: Floats, campaign: Ints, usual_leads: float) -> float:
+    """The leads that a campaign's own rate is shrunk by, the fewer the more campaigns differ: exp of its log's mean.
 
-    By the marginal likelihood over each campaign's factor; `expected` (n) is above 0, `usual_leads` the centre of the
-    prior of the second.
+    By the marginal likelihood over each campaign's factor and over how ads differ; `expected` (n) is above 0,
+    `usual_leads` the centre of the prior.
     """
     order = np.argsort(campaign, kind="stable")
     _, starts, place = np.unique(campaign[order], return_index=True, return_inverse=True)
@@ -66,23 +67,19 @@ def fit_shapes(leads: Floats, expected: Floats, campaign: Ints, usual_leads: flo
     log_factor = about.log_factor + np.sqrt(about.variance) * _REACH[:, None]
     mean = expected * np.exp(log_factor)[:, place]
     likely = leads * np.log(mean)
-    log_shapes, log_leads = (
-        np.log(usual) + sd * steps
-        for usual, sd, steps in ((USUAL_SHAPE, _SHAPE_SD, _SHAPE_STEPS), (usual_leads, _LEADS_SD, _LEADS_STEPS))
-    )
+    log_leads = np.log(usual_leads) + _LEADS_SD * _LEADS_STEPS
     # By shape of campaigns, step of the integral, and campaign.
     sure = np.exp(log_leads)[:, None, None]
     prior = sure * (log_leads[:, None, None] + log_factor - np.exp(log_factor)) - gammaln(sure)
-    fits = np.empty((len(log_shapes), len(log_leads)))
-    for row, shape in enumerate(np.exp(log_shapes).tolist()):
+    fits = np.empty((len(LOG_SHAPES), len(log_leads)))
+    for row, shape in enumerate(np.exp(LOG_SHAPES).tolist()):
         fit = gammaln(shape + leads) - gammaln(shape) + shape * np.log(shape) + likely
         fit -= (shape + leads) * np.log(shape + mean)
         fits[row] = logsumexp(np.add.reduceat(fit, starts, axis=1) + prior, axis=1).sum(axis=1)
-    fits -= 0.5 * (_SHAPE_STEPS[:, None] ** 2 + _LEADS_STEPS**2)
+    fits += SHAPE_PRIOR[:, None] - 0.5 * _LEADS_STEPS**2
     weight = np.exp(fits - fits.max())
     weight /= weight.sum()
-    ads, campaigns = (weight.sum(axis=1) * log_shapes).sum(), (weight.sum(axis=0) * log_leads).sum()
-    return float(np.exp(ads)), float(np.exp(campaigns))
+    return float(np.exp((weight.sum(axis=0) * log_leads).sum()))
 
 
 def sampled(campaign: Ints, ads: int) -> Ints | slice:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaln
 
 from adctl.domain.neighbours import Counts
-from adctl.domain.policies.bayes.campaigns import USUAL_SHAPE, Campaigns, campaign_factors, fit_shapes, sampled
+from adctl.domain.policies.bayes.campaigns import (
+    LOG_SHAPES,
+    SHAPE_PRIOR,
+    USUAL_SHAPE,
+    Campaigns,
+    campaign_factors,
+    fit_campaign_leads,
+    sampled,
+)
 from adctl.domain.policies.bayes.special import log_gamma_moments
 from adctl.domain.policies.protocol import Floats, Ints
 
@@ -86,13 +95,13 @@ def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, c
     shape, sure, elasticity, variance = USUAL_SHAPE, campaign_leads, 0.0, _ELASTICITY_SD**2
     if len(y):
         factor = campaign_factors(y, e * _rate(y, e, shape)[0], c, shape, sure).factor[c]
-        elasticity, variance = _elasticity(y, e * factor, x, shape, _ELASTICITIES)
+        _, elasticity, variance = _grid(y, e * factor, x, _ELASTICITIES)
         lifted = e * np.exp(elasticity * x)
         expected = lifted * _rate(y, lifted, shape)[0]
-        shape, sure = fit_shapes(y, expected, c, sure)
+        sure = fit_campaign_leads(y, expected, c, sure)
         factor = campaign_factors(y, expected, c, shape, sure).factor[c]
         fine = elasticity + max(float(np.sqrt(variance)), _LEAST_SD) * _FINE
-        elasticity, variance = _elasticity(y, e * factor, x, shape, fine)
+        shape, elasticity, variance = _grid(y, e * factor, x, fine)
     some = slice(None, None, max(len(leads) // _POOLED, 1))
     rate, rate_variance = _rate(leads[some], exposure[some] * np.exp(elasticity * clicks[some]), shape)
     return LeadModel(
@@ -196,15 +205,20 @@ def _rate(y: Floats, e: Floats, shape: float) -> tuple[float, float]:
     return rate, 1.0 / information
 
 
-def _elasticity(y: Floats, e: Floats, x: Floats, shape: float, elasticities: Floats) -> tuple[float, float]:
-    """Posterior mean and variance of the elasticity; the rate is fitted at each."""
-    fits = np.empty(len(elasticities))
+def _grid(y: Floats, e: Floats, x: Floats, elasticities: Floats) -> tuple[float, float, float]:
+    """Posterior means of shape and elasticity and the latter's variance; the rate is fitted at each elasticity."""
+    shapes = np.exp(LOG_SHAPES)[:, None]
+    fits = np.empty((len(shapes), len(elasticities)))
+    constant = gammaln(shapes + y).sum(axis=1) - len(y) * gammaln(shapes[:, 0])
     for place, elasticity in enumerate(elasticities):
         lifted = e * np.exp(elasticity * x)
-        log_mean = np.log(lifted * _rate(y, lifted, shape)[0])
-        fits[place] = (y * log_mean - (shape + y) * np.log(shape + np.exp(log_mean))).sum()
-    log_weight = fits - 0.5 * (elasticities / _ELASTICITY_SD) ** 2
+        log_mean = np.log(lifted * _rate(y, lifted, USUAL_SHAPE)[0])
+        both = np.log(shapes + np.exp(log_mean))
+        fits[:, place] = ((shapes * (np.log(shapes) - both)) + y * (log_mean - both)).sum(axis=1)
+    log_weight = fits + (constant + SHAPE_PRIOR)[:, None] - 0.5 * (elasticities / _ELASTICITY_SD) ** 2
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    mean = float((weight * elasticities).sum())
-    return mean, float((weight * (elasticities - mean) ** 2).sum())
+    shape = float(np.exp((weight.sum(axis=1) * LOG_SHAPES).sum()))
+    each = weight.sum(axis=0)
+    mean = float((each * elasticities).sum())
+    return shape, mean, float((each * (elasticities - mean) ** 2).sum())

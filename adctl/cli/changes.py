@@ -88,7 +88,7 @@ def list_changes(
 def show(
     change: Change, account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0
 ) -> None:
-    """Show one change whole. What was wanted, what clipped it, every attempt and every move."""
+    """Show one change whole. That is what was wanted, what clipped it, every attempt and every move."""
 
     def work(job: Job) -> Report:
         from adctl.commands.changes import shown

@@ -34,7 +34,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list", epilog=examples("adctl models list", "adctl models list --json"))
 def list_models(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """List the champion, the challengers and the retired models. With their parameters."""
+    """List the champion, the challengers and the retired models. Their parameters stand beside them."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import policies_of
@@ -96,7 +96,7 @@ def evaluate_models(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Score the challengers against the champion. On what the money spent after each decision has brought by now."""
+    """Score the challengers against the champion. What the money after each decision has brought by now counts."""
 
     def work(job: Job) -> Report:
         from adctl.commands.models_evaluate import evaluate
@@ -128,7 +128,7 @@ def promote_model(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Make a challenger the champion. Only once the interval of its lead excludes 0, or with --force."""
+    """Make a challenger the champion. That takes a lead whose interval excludes 0, or --force."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import policies_of

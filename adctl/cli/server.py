@@ -49,7 +49,7 @@ def start(as_json: Json = False, config: Config = None) -> None:
 
 
 def stop(as_json: Json = False, config: Config = None) -> None:
-    """Stop the embedded server. At once, or when the last command that uses it ends."""
+    """Stop the embedded server. That happens at once, or when the last command that uses it ends."""
 
     def work(settings: Settings) -> Report:
         server = _server(settings)
@@ -65,7 +65,7 @@ def stop(as_json: Json = False, config: Config = None) -> None:
 
 
 def status(as_json: Json = False, config: Config = None) -> None:
-    """Show whether the embedded server runs. Where its data is, and who uses it; starts nothing."""
+    """Show whether the embedded server runs. Also where its data is and who uses it; nothing is started."""
 
     def work(settings: Settings) -> Report:
         found = _embedded(settings).status()

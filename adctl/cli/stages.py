@@ -26,7 +26,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list", epilog=examples("adctl stages list", "adctl stages list --json"))
 def list_values(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """Show the value of every stage. Since when it holds, and whether it was configured or learned."""
+    """Show the value of every stage. Also since when it holds, and whether it was configured or learned."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import stage_values
@@ -61,7 +61,7 @@ def value(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what a deal is worth where it stands. Of a stage, what any deal is worth in it."""
+    """Show what a deal is worth where it stands. Of a stage: what any deal is worth in it."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import stage_values
@@ -80,7 +80,7 @@ def roas(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what each ad brought for its money. At the values in force, the best first."""
+    """Show what each ad brought for its money. Deals count at the values in force; the best ads come first."""
 
     def work(job: Job) -> Report:
         from adctl.commands.stages_roas import run
@@ -103,7 +103,7 @@ def learn(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Learn each stage's value from the account's own deals. With 90 % intervals, beside the values in force."""
+    """Learn each stage's value from the account's own deals. Its 90 % interval stands beside the value in force."""
 
     def work(job: Job) -> Report:
         from adctl.commands.stages_learn import run

@@ -54,7 +54,7 @@ def why_entity(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what was decided about an ad, ad set or campaign. What it rests on, and what became of it."""
+    """Show what was decided about an ad, ad set or campaign. Also what it rests on, and what became of it."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import policies_of
@@ -73,7 +73,7 @@ def why_deal(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show where a deal came from. Its stage moves, what it counts as, and the layers that were tried."""
+    """Show where a deal came from. Also its stage moves, what it counts as, and the layers that were tried."""
 
     def work(job: Job) -> Report:
         from adctl.commands.why_deal import run

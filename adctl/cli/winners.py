@@ -53,7 +53,7 @@ def similar(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Find the creatives most like an ad, a text or a draft. With why they match and how they did."""
+    """Find the creatives most like an ad, a text or a draft. Each with why it matches and how it did."""
 
     def work(job: Job) -> Report:
         query = _query(ad, text, file)
@@ -77,7 +77,7 @@ def similar(
 
 @app.command("list", epilog=examples("adctl winners list", "adctl winners list --json"))
 def list_winners(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """List the creatives that win, may win, or stopped. With the evidence."""
+    """List the creatives that win, may win, or stopped. The evidence stands beside each."""
 
     def work(job: Job) -> Report:
         from adctl.commands.winners_list import run
@@ -89,7 +89,7 @@ def list_winners(account: Account = None, as_json: Json = False, config: Config 
 
 @app.command("stats", epilog=examples("adctl winners stats", "adctl winners stats -a main --json"))
 def stats(account: Account = None, as_json: Json = False, config: Config = None, verbose: Verbose = 0) -> None:
-    """Say how many creatives are indexed. By which model, and whether the index file is right."""
+    """Say how many creatives are indexed. Also by which model, and whether the index file is right."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import embedder_of
@@ -108,7 +108,7 @@ def dna(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Rank what creatives are made of by what it brought. Winners beside losers, corrected for many looks."""
+    """Rank what creatives are made of by what it brought. Winners stand beside losers, corrected for many looks."""
 
     def work(job: Job) -> Report:
         from adctl.commands.winners_dna import By, run
@@ -128,7 +128,7 @@ def evaluate(
     config: Config = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Find out whether similar creatives tell of new ads. By the account's past; bayes listens only then."""
+    """Find out whether similar creatives tell of new ads. The account's past decides; bayes listens only if they do."""
 
     def work(job: Job) -> Report:
         from adctl.cli.wiring import embedder_of

@@ -155,6 +155,8 @@ def _refuse_unwritable(file: Path | None) -> None:
     """Before the work: raises UsageError where a picture can have no place."""
     if file is None:
         return
+    if file.suffix.lower() != ".svg":
+        raise UsageError(f"--picture {file}: it is drawn as SVG", fix=f"name it {file.with_suffix('.svg')}")
     if not file.parent.is_dir():
         raise UsageError(f"--picture {file}: there is no folder {str(file.parent)!r}", fix="make it, or name another")
     if file.exists() and not file.is_file():

@@ -60,7 +60,7 @@ Horizon = Annotated[
 Maturity = Annotated[
     int, typer.Option("--maturity", min=1, max=300, help="Days after the money until its deals count.")
 ]
-Picture = Annotated[Path | None, typer.Option("--picture", help="Also draw it, as SVG.", metavar="FILE")]
+Picture = Annotated[Path | None, typer.Option("--picture", help="Also draw it, as SVG (p.svg).", metavar="FILE")]
 
 
 def examples(*lines: str) -> str:

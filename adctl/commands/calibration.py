@@ -110,5 +110,5 @@ def _summary(first: date | None, count: int, window: Window) -> str:
     if first is None:
         return "Nobody has decided yet."
     if not count:
-        return f"No verdict can be judged yet: what came of those of {first} has matured on {window.due(first)}."
+        return f"No verdict can be judged yet: what comes of those of {first} has matured by {window.due(first)}."
     return f"{count} verdicts judged by what the money brought, at least {window.maturity} days later."

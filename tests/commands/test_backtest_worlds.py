@@ -70,6 +70,14 @@ def test_an_unknown_world_policy_or_parameter_is_refused_before_anything_runs(
         run(worlds, policies, seeds=1_000_000, days=60)
 
 
+def test_a_picture_that_would_be_no_svg_is_refused_before_the_work(tmp_path: Path) -> None:
+    outcome = CommandLine(folder=tmp_path)("backtest", "--world", "base", "--picture", "p.png")
+
+    assert outcome.code == 2
+    assert "--picture p.png: it is drawn as SVG (name it p.svg)" in outcome.err
+    assert not (tmp_path / "p.png").exists()
+
+
 def test_a_picture_that_can_have_no_place_is_refused_before_the_work(tmp_path: Path) -> None:
     adctl = CommandLine(folder=tmp_path)
     wanted = ("--world", "base", "--seeds", "1", "--days", "8", "--policy", "equal", "--picture", "none/p.svg")

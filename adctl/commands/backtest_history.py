@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import numpy as np
 from sqlalchemy import Connection, Engine
 
 from adctl.adapters.db import open_engine, transaction
@@ -235,9 +234,8 @@ def _curves(
         one = said[first][day]
         told = day_return(outcomes, day, one.ad_ids, horizon=horizon)
         money = int(one.current.sum())
-        still = replace(one, wanted=one.current, kill=np.zeros_like(one.kill))
         budgets = {name: budgets_of(decided[day]) for name, decided in said.items()}
-        budgets |= {_AS_IT_WAS: budgets_of(still), _HINDSIGHT: hindsight(one, told)}
+        budgets |= {_AS_IT_WAS: one.current, _HINDSIGHT: hindsight(one, told)}
         for name, budget in budgets.items():
             found[name].append((worth(budget, one, told), money))
     return found

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters.db import transaction
-from adctl.adapters.store import accounts, attributions, deals, insights, verdicts
+from adctl.adapters.store import accounts, attributions, deals, insights, results, verdicts
 from adctl.adapters.store.history import AccountHistory, account_history
 from adctl.adapters.store.time_travel import as_known
 from adctl.commands.backtest_history import Replay, run
@@ -21,6 +21,7 @@ from adctl.domain.deals import Deal
 from adctl.domain.decisions import plan_decisions
 from adctl.domain.ids import Account, AdId, DealId
 from adctl.domain.insights import Insight
+from adctl.domain.margins import day_return
 from adctl.domain.policies.catalogue import make_policy
 from adctl.errors import ConfigurationError
 from tests.builders import ACCOUNT, START, Loop
@@ -75,6 +76,15 @@ def assert_replayed_as_stored(loop: Loop, day: date, at: datetime) -> int:
     return len(stored)
 
 
+def return_in_force(loop: Loop, day: date, at: datetime) -> float:
+    """What the budgets of the day bring at what each ad's money brought on the next."""
+    history = known(loop, day, at).history
+    with transaction(loop.engine, read_only=True) as connection:
+        found = results.results(connection, loop.job().profile, day + timedelta(days=2), date.min)
+    told = day_return(found, day, history.ad_ids, horizon=1)
+    return float((history.budget * told.returns).sum() / history.budget.sum())
+
+
 def test_a_day_replayed_is_the_day_decided_whatever_happened_since(synced: Loop) -> None:
     """Two days of the loop: budgets change, ads pause, figures are restated by Meta, deals move on in HubSpot."""
     for _ in range(2):
@@ -103,6 +113,7 @@ def test_a_day_replayed_is_the_day_decided_whatever_happened_since(synced: Loop)
     rows = {row["policy"]: row for row in report.tables[0].rows}
     assert set(rows) == {"rules", "equal", "as it was", "hindsight"}
     assert report.summary == f"3 days replayed, 1 scored, {START} to {START}."
+    assert rows["as it was"]["return"] == pytest.approx(return_in_force(synced, START, moments[START]))
     assert rows["hindsight"]["regret"] == 0
     assert all(0 <= float(str(row["regret"])) <= 1 for row in rows.values())
     assert float(str(rows["equal"]["lead"])) == pytest.approx(

@@ -219,7 +219,7 @@ def measure(url: str, policy: str) -> None:
         setattr(module, name, _timed(spent, clock, title, getattr(module, name)))
     engine = open_engine(url)
     take = vars(decide)["policy_of"]
-    vars(decide)["policy_of"] = lambda model: _Measured(take(model), spent, clock, rows)
+    vars(decide)["policy_of"] = lambda *told: _Measured(take(*told), spent, clock, rows)
     chosen = make_policy(policy, {})
     report = _timed(spent, clock, "whole command", decide.run)(engine, _PROFILE, chosen, run_id=uuid4())
     engine.dispose()
@@ -248,7 +248,7 @@ def main() -> None:
         url = running.libpq_url("bench")
         fill(url, given.scale)
         line = [sys.executable, "-m", "tests.bench.decide_million", "--measure", url, "--policy", given.policy]
-        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
     found = json.loads(done.stdout)
     _say(found["summary"])
     for name, (seconds, own, server) in found["spent"].items():

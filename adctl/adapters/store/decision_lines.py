@@ -153,7 +153,9 @@ def _number(value: float) -> str:
 
 
 def _json(value: object) -> str:
-    return "null" if value != value else copy_text(json.dumps(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null"
+    return copy_text(json.dumps(value))
 
 
 def _literal(text: str) -> str:

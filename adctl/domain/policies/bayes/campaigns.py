@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+from adctl.domain.policies.bayes.pieces import chosen
 from adctl.domain.policies.bayes.totals import totals
-from adctl.domain.policies.protocol import Flags, Floats, Ints
+from adctl.domain.policies.protocol import Floats, Ints
 
 # Ads of a campaign differ by a Gamma factor of about this shape, campaigns by another, whose shape counts leads. These
 # are the grids of the logs of both, and their priors: ads always differ by more than a fourth (of themselves), however
@@ -23,7 +24,6 @@ _LEADS_STEPS: Floats = np.linspace(-3.0, 3.0, 13)
 _REACH: Floats = np.linspace(-4.0, 4.0, 9)
 # Campaigns enough to tell how they differ; beyond, campaigns are left out before ads of them are.
 _CAMPAIGNS = 200
-_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,4 @@ def sampled(campaign: Ints, ads: int) -> Ints | slice:
         return slice(None)
     every = max(min(step, (int(campaign.max()) + 1) // _CAMPAIGNS), 1)
     whole: Ints = np.flatnonzero(campaign % every == 0)
-    # Even steps would miss campaigns whose ads stand at even steps, too.
-    chosen: Flags = np.arange(len(whole)) * _GOLDEN % 1.0 < ads / len(whole)
-    return whole.compress(chosen)
+    return whole[chosen(len(whole), ads)]

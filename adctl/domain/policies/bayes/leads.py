@@ -17,6 +17,7 @@ from adctl.domain.policies.bayes.campaigns import (
     fit_campaign_leads,
     sampled,
 )
+from adctl.domain.policies.bayes.pieces import chosen
 from adctl.domain.policies.bayes.special import log_gamma_moments
 from adctl.domain.policies.protocol import Floats, Ints
 
@@ -88,8 +89,8 @@ def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, c
     `leads`, `exposure` and `clicks` (log click yield) have shape n. `campaign_leads` are those that a campaign's own
     rate is shrunk by until the account tells how its campaigns differ.
     """
-    chosen = sampled(campaign, _SAMPLE)
-    y, e, x, c = leads[chosen], exposure[chosen], clicks[chosen], campaign[chosen]
+    those = sampled(campaign, _SAMPLE)
+    y, e, x, c = leads[those], exposure[those], clicks[those], campaign[those]
     fed = e > 0
     y, e, x, c = y[fed], e[fed], x[fed], c[fed]
     shape, sure, elasticity, variance = USUAL_SHAPE, campaign_leads, 0.0, _ELASTICITY_SD**2
@@ -102,7 +103,7 @@ def fit_leads(leads: Floats, exposure: Floats, clicks: Floats, campaign: Ints, c
         factor = campaign_factors(y, expected, c, shape, sure).factor[c]
         fine = elasticity + max(float(np.sqrt(variance)), _LEAST_SD) * _FINE
         shape, elasticity, variance = _grid(y, e * factor, x, fine)
-    some = slice(None, None, max(len(leads) // _POOLED, 1))
+    some = chosen(len(leads), _POOLED)
     rate, rate_variance = _rate(leads[some], exposure[some] * np.exp(elasticity * clicks[some]), shape)
     return LeadModel(
         log_rate=float(np.log(rate)),

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 PIECE = 16_384
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _Columns = TypeVar("_Columns", bound=Any)
 
 
@@ -29,6 +31,15 @@ def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
         for column, piece in zip(columns, _columns(make(part) if start else first), strict=True):
             column[part] = piece
     return whole
+
+
+def chosen(of: int, wanted: int) -> NDArray[np.int64] | slice:
+    """About `wanted` of so many, spread over all of them (indexes). Even steps would meet whatever repeats at even
+    steps, and so take ads that are all alike for all ads."""
+    if of < 2 * wanted:
+        return slice(None)
+    found: NDArray[np.int64] = np.flatnonzero(np.arange(of) * _GOLDEN % 1.0 < wanted / of)
+    return found
 
 
 def some(columns: _Columns, part: slice) -> _Columns:

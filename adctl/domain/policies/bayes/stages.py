@@ -9,7 +9,7 @@ from scipy.special import betaln, ndtr
 
 from adctl.domain.policies.bayes.delays import BINS, MIDDLES, Delays, log_bin
 from adctl.domain.policies.bayes.funnel import Deals, Funnel
-from adctl.domain.policies.bayes.pieces import by_pieces
+from adctl.domain.policies.bayes.pieces import by_pieces, chosen
 from adctl.domain.policies.bayes.special import log_beta_moments
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import DealCounts, Floats, Ints
@@ -168,17 +168,17 @@ def fit_stages(tallies: Tallies, doubt: Floats, clicks: Floats) -> StageModel:
 
     `doubt` is the variance that the delays add to the log of each chance, `clicks` (n) the log click yield.
     """
-    some = slice(None, None, max(len(tallies.successes) // _POOLED, 1))
+    some = chosen(len(tallies.successes), _POOLED)
     # Copied, for they are read many times: what lies here and there costs a cache line each time.
     k, m, clicks = (column[some].copy(order="K") for column in (tallies.successes, tallies.failures, clicks))
-    every = max(len(k) // _SAMPLE, 1)
+    every = chosen(len(k), _SAMPLE)
     size = np.full(k.shape[1], _USUAL_SIZE)
     chance, _ = _pool(k, m, size)
-    fewer = k[::every], m[::every]
-    slope, slope_variance = _click_odds(*fewer, chance, size, clicks[::every])
-    quality = _quality_variance(*fewer, chance, size, slope * clicks[::every])
+    fewer = k[every], m[every]
+    slope, slope_variance = _click_odds(*fewer, chance, size, clicks[every])
+    quality = _quality_variance(*fewer, chance, size, slope * clicks[every])
     for _ in range(2):
-        hint = _hint(*fewer, chance, size, quality, slope * clicks[::every])
+        hint = _hint(*fewer, chance, size, quality, slope * clicks[every])
         size = _sizes(*fewer, _lifted(chance, hint.others))
         chance = _pool_given(k, m, size, _hint(k, m, chance, size, quality, slope * clicks).others, chance)
     information = _pool(k, m, size)[1]

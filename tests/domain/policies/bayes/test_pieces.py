@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from adctl.domain.policies.bayes.pieces import PIECE, by_pieces, some
+from adctl.domain.policies.bayes.pieces import PIECE, by_pieces, chosen, some
 from adctl.domain.policies.protocol import Floats
 
 
@@ -28,3 +28,12 @@ def test_pieces_put_together_are_the_whole(ads: int) -> None:
     assert np.array_equal(found.flat, whole.flat)
     assert np.array_equal(found.wide, whole.wide)
     assert found.number == 4.0
+
+
+def test_those_chosen_of_many_meet_every_pattern_that_repeats() -> None:
+    for every in (2, 4, 5, 25, 30):
+        found = chosen(100_000, 4_000)
+        assert isinstance(found, np.ndarray)
+        assert abs(len(found) - 4_000) < 5
+        assert np.bincount(found % every, minlength=every).min() > 0.9 * 4_000 / every
+    assert chosen(7_999, 4_000) == slice(None)

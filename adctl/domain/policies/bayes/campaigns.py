@@ -88,6 +88,8 @@ def sampled(campaign: Ints, ads: int) -> Ints | slice:
     step = max(len(campaign) // ads, 1)
     if step == 1:
         return slice(None)
-    every = max(min(step, (int(campaign.max()) + 1) // _CAMPAIGNS), 1)
-    whole: Ints = np.flatnonzero(campaign % every == 0)
+    campaigns = int(campaign.max()) + 1
+    kept = np.zeros(campaigns, dtype=np.bool_)
+    kept[chosen(campaigns, campaigns // max(min(step, campaigns // _CAMPAIGNS), 1))] = True
+    whole: Ints = np.flatnonzero(kept[campaign])
     return whole[chosen(len(whole), ads)]

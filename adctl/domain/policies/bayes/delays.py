@@ -10,6 +10,7 @@ from scipy.special import log_ndtr, ndtr
 
 from adctl.domain.policies.bayes.cure import Step, cure_posterior
 from adctl.domain.policies.bayes.funnel import Deals, Funnel
+from adctl.domain.policies.bayes.pieces import chosen
 from adctl.domain.policies.bayes.totals import totals
 from adctl.domain.policies.protocol import Floats, Ints
 
@@ -93,11 +94,11 @@ def default_delays(steps: int, campaigns: int) -> Delays:
 
 
 def fit_delays(funnel: Funnel, campaign: Ints, campaigns: int, least_transitions: int) -> Delays:
-    """Pooled delays from every `k`-th deal, then each campaign's shift; `campaign` is each ad's."""
+    """Pooled delays from some of very many deals, then each campaign's shift; `campaign` is each ad's."""
     start = default_delays(funnel.length, campaigns)
     if not funnel.timed or not len(funnel.ad):
         return start
-    deals = funnel.some(slice(None, None, max(len(funnel.ad) // _SAMPLE, 1)))
+    deals = funnel.some(chosen(len(funnel.ad), _SAMPLE))
     left = [_left(deals, step) for step in range(funnel.length)]
     counts = _counts(deals, left)
     pooled = _averaged(_pooled(start, counts), counts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adctl.domain.policies.bayes.pieces import chosen
 from adctl.domain.policies.bayes.rows import Block, Rows
 from adctl.domain.policies.protocol import Flags, Floats, Ints
 
@@ -218,9 +219,9 @@ class _Days:
 
 
 def _sample(rows: Rows) -> _Days:
-    """The rows of evenly chosen ads that spent on more than one day."""
+    """The rows of some of very many ads that spent on more than one day."""
     able = np.flatnonzero(rows.sums.before > 0)
-    block = rows.of(able[:: max(len(able) // _SAMPLE, 1)])
+    block = rows.of(able[chosen(len(able), _SAMPLE)])
     fed = block.spend > 0
     often = block.total(fed.astype(np.int64)) > 1
     if not often.all():

@@ -100,7 +100,7 @@ class Funnel:
         deals = self.some(slice(int(first), int(last)))
         return replace(deals, ads=ads.stop - ads.start, ad=deals.ad - ads.start)
 
-    def some(self, part: slice) -> Deals:
+    def some(self, part: slice | Ints) -> Deals:
         """Some of the deals."""
         # What is chosen here and there is read more than once, but for the amounts: copied, it lies together.
         ad, age = (np.ascontiguousarray(column[part]) for column in (self.ad, self.age))

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from adctl.domain.policies.protocol import Ints
 
 PIECE = 16_384
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -33,13 +34,15 @@ def by_pieces(ads: int, make: Callable[[slice], _Columns]) -> _Columns:
     return whole
 
 
-def chosen(of: int, wanted: int) -> NDArray[np.int64] | slice:
-    """About `wanted` of so many, spread over all of them (indexes). Even steps would meet whatever repeats at even
-    steps, and so take ads that are all alike for all ads."""
+def chosen(of: int, wanted: int) -> Ints | slice:
+    """About `wanted` of so many, one from each of as many stretches (indexes, which ascend). Even steps would meet
+    whatever repeats at even steps, and so take those that are all alike for all: the place in a stretch varies as by
+    chance."""
     if of < 2 * wanted:
         return slice(None)
-    found: NDArray[np.int64] = np.flatnonzero(np.arange(of) * _GOLDEN % 1.0 < wanted / of)
-    return found
+    edges: Ints = np.arange(wanted + 1) * of // wanted
+    places = np.arange(wanted, dtype=np.float64) ** 2 * _GOLDEN % 1.0
+    return edges[:-1] + (np.diff(edges) * places).astype(np.int64)
 
 
 def some(columns: _Columns, part: slice) -> _Columns:

@@ -31,9 +31,12 @@ def test_pieces_put_together_are_the_whole(ads: int) -> None:
 
 
 def test_those_chosen_of_many_meet_every_pattern_that_repeats() -> None:
-    for every in (2, 4, 5, 25, 30):
-        found = chosen(100_000, 4_000)
+    for of in (8_000, 9_001, 100_000, 10_000_019):
+        found = chosen(of, 4_000)
         assert isinstance(found, np.ndarray)
-        assert abs(len(found) - 4_000) < 5
-        assert np.bincount(found % every, minlength=every).min() > 0.9 * 4_000 / every
+        assert len(found) == 4_000
+        assert np.diff(found).min() > 0
+        assert 0 <= found[0] < found[-1] < of
+        for every in (2, 3, 4, 5, 24, 25, 26, 30):
+            assert np.bincount(found % every, minlength=every).min() > 0.6 * 4_000 / every
     assert chosen(7_999, 4_000) == slice(None)

@@ -64,23 +64,27 @@ class DailyRows:
 
 def daily_rows(connection: Connection, account: Account, day: date, ads: Places) -> DailyRows:
     """Every reading of these ads up to `day`, a year back, as last read."""
-    chunks = list(_chunks(connection, account, day, ads))
-    order = _in_order(_all(chunks, "ad"), _all(chunks, "days_ago"))
+    chunks = sorted(_chunks(connection, account, day, ads), key=lambda chunk: -int(chunk["days_ago"][0]))
+    number = np.zeros(len(ads), dtype=np.int64)
+    for chunk in chunks:
+        fed, _, rows = _runs(chunk["ad"])
+        number[fed] += rows
+    _place(chunks, np.cumsum(number) - number)
 
     def column(name: str) -> Ints:
-        # A chunk is left without it: the memory of both is never needed at once.
-        whole = _all(chunks, name)
+        whole = np.empty(int(number.sum()), dtype=np.int64)
         for chunk in chunks:
-            del chunk[name]
-        return whole[order].astype(np.int64)
+            # A chunk is left without it: the memory of both is never needed at once.
+            whole[chunk["place"]] = chunk.pop(name)
+        return whole
 
     return DailyRows(
-        ad=column("ad"),
         days_ago=column("days_ago"),
         impressions=column("impressions"),
         clicks=column("clicks"),
         spend=column("spend"),
         leads=column("leads"),
+        ad=np.repeat(np.arange(len(ads)), number),
     )
 
 
@@ -106,8 +110,11 @@ def _chunks(connection: Connection, account: Account, day: date, ads: Places) ->
     for chunk in read_packed_groups(connection, _SPANS, _ROWS_OF_SPAN, _PACKED, asked):
         chunk["ad"] = ads.of(chunk["ad"])
         chunk["days_ago"] = (day_number(day) - chunk.pop("day")).astype(np.int16)
-        known = chunk["ad"] >= 0
-        yield {name: _narrow(column if known.all() else column[known]) for name, column in chunk.items()}
+        order = _in_order(chunk["ad"], chunk["days_ago"])
+        # What is of no known ad comes first.
+        order = order[np.searchsorted(chunk["ad"], 0, sorter=order) :]
+        if len(order):
+            yield {name: _narrow(column[order]) for name, column in chunk.items()}
 
 
 def _in_order(ad: Packed, days_ago: Packed) -> Packed:
@@ -116,16 +123,30 @@ def _in_order(ad: Packed, days_ago: Packed) -> Packed:
     By 16 bits at a time, the last ones first: numpy sorts those in passes of its own, sooner than whole numbers.
     """
     order = np.argsort((HISTORY_DAYS - days_ago).astype(np.uint16), kind="stable")
-    for bits in (0, 16):
-        order = order[np.argsort((ad >> bits).astype(np.uint16)[order], kind="stable")]
-    return order
+    order = order[np.argsort(ad.astype(np.uint16)[order], kind="stable")]
+    # Arithmetic, so that -1 stays before all others.
+    return order[np.argsort((ad >> 16).astype(np.int16)[order], kind="stable")]
+
+
+def _place(chunks: list[dict[str, Packed]], free: Ints) -> None:
+    """Gives each row of each chunk, the oldest chunk first, its `place` among all, and takes its `ad` away.
+
+    `free` is where the next row of each ad belongs.
+    """
+    for chunk in chunks:
+        ad = chunk.pop("ad")
+        fed, starts, rows = _runs(ad)
+        chunk["place"] = _narrow(np.repeat(free[fed] - starts, rows) + np.arange(len(ad)))
+        free[fed] += rows
+
+
+def _runs(ad: Packed) -> tuple[Packed, Ints, Ints]:
+    """Each ad of rows in order, where its rows start, and how many they are."""
+    starts = np.flatnonzero(np.diff(ad, prepend=-1))
+    return ad[starts], starts, np.diff(starts, append=len(ad))
 
 
 def _narrow(column: Packed) -> Packed:
     """The column in half the memory until it is needed, if it fits."""
     wide = column.dtype == np.int64 and len(column) and max(-int(column.min()), int(column.max())) >= 2**31
     return column if wide or column.dtype == np.int16 else column.astype(np.int32)
-
-
-def _all(chunks: list[dict[str, Packed]], name: str) -> Packed:
-    return np.concatenate([chunk[name] for chunk in chunks])

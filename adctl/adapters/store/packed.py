@@ -57,9 +57,9 @@ def read_packed_groups(
     line = sql.SQL("{} cross join lateral (select string_agg(packed, '') from ({}) packed_rows) packed_group").format(
         groups, source
     )
-    with driver(connection).cursor(name="packed_groups", binary=True) as cursor:
-        cursor.itersize = 1
-        for row in cursor.execute(line, parameters):
+    with driver(connection).cursor() as cursor:
+        # As they are made: while one is taken apart here, PostgreSQL makes the next.
+        for row in cursor.stream(line, parameters, binary=True):
             yield _apart(row[0], columns)
 
 

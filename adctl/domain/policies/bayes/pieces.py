@@ -42,7 +42,8 @@ def chosen(of: int, wanted: int) -> Ints | slice:
         return slice(None)
     edges: Ints = np.arange(wanted + 1) * of // wanted
     places = np.arange(wanted, dtype=np.float64) ** 2 * _GOLDEN % 1.0
-    return edges[:-1] + (np.diff(edges) * places).astype(np.int64)
+    found: Ints = edges[:-1] + (np.diff(edges) * places).astype(np.int64)
+    return found
 
 
 def some(columns: _Columns, part: slice) -> _Columns:

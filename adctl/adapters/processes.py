@@ -7,12 +7,13 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import TypeVar
 
 from adctl.errors import UnavailableError
@@ -21,6 +22,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _PR_SET_PDEATHSIG = 1
+# What a shell makes of SIGTERM.
+_TERMINATED = 143
 
 
 def _print_aside() -> None:
@@ -52,7 +55,7 @@ def in_processes(
     """What the work gives for each task, in their order; `done` hears how many are done and which was last.
 
     `processes` is how many run at once, all cores when not given; 1 is this process alone. Raises UnavailableError
-    when one of them is killed.
+    when one of them is killed, and SystemExit on SIGTERM.
     """
     if processes == 1:
         found = []
@@ -60,10 +63,36 @@ def in_processes(
             found.append(work(task))
             done(number, task)
         return found
+    with _ended_in_order():
+        return _shared(work, tasks, processes, done)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM unwinds this process, as Ctrl-C does: ended at once, it would leave the semaphores of its pool behind."""
+    if current_thread() is not main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        # Told twice, it still ends in order.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(_TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _shared(
+    work: Callable[[T], R], tasks: Sequence[T], processes: int | None, done: Callable[[int, T], None]
+) -> list[R]:
     # Fresh processes: a fork would copy whatever threads the numerical libraries hold.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        futures: dict[Future[R], T] = {pool.submit(work, task): task for task in tasks}
         try:
+            futures: dict[Future[R], T] = {pool.submit(work, task): task for task in tasks}
             for number, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 done(number, futures[future])
@@ -72,7 +101,8 @@ def in_processes(
                 "a process that had a part of the work was killed, by the kernel perhaps, for want of memory",
                 fix="free memory, or ask for less at once",
             ) from error
-        # Also on Ctrl-C: what has begun, and what waits beside a worker, would keep all cores busy. Raised again.
+        # Also on Ctrl-C and SIGTERM: what has begun, and what waits beside a worker, would keep all cores busy. Raised
+        # again.
         except BaseException:
             for worker in active_children():
                 worker.terminate()

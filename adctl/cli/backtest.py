@@ -15,7 +15,7 @@ import typer
 from adctl.cli.job import Invocation, Job
 from adctl.cli.options import Account, Config, Horizon, Json, Maturity, Picture, Verbose, examples
 from adctl.cli.running import as_asked, perform_alone, perform_reading
-from adctl.cli.showing import progress
+from adctl.cli.showing import progress, show_error
 from adctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from adctl.domain.report import Report
 
 _SHORTEST = 8
+_OF_AN_ACCOUNT = ("account", "config", "horizon", "maturity")
 Worlds = Annotated[
     list[str] | None,
     typer.Option("--world", help="A simulated world such as base, repeatable; all for every one.", metavar="WORLD"),
@@ -65,9 +66,10 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
+    context: typer.Context,
     worlds: Worlds = None,
     policies: Policies = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="Runs of each world.")] = 8,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="With --world: runs of each world.")] = 8,
     days: Annotated[
         int | None, typer.Option("--days", min=1, max=730, help="Days: 60 of a world, all there are of an account.")
     ] = None,
@@ -83,15 +85,13 @@ def backtest(
     """Replay policies on the account's own past, or on worlds.
 
     The past is taken as it was known on each day.
-    In a world (--world) they meet an oracle that knows the truth. Runs on all cores.
+    In a world (--world) they meet an oracle that knows the truth; the account plays no part. Runs on all cores.
     """
     invocation = Invocation(command="backtest", as_json=as_json, config=config, verbose=verbose)
 
     def in_worlds() -> Report:
         from adctl.commands.backtest_worlds import POLICIES, run
 
-        if days is not None and days < _SHORTEST:
-            raise UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
         _refuse_unwritable(picture)
         with as_asked(), redirect_stdout(sys.stderr), progress() as step:
             make = _asked(policy_seconds)
@@ -110,9 +110,24 @@ def backtest(
             report = run(job.engine, job.profile, configured, policies or (), wanted, progress=step, make=make)
         return drawn(report, picture)
 
+    _refuse_misuse(invocation, context, worlds or (), days)
     if worlds:
         perform_alone(invocation, in_worlds)
     perform_reading(invocation, account, on_history)
+
+
+def _refuse_misuse(invocation: Invocation, context: typer.Context, worlds: Sequence[str], days: int | None) -> None:
+    """Ends the command where an option says nothing in this of the two kinds of back-test, or a world is too short."""
+    error = None
+    if worlds and days is not None and days < _SHORTEST:
+        error = UsageError(f"--days {days}: nothing matures so soon", fix=f"give a world at least {_SHORTEST} days")
+    for name in _OF_AN_ACCOUNT if worlds else ("seeds",):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            heeded, fix = ("with", "or --world") if worlds else ("without", "or add --world base")
+            error = UsageError(f"--{name}: not heeded {heeded} --world", fix=f"leave out --{name}, {fix}")
+    if error:
+        raise typer.Exit(show_error(invocation, error))
 
 
 def _asked(seconds: int | None) -> MakePolicy:

@@ -69,7 +69,7 @@ def test_workers_do_not_outlive_who_asked_them(
     line = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     line += f"from pathlib import Path; from tests.adapters.test_processes import {asked.__name__} as ask; "
     line += f"ask(Path({str(tmp_path)!r}))"
-    asking = subprocess.Popen([sys.executable, "-c", line], start_new_session=True, stderr=subprocess.DEVNULL)
+    asking = subprocess.Popen([sys.executable, "-c", line], start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + _PATIENCE
     while len(found := [int(file.stem) for file in tmp_path.glob("*.pid")]) < workers:
         assert time.monotonic() < deadline, "the workers never began"
@@ -81,7 +81,11 @@ def test_workers_do_not_outlive_who_asked_them(
     while any(runs(pid) for pid in found):
         assert time.monotonic() < deadline, "a worker was left behind"
         time.sleep(0.01)
-    asking.wait(_PATIENCE)
+    said = asking.communicate(timeout=_PATIENCE)[1]
+    if end is signal.SIGTERM:
+        assert (asking.returncode, said) == (143, "")
+    elif end is signal.SIGINT:
+        assert "leaked semaphore" not in said
 
 
 def test_the_first_that_fails_ends_the_others(tmp_path: Path) -> None:

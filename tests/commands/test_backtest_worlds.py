@@ -70,6 +70,34 @@ def test_an_unknown_world_policy_or_parameter_is_refused_before_anything_runs(
         run(worlds, policies, seeds=1_000_000, days=60)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ("--world", "base", "--account", "acme"),
+            "--account: not heeded with --world (leave out --account, or --world)",
+        ),
+        (
+            ("--world", "base", "--config", "a.toml"),
+            "--config: not heeded with --world (leave out --config, or --world)",
+        ),
+        (("--world", "base", "--horizon", "7"), "--horizon: not heeded with --world (leave out --horizon, or --world)"),
+        (
+            ("--world", "base", "--maturity", "9"),
+            "--maturity: not heeded with --world (leave out --maturity, or --world)",
+        ),
+        (("--seeds", "8"), "--seeds: not heeded without --world (leave out --seeds, or add --world base)"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused_in_one_line(
+    tmp_path: Path, given: tuple[str, ...], said: str
+) -> None:
+    outcome = CommandLine(folder=tmp_path)("backtest", *given)
+
+    assert (outcome.code, outcome.err.count("\n"), outcome.out) == (2, 1, "")
+    assert said in outcome.err
+
+
 def test_a_picture_that_would_be_no_svg_is_refused_before_the_work(tmp_path: Path) -> None:
     outcome = CommandLine(folder=tmp_path)("backtest", "--world", "base", "--picture", "p.png")
 

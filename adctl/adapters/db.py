@@ -117,10 +117,10 @@ def job_lock(engine: Engine, job: str, account: str) -> Iterator[None]:
     """
     with autocommitting(engine) as connection:
         if not connection.scalar(text("select pg_try_advisory_lock_shared(hashtextextended('adctl.migrations', 0))")):
-            raise BusyError("a migration is running", fix="the next tick runs")
+            raise BusyError("a migration is running", fix="try again when it has ended")
         key = {"name": f"adctl.job.{job}/{account}"}
         if not connection.scalar(text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), key):
-            raise BusyError(f"{job} of account {account!r} is already running", fix="the next tick runs")
+            raise BusyError(f"{job} of account {account!r} is already running", fix="try again when it has ended")
         yield
 
 

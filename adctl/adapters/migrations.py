@@ -139,7 +139,10 @@ def _lock(connection: Connection) -> Iterator[None]:
     while not connection.scalar(text("select pg_try_advisory_lock(hashtextextended('adctl.migrations', 0))")):
         connection.commit()
         if time.monotonic() > deadline:
-            raise BusyError("another migration or a running job holds the lock", fix="the next tick runs")
+            raise BusyError(
+                "another migration or a running job holds the lock",
+                fix="try again when it has ended",
+            )
         time.sleep(0.05)
     connection.commit()
     try:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adctl.adapters.replaced_file import remove_leftovers, replace_file
+from adctl.domain.counted import counted
 from adctl.domain.embedding.embedder import Vectors
 from adctl.domain.embedding.index_stamp import IndexFault, IndexProblem, IndexStamp, Neighbour
 from adctl.domain.ids import Account
@@ -190,7 +191,9 @@ def _mismatch(path: Path, header: dict[str, Any], expected: IndexStamp) -> Index
         return _problem(path, IndexFault.OTHER_ACCOUNT, f"belongs to account {found.account!r}")
     if (found.model_id, found.dims) != (expected.model_id, expected.dims):
         return _problem(path, IndexFault.OTHER_MODEL, f"was made by {found.model_id} with {found.dims} dims")
-    return _problem(path, IndexFault.STALE, f"holds {found.count} creatives, not the database's {expected.count}")
+    return _problem(
+        path, IndexFault.STALE, f"holds {counted(found.count, 'creative')}, not the database's {expected.count}"
+    )
 
 
 def _problem(path: Path, fault: IndexFault, reason: str) -> IndexProblem:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from adctl.domain.counted import counted
 from adctl.errors import InputRejectedError, UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def retry_rejects(job: Job) -> Report:
     return Report(
         command="rejects retry",
         account=job.profile.account,
-        summary=f"{loaded} of {len(before)} rows loaded." if loaded else "No changes.",
+        summary=f"{loaded} of {counted(len(before), 'row')} loaded." if loaded else "No changes.",
         facts=(
             Fact(key="loaded", label="loaded", value=loaded, kind=Kind.COUNT),
             Fact(key="waiting", label="still set aside", value=len(after), kind=Kind.COUNT),

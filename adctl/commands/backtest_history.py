@@ -17,6 +17,7 @@ from adctl.adapters.store.time_travel import KNOWN_FOR, as_known, first_reading
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.calibration_report import reliability_chart, reliability_table
 from adctl.domain.charts import Chart, Point, Series
+from adctl.domain.counted import counted
 from adctl.domain.judged import judged
 from adctl.domain.margins import Margin, budgets_of, compare, day_return, hindsight, worth
 from adctl.domain.models import Model, Role, policy_of
@@ -91,7 +92,7 @@ def run(
     ]
 
     def done(number: int, task: _Task) -> None:
-        progress(f"{number} of {len(tasks)} days replayed ({task.day})")
+        progress(f"{number} of {counted(len(tasks), 'day')} replayed ({task.day})")
 
     replayed = dict(zip(moments, in_processes(replay, tasks, processes, done), strict=True))
     failed = {name: told for found in reversed(replayed.values()) for name, told in found.failed.items()}
@@ -221,7 +222,7 @@ def _summary(replayed: Sequence[date], mature: Sequence[date], silent: int, want
 
 
 def _days(days: Sequence[date]) -> str:
-    return "1 day" if len(days) == 1 else f"{len(days)} days"
+    return counted(len(days), "day")
 
 
 def _curves(

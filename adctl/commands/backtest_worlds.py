@@ -10,6 +10,7 @@ import numpy as np
 from adctl.adapters.processes import in_processes
 from adctl.domain.calibration_report import reliability_chart, reliability_table
 from adctl.domain.charts import Chart, Point, Series
+from adctl.domain.counted import counted
 from adctl.domain.policies.catalogue import MakePolicy, make_policy
 from adctl.domain.policies.protocol import Floats
 from adctl.domain.report import Cell, Column, Kind, Report, Table
@@ -67,7 +68,7 @@ def _report(results: Sequence[HeatResult], *, worlds: int, seeds: int, days: int
     first = scores[0].policy
     curves = value_over_time(scores, {(one.heat.world, one.heat.seed): one.oracle_value for one in results})
     mean = float(np.mean([one.share for one in scores if one.policy == first]))
-    played = f"{_told(worlds, 'world')}, {_told(seeds, 'seed')}, {days} days"
+    played = f"{counted(worlds, 'world')}, {counted(seeds, 'seed')}, {counted(days, 'day')}"
     return Report(
         command="backtest",
         summary=f"{first} gets {mean:.1%} of an oracle's value: {played}.",
@@ -85,10 +86,6 @@ def _report(results: Sequence[HeatResult], *, worlds: int, seeds: int, days: int
         notes=() if seeds > 1 else ("One seed has no interval: give --seeds.",),
         charts=(reliability_chart(told), _value_chart(curves)),
     )
-
-
-def _told(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _standings_table(found: Sequence[Standing], first: str) -> Table:

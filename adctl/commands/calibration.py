@@ -11,6 +11,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, models, results, verdicts
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.calibration_report import reliability_chart, reliability_table
+from adctl.domain.counted import counted
 from adctl.domain.judged import LEAST_DEALS, Judged, judged
 from adctl.domain.outcomes import Window
 from adctl.domain.report import Column, Fact, Kind, Report, Table
@@ -111,4 +112,4 @@ def _summary(first: date | None, count: int, window: Window) -> str:
         return "Nobody has decided yet."
     if not count:
         return f"No verdict can be judged yet: what comes of those of {first} has matured by {window.due(first)}."
-    return f"{count} verdicts judged by what the money brought, at least {window.maturity} days later."
+    return f"{counted(count, 'verdict')} judged by what the money brought, at least {window.maturity} days later."

@@ -13,6 +13,7 @@ from adctl.adapters.store.change_records import Record
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row, value_shown
 from adctl.domain.changes import Change, Reading, State, judge
+from adctl.domain.counted import counted
 from adctl.domain.money import show
 from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
@@ -66,7 +67,9 @@ def listed(engine: Engine, profile: AccountProfile, states: Sequence[State] = OP
         command="changes list",
         account=profile.account,
         currency=profile.currency,
-        summary=f"{len(found)} changes{', the newest' if len(found) == most else ''}." if found else "No changes.",
+        summary=f"{counted(len(found), 'change')}{', the newest' if len(found) == most else ''}."
+        if found
+        else "No changes.",
         tables=(
             Table(
                 key="changes",
@@ -259,7 +262,7 @@ def _each(
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=f"{moved} changes {'would be ' if dry_run else ''}moved." if moved else "No changes.",
+        summary=f"{counted(moved, 'change')} {'would be ' if dry_run else ''}moved." if moved else "No changes.",
         facts=(
             Fact(key="moved", label="moved", value=moved, kind=Kind.COUNT),
             Fact(key="difference", label="what they change a day", value=money, kind=Kind.MONEY),

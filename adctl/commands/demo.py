@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from adctl.domain.counted import counted
 from adctl.domain.ports import Progress
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 
@@ -67,7 +68,7 @@ def _report(
         account=last["decide"].account,
         currency=last["decide"].currency,
         summary=(
-            f"{len(days)} days of the whole loop: {confirmed} changes sent and confirmed. "
+            f"{len(days)} days of the whole loop: {counted(confirmed, 'change')} sent and confirmed. "
             f"The ads truly return {_roas(now):.2f} per unit of spend; left alone they would return {_roas(alone):.2f}."
         ),
         facts=(

@@ -18,6 +18,7 @@ from adctl.adapters.db import OLDEST_MAJOR, autocommitting, server_version, tran
 from adctl.adapters.store import accounts
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
+from adctl.domain.counted import counted
 from adctl.domain.ports import AdsPlatform, Crm
 from adctl.domain.report import Column, Report, Table
 from adctl.errors import AdctlError, ConfigurationError
@@ -207,7 +208,8 @@ def hubspot(profile: AccountProfile, crm: Crm) -> Iterator[Check]:
     """Reached and the token accepted, shown by reading the pipelines and one of each thing that a sync reads."""
     stages = crm.stages()
     pipelines = {stage.pipeline for stage in stages}
-    yield ok(f"{profile.account}: HubSpot", f"answers: {len(stages)} stages in {len(pipelines)} pipelines")
+    told = f"answers: {counted(len(stages), 'stage')} in {counted(len(pipelines), 'pipeline')}"
+    yield ok(f"{profile.account}: HubSpot", told)
     crm.try_reading()
     yield ok(f"{profile.account}: HubSpot's scopes", "deals, their contacts and what ties them can be read")
 

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, retention
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.privacy import PrivacyKeys, email_hash
 from adctl.domain.report import Fact, Kind, Report
 from adctl.errors import UsageError
@@ -39,6 +40,6 @@ def run(engine: Engine, profile: AccountProfile, email: str, privacy: PrivacyKey
     return Report(
         command="forget",
         account=profile.account,
-        summary=f"{total} rows erased or parted from the person." if total else "No changes.",
+        summary=f"{counted(total, 'row')} erased or parted from the person." if total else "No changes.",
         facts=tuple(Fact(key=k, label=_LABELS[k], value=count, kind=Kind.COUNT) for k, count in counts.items()),
     )

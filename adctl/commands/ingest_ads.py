@@ -14,6 +14,7 @@ from adctl.adapters.files.ads_export import read_ads_export
 from adctl.adapters.files.opened_files import Limits, Source, rereadable
 from adctl.adapters.store import accounts, entities, insights, rejects, runs
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.entities import Ad, AdSet, Campaign
 from adctl.domain.exports import AdsExport
 from adctl.domain.mapping_report import mapping_table, rejects_table
@@ -142,7 +143,7 @@ def _report(
     if export.total_checked:
         notes.append("The file's own total equals the sum of its rows.")
     if rejected and not dry_run:
-        notes.append(f"{len(rejected)} rows were set aside: adctl rejects list")
+        notes.append(f"{counted(len(rejected), 'row')} set aside: adctl rejects list")
     return Report(
         command="ingest-ads",
         account=profile.account,
@@ -165,8 +166,8 @@ def _rejected(quarantine: Quarantine) -> Iterator[Mapping[str, Cell]]:
 
 
 def _summary(rows: int, rejected: int, written: int, *, dry_run: bool) -> str:
-    bad = f" {rejected} rows rejected." if rejected else ""
+    bad = f" {counted(rejected, 'row')} rejected." if rejected else ""
     if dry_run:
-        return f"{rows} rows are good; nothing written.{bad}"
-    told = f"{rows} rows read, {written} new or changed." if written else f"{rows} rows read. No changes."
-    return told + bad
+        return f"{counted(rows, 'good row')}; nothing written.{bad}"
+    told = f", {written} new or changed" if written else ". No changes"
+    return f"{counted(rows, 'row')} read{told}.{bad}"

@@ -15,6 +15,7 @@ from adctl.adapters.store import accounts, attributions, deals, revenue
 from adctl.adapters.store.lead_blocks import AT_ONCE, LeadBlock, lead_blocks
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.attribution import Agreement, Attribution, Lead, Method, attribute, outlives_its_click
+from adctl.domain.counted import counted
 from adctl.domain.exports import CrmExport
 from adctl.domain.ids import AdId
 from adctl.domain.mapping_report import mapping_table, rejects_table
@@ -153,9 +154,9 @@ def _report(
     if worth.foreign:
         notes.append(f"{worth.foreign} won deals are in another currency than {profile.currency} and count as nothing.")
     if unknown:
-        notes.append(f"{len(unknown)} ads of the file are not known: run adctl sync-meta.")
+        notes.append(f"The file names {counted(len(unknown), 'unknown ad')}: run adctl sync-meta.")
     if intake.rejected and not dry_run:
-        notes.append(f"{intake.rejected} rows were set aside: adctl rejects list")
+        notes.append(f"{counted(intake.rejected, 'row')} set aside: adctl rejects list")
     return Report(
         command="ingest-crm",
         account=profile.account,
@@ -291,9 +292,9 @@ def _unknown_ads(unknown: Sequence[AdId]) -> tuple[Table, ...]:
 
 
 def _summary(ties: _Ties, written: int, unmapped: int, rejected: int, *, dry_run: bool) -> str:
-    trouble = f" {unmapped} stages have no value: add them to adctl.toml." if unmapped else ""
-    trouble = (f" {rejected} rows rejected." if rejected else "") + trouble
+    trouble = f" {counted(unmapped, 'stage')} without a value: add to adctl.toml." if unmapped else ""
+    trouble = (f" {counted(rejected, 'row')} rejected." if rejected else "") + trouble
     if dry_run:
-        return f"{ties.methods.total()} deals stored; nothing written.{trouble}"
-    changes = f"{written} rows new or changed." if written else "No changes."
-    return f"{ties.credited} of {ties.methods.total()} deals credited to an ad. {changes}{trouble}"
+        return f"{counted(ties.methods.total(), 'deal')} stored; nothing written.{trouble}"
+    changes = f"{counted(written, 'row')} new or changed." if written else "No changes."
+    return f"{ties.credited} of {counted(ties.methods.total(), 'deal')} credited to an ad. {changes}{trouble}"

@@ -10,6 +10,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, retention
 from adctl.adapters.store.time_travel import KNOWN_FOR
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Fact, Kind, Report
 
 _LABELS = {
@@ -41,6 +42,6 @@ def run(engine: Engine, profile: AccountProfile, *, clicks: timedelta, rejects: 
         command="purge",
         account=profile.account,
         dry_run=dry_run,
-        summary=f"{total} rows {verb}." if total else "No changes.",
+        summary=f"{counted(total, 'row')} {verb}." if total else "No changes.",
         facts=tuple(Fact(key=k, label=_LABELS[k], value=count, kind=Kind.COUNT) for k, count in counts.items()),
     )

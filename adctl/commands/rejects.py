@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, rejects
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Column, Fact, Kind, Report, Table
 from adctl.errors import UsageError
 
@@ -21,7 +22,7 @@ def waiting(engine: Engine, profile: AccountProfile) -> Report:
     return Report(
         command="rejects list",
         account=profile.account,
-        summary=f"{len(found)} rows are set aside." if found else "No row is set aside.",
+        summary=f"{counted(len(found), 'row')} set aside." if found else "No row is set aside.",
         facts=(Fact(key="rejects", label="rejected rows", value=len(found), kind=Kind.COUNT),),
         tables=(_table(found),),
     )
@@ -43,7 +44,7 @@ def drop(engine: Engine, profile: AccountProfile, ids: Sequence[int], *, everyth
         command="rejects drop",
         account=profile.account,
         dry_run=dry_run,
-        summary=f"{count} rows dropped." if count else "No changes.",
+        summary=f"{counted(count, 'row')} dropped." if count else "No changes.",
         facts=(Fact(key="dropped", label="dropped", value=count, kind=Kind.COUNT),),
     )
 

@@ -13,6 +13,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, deals, revenue
 from adctl.adapters.store.history import pipeline_deals
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.deals import Outcome
 from adctl.domain.money import offset
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
@@ -109,7 +110,9 @@ def _report(
 ) -> Report:
     drifted = sum(line.drifted for line in lines)
     notes = [f"Pipeline {name}: fewer than {LEAST_WON} won deals with an amount, nothing is learned." for name in short]
-    summary = f"{len(lines)} stages learned, {drifted} values in force lie outside of what the deals allow."
+    summary = (
+        f"{counted(len(lines), 'stage')} learned, {counted(drifted, 'value')} in force outside of what the deals allow."
+    )
     if first is not None and not dry_run:
         summary += f" {written} values written, in force from {first}." if written else " No changes."
     return Report(

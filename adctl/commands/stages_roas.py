@@ -11,6 +11,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts
 from adctl.adapters.store.history import account_history
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Column, Fact, Kind, MadeRows, Report, Table
 from adctl.errors import UsageError
 
@@ -50,7 +51,7 @@ def run(engine: Engine, profile: AccountProfile, *, ad: str | None = None) -> Re
         command="stages roas",
         account=profile.account,
         currency=profile.currency,
-        summary=f"{len(places)} ads, their deals at the values of {today}.",
+        summary=f"{counted(len(places), 'ad')}, their deals at the values of {today}.",
         facts=(
             Fact(key="spend", label="spent", value=int(spend[places].sum()), kind=Kind.MONEY),
             Fact(key="value", label="synthetic revenue", value=int(value[places].sum()), kind=Kind.MONEY),

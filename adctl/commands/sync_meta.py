@@ -17,6 +17,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, entities, insights, media, person_edits, reports, runs
 from adctl.adapters.store.reports import PendingReport
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.creatives import Creative
 from adctl.domain.entities import Ad, AdAccount, AdSet, Campaign
 from adctl.domain.insights import Insight, InsightPart
@@ -330,4 +331,4 @@ def _summary(counts: dict[str, int], written: int, *, dry_run: bool) -> str:
     read = f"{counts['ads']} ads and {counts['insight_rows']} daily rows read"
     if dry_run:
         return f"{read}; nothing written."
-    return f"{read}, {written} rows new or changed." if written else f"{read}. No changes."
+    return f"{read}, {counted(written, 'row')} new or changed." if written else f"{read}. No changes."

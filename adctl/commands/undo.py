@@ -16,6 +16,7 @@ from adctl.adapters.store.change_records import Record
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row, value_shown
 from adctl.domain.changes import Approval, NewChange, State, Value, priced
+from adctl.domain.counted import counted
 from adctl.domain.decisions import Decision
 from adctl.domain.guards.answers import Answer, Pass, Refuse, Wait
 from adctl.domain.guards.context import Freshness, GuardContext
@@ -198,7 +199,9 @@ def _report(
     # A worker claimed a change of the field between the look and the queue.
     overtaken = 0 if dry_run else planned - added
     told = (
-        f"{planned} changes would be taken back." if dry_run else f"{added} changes are queued that take others back."
+        f"{counted(planned, 'change')} would be taken back."
+        if dry_run
+        else f"{counted(added, 'change')} queued, to take back as many."
     )
     return Report(
         command="undo",

@@ -104,7 +104,7 @@ def test_a_deal_that_vanished_between_search_and_read_is_named_and_stops_nothing
 
     with hubspot(answer) as (crm, _server):
         [page] = crm.deals_modified_since(SINCE)
-        assert crm.complaints == ["1 deals gone between search and read: 2"]
+        assert crm.complaints == ["1 deal gone between search and read: 2"]
     assert [one.deal_id for one in page.deals] == ["1", "3"]
 
 

@@ -201,6 +201,6 @@ def test_an_account_without_history_is_refused_and_one_of_a_day_says_when_it_mat
     outcome = loop.command_line()("backtest", "--picture", "p.svg")
     assert outcome.code == 0, outcome.err
     assert "1 day replayed, none has matured yet: 2026-03-02 does on 2026-04-06." in outcome.out
-    assert "1 of 1 days replayed (2026-03-02)" in outcome.err
+    assert "1 of 1 day replayed (2026-03-02)" in outcome.err
     assert "nothing to show yet" in (loop.folder / "p.svg").read_text()
     assert "guess" in loop.command_line()("backtest", "--policy", "guess").err

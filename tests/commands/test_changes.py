@@ -315,7 +315,7 @@ def test_reconcile_alone_finds_out_and_sends_nothing(loop: Loop) -> None:
     loop.execute()
     before = loop.digest()
     preview = loop.reconcile(dry_run=True)
-    assert (preview.summary, loop.digest()) == ("1 changes are in flight.", before)
+    assert (preview.summary, loop.digest()) == ("1 change in flight.", before)
     assert loop.reconcile().summary == "No changes."
     loop.advance(seconds=120)
     report = loop.reconcile()

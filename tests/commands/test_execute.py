@@ -125,7 +125,7 @@ def test_a_dry_run_reads_and_writes_nothing_here_and_there(loop: Loop) -> None:
     assert [(row["entity"], row["reason"]) for row in table(report, "due").rows] == [
         (f"ad_set {node.id}", "as expected")
     ]
-    assert report.summary == "1 changes would be judged and sent."
+    assert report.summary == "1 change would be judged and sent."
     assert loop.posts() == []
     assert loop.digest() == before
 

@@ -69,7 +69,7 @@ def test_an_unmapped_stage_is_named_and_exits_3(loop: Loop, fixture: Path) -> No
     report = loop.ingest_crm(CrmFile(source=fixture))
     assert report.exit_code == 3
     assert table(report, "unmapped_stages").rows == ({"pipeline": "default", "stage": "Prospecting", "deals": 500},)
-    assert "1 stages have no value: add them to adctl.toml" in report.summary
+    assert "1 stage without a value: add to adctl.toml" in report.summary
     outcome = loop.command_line()("ingest-crm")
     assert outcome.code == 3
     assert "Prospecting" in outcome.out
@@ -159,7 +159,7 @@ def test_unknown_ads_of_a_bulk_file_are_counted_and_listed(loop: Loop) -> None:
     report = loop.ingest_crm(values({"ad_performances": {ad: 1, **{str(number): 2 for number in range(90, 97)}}}))
     assert fact(report, "unknown_ads") == 7
     assert [row["ad_id"] for row in table(report, "unknown_ads").rows] == [str(number) for number in range(90, 97)]
-    assert report.notes == ("7 ads of the file are not known: run adctl sync-meta.",)
+    assert report.notes == ("The file names 7 unknown ads: run adctl sync-meta.",)
 
 
 def test_values_per_ad_come_through_standard_input_too(loop: Loop) -> None:

@@ -119,7 +119,7 @@ def test_rows_are_dropped_by_id_or_all_together(loop: Loop) -> None:
         "dropped",
         None,
     ]
-    assert "1 rows dropped" in adctl("rejects", "drop", "--all").out
+    assert "1 row dropped" in adctl("rejects", "drop", "--all").out
 
 
 @pytest.mark.parametrize("name", ["deals.json", "deals.csv", "deals.dat", "deals.csv.gz"])

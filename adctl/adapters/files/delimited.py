@@ -12,6 +12,7 @@ from adctl.adapters.files.gunzipped import Rewindable
 from adctl.adapters.files.opened_files import TOO_LARGE_FIX, Limits, Source, open_rewindable
 from adctl.adapters.files.physical_lines import BadTextError, Line, read_lines
 from adctl.domain.columns import Habits, Row
+from adctl.domain.counted import counted
 from adctl.errors import InputRejectedError
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -128,7 +129,7 @@ class DelimitedTable:
                 raise self._refused(what, blank, 0, fix="remove it, or make two files of them")
             count += 1
             if count > self._limits.rows:
-                raise self._refused(f"more than {self._limits.rows:,} rows", record.line, 0, fix=TOO_LARGE_FIX)
+                raise self._refused(f"more than {counted(self._limits.rows, 'row')}", record.line, 0, fix=TOO_LARGE_FIX)
             yield self._row(record, count, tolerant)
         if count == 0:
             raise self._refused("no rows under the header", self._header_line, 0, fix=_NO_ROWS_FIX)

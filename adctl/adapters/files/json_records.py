@@ -12,6 +12,7 @@ from adctl.adapters.files.json_text import RECORDS_FIX, JsonText, MalformedError
 from adctl.adapters.files.opened_files import TOO_LARGE_FIX, Limits
 from adctl.adapters.files.physical_lines import BadTextError
 from adctl.domain.columns import UNREADABLE, Habits, Row
+from adctl.domain.counted import counted
 from adctl.errors import InputRejectedError
 
 _TWICE_FIX = "keep the one that is right"
@@ -129,7 +130,7 @@ class JsonRecords:
         try:
             for number, (line, value) in enumerate(self._records(text, tolerant), start=1):
                 if number > self._limits.rows:
-                    what, column = f"more than {self._limits.rows:,} rows", f"record {number}"
+                    what, column = f"more than {counted(self._limits.rows, 'row')}", f"record {number}"
                     raise InputRejectedError(what, source=self.name, line=line, column=column, fix=TOO_LARGE_FIX)
                 yield _Found(number, line, value)
         except BadTextError as error:

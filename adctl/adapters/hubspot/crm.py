@@ -26,6 +26,7 @@ from adctl.adapters.hubspot.records import (
     stages_of,
 )
 from adctl.adapters.hubspot.session import Body, Patience, RefusedError, Session, batches
+from adctl.domain.counted import counted
 from adctl.domain.deals import Deal, Stage
 from adctl.domain.ids import ContactId, DealId
 from adctl.domain.ports import DealPage
@@ -211,7 +212,7 @@ class HubSpotCrm:
         found = {one: row for row in self._read(ids, archived=False) if (one := record_id(row)) in wanted}
         missing = [one for one in ids if one not in found]
         if missing:
-            self._complain(f"{len(missing)} deals gone between search and read: {', '.join(missing)}")
+            self._complain(f"{counted(len(missing), 'deal')} gone between search and read: {', '.join(missing)}")
         return list(found.values())
 
     def _read(self, ids: Sequence[str], *, archived: bool) -> list[Row]:

@@ -11,6 +11,7 @@ import numpy as np
 from adctl.adapters.store.decisions import DayTally
 from adctl.adapters.store.history import AccountHistory, Unvalued
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.decisions import AdDecisions, Decision, DecisionPlan
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.models import Model
@@ -162,7 +163,7 @@ def _old(history: AdHistory, day: date) -> list[str]:
     if ago < _OLD_DAYS:
         return []
     return [
-        f"The newest insight is of {day - timedelta(days=ago)}, {ago} days before: adctl sync-meta or adctl "
+        f"The newest insight is of {day - timedelta(days=ago)}, {counted(ago, 'day')} before: adctl sync-meta or adctl "
         "ingest-ads. Deals not read since count as if they had not moved, so returns look worse than they are."
     ]
 

@@ -8,6 +8,7 @@ from datetime import date
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import value_shown
 from adctl.domain.changes import priced
+from adctl.domain.counted import counted
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import Field
 from adctl.domain.guards.answers import Answer, Pass, Refuse, Wait
@@ -160,7 +161,7 @@ def _held_row(decision: Decision, answer: Wait | Refuse, currency: str) -> Mappi
 
 def _summary(planned: int, added: int, replaced: int, *, dry_run: bool) -> str:
     if dry_run:
-        return f"{planned} changes would be queued." if planned else "No changes."
-    told = [f"{added} changes queued."] if added else []
+        return f"{counted(planned, 'change')} would be queued." if planned else "No changes."
+    told = [f"{counted(added, 'change')} queued."] if added else []
     told += [f"{replaced} older ones cancelled."] if replaced else []
     return " ".join(told) or "No changes."

@@ -10,6 +10,7 @@ from uuid import UUID
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import value_shown
 from adctl.domain.changes import NewChange, Value
+from adctl.domain.counted import counted
 from adctl.domain.decisions import Decision
 from adctl.domain.guards.answers import Answer, Pass
 from adctl.domain.report import Cell, Column, Report, Table
@@ -75,7 +76,7 @@ def drifted(profile: AccountProfile, drifts: Sequence[Mapping[str, Cell]], *, dr
         account=profile.account,
         currency=profile.currency,
         dry_run=dry_run,
-        summary=f"The plan no longer holds for {len(drifts)} changes; nothing was queued.",
+        summary=f"The plan no longer holds for {counted(len(drifts), 'change')}; nothing was queued.",
         tables=(
             Table(
                 key="drifted",

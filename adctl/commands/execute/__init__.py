@@ -16,6 +16,7 @@ from adctl.commands.execute.session import Session, note_usage, refuse_while_res
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row
 from adctl.domain.changes import State, judge
+from adctl.domain.counted import counted
 from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Fact, Kind, Report, Table
 
@@ -78,7 +79,7 @@ def _preview(engine: Engine, profile: AccountProfile, platform: AdsPlatform) -> 
         account=profile.account,
         currency=profile.currency,
         dry_run=True,
-        summary=f"{len(lines)} changes would be judged and sent." if lines else "No changes.",
+        summary=f"{counted(len(lines), 'change')} would be judged and sent." if lines else "No changes.",
         tables=(table,),
     )
 
@@ -93,7 +94,7 @@ def _report(engine: Engine, session: Session, expired: int, stricter: Sequence[s
         command="execute",
         account=account,
         currency=session.profile.currency,
-        summary=f"{done} changes confirmed, {session.sent} sent." if session.lines else "No changes.",
+        summary=f"{counted(done, 'change')} confirmed, {session.sent} sent." if session.lines else "No changes.",
         facts=(
             Fact(key="sent", label="sent", value=session.sent, kind=Kind.COUNT),
             Fact(key="confirmed", label="confirmed", value=done, kind=Kind.COUNT),

@@ -12,6 +12,7 @@ from adctl.commands.execute.session import Session, note_usage, observed_in, ref
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.change_rows import COLUMNS, change_row
 from adctl.domain.changes import Change, Reading, State, judge
+from adctl.domain.counted import counted
 from adctl.domain.entities import EntityState
 from adctl.domain.ports import AdsPlatform
 from adctl.domain.report import Fact, Kind, Report, Table
@@ -69,7 +70,7 @@ def _preview(engine: Engine, profile: AccountProfile) -> Report:
         account=profile.account,
         currency=profile.currency,
         dry_run=True,
-        summary=f"{len(rows)} changes are in flight." if rows else "No changes.",
+        summary=f"{counted(len(rows), 'change')} in flight." if rows else "No changes.",
         tables=(Table(key="changes", title="In flight", columns=COLUMNS, rows=rows),),
     )
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from math import floor
 
 from adctl.domain.change_rows import value_shown
+from adctl.domain.counted import counted
 from adctl.domain.decisions import Decision
 from adctl.domain.entities import EntityKind, Field
 from adctl.domain.guards.answers import Guard, Refuse, Wait
@@ -36,8 +37,8 @@ def stale(decision: Decision, context: GuardContext, tally: Tally) -> Refuse | N
     for."""
     age = (context.today - decision.day).days
     if age > context.limits.decision_days:
-        limit = context.limits.decision_days
-        return Refuse(guard=Guard.STALE, value=age, limit=limit, reason=f"decided {age} days ago: decide again")
+        limit, reason = context.limits.decision_days, f"decided {counted(age, 'day')} ago: decide again"
+        return Refuse(guard=Guard.STALE, value=age, limit=limit, reason=reason)
     if decision.current == "UNKNOWN":
         reason = "only a file has named it: run adctl sync-meta and decide again"
         return Refuse(guard=Guard.STALE, value=decision.current, limit="a status", reason=reason)

@@ -139,7 +139,7 @@ def test_what_is_not_exactly_a_table_is_refused(data: bytes, line: int, column: 
         (Limits(record_chars=8), b'a,b\n1,"2\n3\n4\n5\n6\n7\n8\n9\n0\n1\n"\n', 2, "never closed"),
         (Limits(field_chars=4), b"a,b\n1,23456\n", 2, "a cell longer than 4"),
         (Limits(columns=1), b"a,b\n1,2\n", 1, "more than 1 columns"),
-        (Limits(rows=1), b"a,b\n1,2\n3,4\n", 3, "more than 1 rows"),
+        (Limits(rows=1), b"a,b\n1,2\n3,4\n", 3, "more than 1 row"),
     ],
 )
 def test_a_file_over_a_limit_is_refused(limits: Limits, data: bytes, line: int | None, reason: str) -> None:

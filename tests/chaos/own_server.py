@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class OwnServer:
         status, writer = self.server.status(), self._log_writer()
         assert status.pid is not None
         os.kill(status.pid, signal.SIGQUIT)
-        os.kill(writer, signal.SIGKILL)
+        # A frozen one hears nothing else; one that is awake may have ended already.
+        with suppress(ProcessLookupError):
+            os.kill(writer, signal.SIGKILL)
         deadline = time.monotonic() + 60
         # Not until it left /proc: as a zombie it may stay there for as long as nobody asks for its end.
         while serves(status.pid, status.data_directory):

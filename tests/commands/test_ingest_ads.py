@@ -47,7 +47,7 @@ def test_the_real_file_twice_changes_nothing(loop: Loop, shared_data: Path) -> N
     before = loop.digest(LEDGER)
     loop.advance(minutes=5)
     report = loop.ingest_ads(shared_data / "kag_facebook_ads.csv")
-    assert report.summary == "1143 rows read. No changes."
+    assert report.summary == "1,143 rows read. No changes."
     assert loop.digest(LEDGER) == before
 
 

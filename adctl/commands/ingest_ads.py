@@ -169,5 +169,5 @@ def _summary(rows: int, rejected: int, written: int, *, dry_run: bool) -> str:
     bad = f" {counted(rejected, 'row')} rejected." if rejected else ""
     if dry_run:
         return f"{counted(rows, 'good row')}; nothing written.{bad}"
-    told = f", {written} new or changed" if written else ". No changes"
+    told = f", {written:,} new or changed" if written else ". No changes"
     return f"{counted(rows, 'row')} read{told}.{bad}"

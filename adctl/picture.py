@@ -11,8 +11,9 @@ from adctl.domain.charts import Chart, Point, Series
 _WIDTH, _HEIGHT = 560, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 18, 44, 54
 _LEGEND_LINE = 18
-# Okabe and Ito: told apart also by those who do not see all colours.
+# Okabe and Ito: told apart also by those who do not see all colours. Beyond them, each comes again with another dash.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("none", "7 4", "2 3")
 _TICKS = 6
 
 
@@ -43,7 +44,7 @@ class _Panel:
 
     def lines(self) -> Iterator[str]:
         chart = self._chart
-        yield _text(_LEFT, 24, chart.title, size=15, weight="bold")
+        yield _text(_LEFT, 24, chart.title, size=14, weight="bold")
         yield from self._axes()
         if chart.diagonal:
             start, end = (self._at(Point(x=at, y=at)) for at in (self._x[0], self._x[-1]))
@@ -52,9 +53,10 @@ class _Panel:
             yield _text(_WIDTH / 2, _HEIGHT / 2, "nothing to show yet", anchor="middle")
         for place, series in enumerate(chart.series):
             color = _COLORS[place % len(_COLORS)]
-            yield from self._drawn(series, color)
+            dash = _DASHES[place // len(_COLORS) % len(_DASHES)]
+            yield from self._drawn(series, color, dash)
             y = _HEIGHT + place * _LEGEND_LINE + 8
-            yield f'<rect x="{_LEFT}" y="{y - 9}" width="14" height="9" fill="{color}"/>'
+            yield _line(f"M{_LEFT - 6} {y - 4}h22", color, dash, width=6 if series.marks else 3)
             yield _text(_LEFT + 22, y, series.label)
 
     def _axes(self) -> Iterator[str]:
@@ -73,15 +75,15 @@ class _Panel:
         turned = f'transform="rotate(-90 16 {_short(middle)})"'
         yield _text(16, middle, self._chart.y_label, anchor="middle", extra=turned)
 
-    def _drawn(self, series: Series, color: str) -> Iterator[str]:
+    def _drawn(self, series: Series, color: str, dash: str) -> Iterator[str]:
         if series.points and not series.marks:
             path = "L".join(self._at(point) for point in series.points)
-            yield f'<path d="M{path}" stroke="{color}" stroke-width="2" fill="none" stroke-linejoin="round"/>'
+            yield _line(f"M{path}", color, dash, width=2)
         for point in series.points if series.marks else ():
             x, y = self._along(point.x), self._up(point.y)
             if point.low is not None and point.high is not None:
                 ends = f"M{x} {self._up(point.low)}V{self._up(point.high)}"
-                yield f'<path d="{ends}" stroke="{color}" stroke-width="1.5"/>'
+                yield _line(ends, color, dash, width=1.5)
             yield f'<circle cx="{x}" cy="{y}" r="4.5" fill="{color}"/>'
 
     def _at(self, point: Point) -> str:
@@ -111,6 +113,13 @@ def _ticks(values: Sequence[float]) -> tuple[float, ...]:
 
 def _told(tick: float, *, percent: bool) -> str:
     return f"{tick * 100:.6g}%" if percent else f"{tick:,.6g}"
+
+
+def _line(path: str, color: str, dash: str, *, width: float) -> str:
+    return (
+        f'<path d="{path}" stroke="{color}" stroke-width="{width:g}" stroke-dasharray="{dash}" fill="none" '
+        'stroke-linejoin="round"/>'
+    )
 
 
 def _short(number: float) -> str:

@@ -18,6 +18,7 @@ import pytest
 from adctl.adapters.embedded_postgres import EmbeddedServer
 from adctl.cli.checkup import transport
 from adctl.domain.checks import Grade
+from tests.builders import python_of_the_readme
 from tests.conftest import CommandLine, Outcome
 
 ACCOUNT = '[accounts.main]\nmeta_ad_account = "act_1"\nhubspot_portal = "1"\ncurrency = "USD"\ntimezone = "UTC"\n'
@@ -160,6 +161,21 @@ def test_doctor_says_of_a_policy_of_ones_own_what_keeps_it_from_being_made(
     assert (outcome.code, found["main: policy"][0]) == (2, grade)
     assert told in found["main: policy"][1]
     assert found["main: configuration"] == ("WARN", "no cap on raises: nothing is ever sent")
+
+
+def test_doctor_looks_at_the_models_that_decide_too(adctl: CommandLine) -> None:
+    module = adctl.folder / "my_policies.py"
+    module.write_text(python_of_the_readme("my_policies.py"))
+    adctl.configure(ACCOUNT)
+    adctl.environment["PYTHONPATH"] = str(adctl.folder)
+    registered = adctl("models", "register", "--policy", "my_policies:CheapClicks", "--name", "mine")
+    assert registered.code == 0, registered
+    well = lines(adctl("doctor", "--json"))
+    module.write_text("import nowhere\n")
+    found = lines(adctl("doctor", "--json"))
+    assert well["main: challenger mine"] == ("OK", "my_policies:CheapClicks")
+    assert found["main: challenger mine"][0] == "CRIT"
+    assert "No module named 'nowhere'" in found["main: challenger mine"][1]
 
 
 def test_doctor_with_an_unreachable_database_still_checks_the_rest(adctl: CommandLine) -> None:

@@ -49,3 +49,10 @@ def test_names_are_text_whatever_they_hold_and_panels_stand_side_by_side() -> No
 def test_a_chart_without_points_says_so() -> None:
     texts = [one.text for one in ET.fromstring(svg([chart(diagonal=True)])).iter(f"{_SVG}text")]
     assert "nothing to show yet" in texts
+
+
+def test_more_lines_than_colours_still_look_different() -> None:
+    lines = [Series(label=f"l{place}", points=(Point(x=0, y=1), Point(x=1, y=place))) for place in range(16)]
+    drawn = ET.fromstring(svg([chart(*lines)])).iter(f"{_SVG}path")
+    looks = [(one.get("stroke"), one.get("stroke-dasharray")) for one in drawn if one.get("stroke-width") == "2"]
+    assert len(looks) == len(set(looks)) == 16

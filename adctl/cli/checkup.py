@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 
 from adctl.cli.job import Invocation
 from adctl.cli.running import database, load_settings
-from adctl.cli.wiring import policy_of, profile_of, stage_values
+from adctl.cli.wiring import profile_of, stage_values
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
 from adctl.errors import AdctlError, ConfigurationError
 from adctl.settings import Tokens, process_environment
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from adctl.commands.doctor import Probe
+    from adctl.domain.models import Model
+    from adctl.domain.policies.catalogue import Parameter
     from adctl.domain.report import Report
     from adctl.settings import AccountSettings, Secret, Settings
 
@@ -69,6 +73,7 @@ def _probes(settings: Settings, account: str | None) -> Iterator[Probe]:
     for one in chosen:
         yield Probe(subject=f"{one.name}: configuration", look=partial(_account, one))
         yield Probe(subject=f"{one.name}: policy", look=partial(_policy, one))
+        yield Probe(subject=f"{one.name}: models", look=partial(_models, settings, one))
         yield Probe(subject=f"{one.name}: Meta", look=partial(_meta, settings, one))
         yield Probe(subject=f"{one.name}: HubSpot", look=partial(_hubspot, settings, one))
 
@@ -181,21 +186,44 @@ def _account(account: AccountSettings) -> Iterator[Check]:
 
 
 def _policy(account: AccountSettings) -> Iterator[Check]:
-    """Whether it can be made. One of the account's own may rightly take longer than there is time here."""
+    yield _made(f"{account.name}: policy", account, account.policy, account.policy_parameters)
+
+
+def _models(settings: Settings, account: AccountSettings) -> Iterator[Check]:
+    """Whether those that decide can be made, side by side, since each may take all the time that there is. What is
+    wrong with the database is told by its own lines."""
+    from sqlalchemy.exc import DBAPIError
+
+    from adctl.commands import doctor
+
+    if settings.database_url is None and _embedded(settings).grade is not Grade.OK:
+        return
+    found: Sequence[Model] = ()
+    with suppress(AdctlError, DBAPIError), database(settings) as engine:
+        _hurry(engine)
+        found = doctor.models_in_force(engine, profile_of(account))
+
+    def look(model: Model) -> Check:
+        return _made(f"{account.name}: {model.role} {model.name}", account, model.policy, model.parameters)
+
+    with ThreadPoolExecutor(max(len(found), 1)) as pool:
+        yield from pool.map(look, found)
+
+
+def _made(subject: str, account: AccountSettings, policy: str, parameters: Mapping[str, Parameter]) -> Check:
+    """Whether a policy can be made. One of the account's own may rightly take longer than there is time here."""
     from adctl.adapters.timed_policies import TimedPolicies
 
-    subject, most = f"{account.name}: policy", min(account.policy_seconds, _ONE_CALL)
+    most = min(account.policy_seconds, _ONE_CALL)
     try:
-        policy_of(account, TimedPolicies(most))
+        TimedPolicies(most)(policy, parameters)
     except ConfigurationError as error:
         if not isinstance(error.__cause__, TimeoutError):
-            yield refused(subject, error)
-            return
+            return refused(subject, error)
         fix = f"see what it waits for; a run stops it after policy_seconds, {account.policy_seconds} s"
         judge = crit if most == account.policy_seconds else warn
-        yield judge(subject, f"policy {account.policy!r} was not made within {most:g} s", fix)
-    else:
-        yield ok(subject, account.policy)
+        return judge(subject, f"policy {policy!r} was not made within {most:g} s", fix)
+    return ok(subject, policy)
 
 
 def _meta(settings: Settings, account: AccountSettings) -> Iterator[Check]:

@@ -145,7 +145,7 @@ def _effective(settings: Settings) -> Report:
     file = str(settings.config_file.absolute()) if settings.config_file else "no settings file"
     return Report(
         command="config",
-        summary=f"{len(rows)} settings, {given} of them given; {file}.",
+        summary=f"{len(rows)} settings, of them given: {given}; {file}.",
         tables=(
             Table(
                 key="settings",

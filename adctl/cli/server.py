@@ -82,7 +82,10 @@ def url(
     show_password: Annotated[bool, typer.Option("--show-password", help="Print the password too.")] = False,
     config: Config = None,
 ) -> None:
-    """Print the URL of the database in use, for other programs. The password is masked."""
+    """Print the URL of the database in use, for other programs. The password is masked.
+
+    pg_dump must not be older than the server, whose version `adctl db status` names.
+    """
     invocation = Invocation(command="db url", config=config)
     try:
         address, hint = _url(load_settings(invocation), show_password=show_password)

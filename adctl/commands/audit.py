@@ -10,6 +10,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, audit, exposure
 from adctl.adapters.store.audit import Verification
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Column, Fact, Kind, Report, Table
 from adctl.errors import UsageError
 
@@ -31,11 +32,12 @@ def verify(engine: Engine, profile: AccountProfile, *, head: str | None = None, 
     if trouble and not dry_run:
         with transaction(engine) as connection:
             exposure.set_halted(connection, profile.account, halted=True, reason=f"audit: {trouble}")
+    links = counted(found.links, "link")
     return Report(
         command="audit verify",
         account=profile.account,
         dry_run=dry_run,
-        summary=f"The audit does not hold: {trouble}." if trouble else f"{found.links} links hold.",
+        summary=f"The audit {f'does not hold: {trouble}' if trouble else f'holds, {links}'}.",
         facts=(
             Fact(key="links", label="links", value=found.links, kind=Kind.COUNT),
             Fact(key="audit_head", label="audit head", value=newest),
@@ -58,7 +60,7 @@ def _trouble(found: Verification, lost: str | None) -> str:
     if found.broken is not None:
         return f"link {found.broken} {found.trouble}"
     if found.strays:
-        return f"{len(found.strays)} changes are not where the history left them"
+        return f"{counted(len(found.strays), 'change')} not where the history left them"
     return f"{lost} is no link of it" if lost else ""
 
 
@@ -93,7 +95,7 @@ def listed(engine: Engine, profile: AccountProfile, *, most: int) -> Report:
         command="audit list",
         account=profile.account,
         currency=profile.currency,
-        summary=f"{len(found)} links." if found else "Nothing has moved yet.",
+        summary=f"{counted(len(found), 'link')}." if found else "Nothing has moved yet.",
         tables=(
             Table(
                 key="links",

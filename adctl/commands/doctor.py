@@ -14,11 +14,12 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from adctl.adapters import migrations
-from adctl.adapters.db import OLDEST_MAJOR, autocommitting, server_version, translate
-from adctl.adapters.store import accounts
+from adctl.adapters.db import OLDEST_MAJOR, autocommitting, server_version, transaction, translate
+from adctl.adapters.store import accounts, models
 from adctl.domain.accounts import AccountProfile
 from adctl.domain.checks import Check, Grade, crit, ok, refused, warn
 from adctl.domain.counted import counted
+from adctl.domain.models import Model
 from adctl.domain.ports import AdsPlatform, Crm
 from adctl.domain.report import Column, Report, Table
 from adctl.errors import AdctlError, ConfigurationError
@@ -141,6 +142,14 @@ def _pinned(connection: Connection, profile: AccountProfile) -> Check:
     except ConfigurationError as error:
         return refused(subject, error)
     return ok(subject, "fits the configuration" if known else "holds no figures yet")
+
+
+def models_in_force(engine: Engine, profile: AccountProfile) -> Sequence[Model]:
+    """The champion and the challengers of the account; none where the database is not ready for it."""
+    with transaction(engine, read_only=True) as connection:
+        if migrations.status(connection, migrations.available()).pending:
+            return ()
+        return models.in_force(connection, profile.account)
 
 
 _LOCK = text("select pid, pg_try_advisory_lock(hashtextextended('adctl.doctor/' || pid, 0)) from pg_backend_pid() pid")

@@ -15,6 +15,7 @@ from adctl.adapters.store import accounts, added_creatives, embeddings, winner_f
 from adctl.adapters.store.embeddings import Content
 from adctl.adapters.winner_index import build_index, index_path, read_index, write_index
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.creatives import creative_attributes, creative_text
 from adctl.domain.embedding.embedder import Embedder
 from adctl.domain.embedding.index_stamp import CONTENT_BYTES, IndexFault, IndexProblem, index_stamp
@@ -167,8 +168,9 @@ def _report(profile: AccountProfile, plan: _Plan, done: _Done | None) -> Report:
 def _summary(plan: _Plan, done: _Done | None, states: Sequence[WinnerState], removed: int) -> str:
     if not plan.contents:
         told = "No creatives are known: run adctl sync-meta."
-        return told if not removed else f"{told} {removed} were removed from the index."
-    told = f"{len(plan.lacking)} of {len(plan.contents)} creatives embedded, {states.count(WinnerState.WINNER)} win"
+        return told if not removed else f"{told} {counted(removed, 'creative')} left the index."
+    told = f"{len(plan.lacking):,} of {counted(len(plan.contents), 'creative')} embedded, "
+    told += f"{counted(states.count(WinnerState.WINNER), 'winner')}"
     if done is None:
         return f"{told}; nothing written."
     moved = plan.lacking or plan.changes or removed or done.records or done.problem

@@ -10,6 +10,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, deals, revenue
 from adctl.adapters.store.deal_columns import crm_stages
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Column, Fact, Kind, Report, Table
 from adctl.domain.revenue import StageValue, taken_out_note
 
@@ -33,9 +34,9 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         account=profile.account,
         currency=profile.currency,
         summary=(
-            f"{len(unmapped)} of {len(every)} stages have no value: add them to adctl.toml."
+            f"Without a value: {len(unmapped)} of {counted(len(every), 'stage')}; add what is missing to adctl.toml."
             if unmapped
-            else f"All {len(every)} stages have a value."
+            else f"No value is missing: {counted(len(every), 'stage')}."
             if every
             else "No stage is known yet: adctl sync-hubspot or adctl ingest-crm reads them."
         ),

@@ -114,7 +114,7 @@ def _report(
         f"{counted(len(lines), 'stage')} learned, {counted(drifted, 'value')} in force outside of what the deals allow."
     )
     if first is not None and not dry_run:
-        summary += f" {written} values written, in force from {first}." if written else " No changes."
+        summary += f" {counted(written, 'value')} written, in force from {first}." if written else " No changes."
     return Report(
         command="stages learn",
         account=profile.account,

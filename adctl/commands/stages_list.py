@@ -10,6 +10,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, revenue
 from adctl.adapters.store.deal_columns import crm_stages
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Cell, Column, Kind, Report, Table
 from adctl.domain.revenue import StageValue, taken_out_note
 
@@ -44,15 +45,18 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         }
         for one in stored
     )
-    notes = [f"{len(planned)} configured stages are not recorded yet: adctl ingest-crm does."] if planned else []
+    notes = []
+    if planned:
+        notes.append(f"Not recorded yet: {counted(len(planned), 'configured stage')}; adctl ingest-crm does that.")
     later = sum(one.origin == "learned" and one.value.effective_from > now for one in stored)
-    notes += [f"{later} learned values do not hold yet: adctl stages withdraw takes them back."] if later else []
+    if later:
+        notes.append(f"Not in force yet: {counted(later, 'learned value')}; adctl stages withdraw takes it back.")
     notes += taken_out_note(gone, profile.currency)
     return Report(
         command="stages list",
         account=profile.account,
         currency=profile.currency,
-        summary=f"{len(known)} stages have a value, {len(rows)} values in all.",
+        summary=f"{counted(len(rows), 'value')} of {counted(len(known), 'stage')}.",
         tables=(_table(rows),),
         notes=tuple([*notes, note] if note else notes),
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, revenue
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
 from adctl.domain.revenue import StageValue, StageValues
 from adctl.errors import UsageError
@@ -43,7 +44,8 @@ def run(engine: Engine, profile: AccountProfile, *, start: date | None = None, d
         none = f"begins on {start}" if start else "is waiting for its day"
         summary = f"No learned value {none}. No changes."
     else:
-        summary = f"{len(wanted)} values would be withdrawn." if dry_run else f"{withdrawn} values withdrawn."
+        done = f"{counted(len(wanted), 'value')} would be" if dry_run else counted(withdrawn, "value")
+        summary = f"{done} withdrawn."
     return _report(profile, wanted, left, withdrawn, summary, dry_run=dry_run)
 
 

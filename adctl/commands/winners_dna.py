@@ -11,6 +11,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, embeddings, media, winners
 from adctl.adapters.store.winners import Standing
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.dna import dna
 from adctl.domain.lifts import FALSE_SHARE, LEAST_CREATIVES, Lift, Traced, lifts
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
@@ -69,7 +70,7 @@ def _summary(traced: list[Traced], found: tuple[Lift, ...], standing: int) -> st
         return "No creative was judged yet: run adctl index-winners."
     if not found:
         return f"Nothing to compare: no trait is had and lacked by {LEAST_CREATIVES} creatives with a record."
-    return f"{standing} of {len(found)} traits stand out among {len(traced)} creatives."
+    return f"{standing} of {counted(len(found), 'trait')} stand out among {counted(len(traced), 'creative')}."
 
 
 def _table(found: tuple[Lift, ...], by: By) -> Table:

@@ -12,6 +12,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, neighbours
 from adctl.adapters.store.neighbours import Outcome
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.embedding.embedder import Embedder
 from adctl.domain.neighbour_evaluation import LEAST_ADS, LEAST_CAMPAIGNS, LEAST_EVENTS, Evaluation, evaluate
 from adctl.domain.report import Cell, Column, Fact, Kind, Report, Table
@@ -55,7 +56,8 @@ def _state(one: Evaluation) -> str:
     if one.helps:
         return "on: neighbours help"
     if not one.enough:
-        seen = f"{one.ads} new ads of {one.campaigns} campaigns with {one.events} events"
+        ads, campaigns = counted(one.ads, "new ad"), counted(one.campaigns, "campaign")
+        seen = f"{ads} of {campaigns} with {counted(one.events, 'event')}"
         return f"off: {seen} to judge by; {LEAST_ADS}, {LEAST_CAMPAIGNS} and {LEAST_EVENTS} needed"
     return "off: the interval of what neighbours add does not exclude 0"
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, embeddings, fitted_words
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.creatives import creative_text
 from adctl.domain.embedding.own_words import fit_digest, fit_own_words
 from adctl.domain.report import Fact, Kind, Report
@@ -37,7 +38,7 @@ def run(engine: Engine, profile: AccountProfile, *, dry_run: bool = False) -> Re
         with transaction(engine) as connection:
             accounts.ensure(connection, profile)
             fitted_words.add(connection, profile.account, fitted, made_of, now)
-    told = f"{len(fitted.vocabulary)} words fitted on {len(texts)} texts"
+    told = f"{counted(len(fitted.vocabulary), 'word')} fitted on {counted(len(texts), 'text')}"
     told += "; nothing written." if dry_run else f": fit {fit_digest(fitted)}; adctl index-winners embeds by it."
     return _report(profile, len(texts), told, dry_run)
 

@@ -10,6 +10,7 @@ from adctl.adapters.db import transaction
 from adctl.adapters.store import accounts, embeddings, winners
 from adctl.adapters.winner_index import index_path, read_index
 from adctl.domain.accounts import AccountProfile
+from adctl.domain.counted import counted
 from adctl.domain.embedding.embedder import Embedder
 from adctl.domain.embedding.index_stamp import IndexProblem, index_stamp
 from adctl.domain.report import Column, Fact, Kind, Report, Table
@@ -64,4 +65,4 @@ def _summary(indexed: int, states: list[WinnerState], problem: IndexProblem | No
     if not indexed:
         return "No creative is indexed yet: run adctl index-winners."
     file = "the index file is right" if problem is None else "the index file is not usable"
-    return f"{indexed} creatives indexed, {states.count(WinnerState.WINNER)} win; {file}."
+    return f"{counted(indexed, 'creative')} indexed, {counted(states.count(WinnerState.WINNER), 'winner')}; {file}."

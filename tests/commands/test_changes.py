@@ -344,7 +344,7 @@ def test_an_audit_that_does_not_hold_halts_the_account_and_exits_70(loop: Loop) 
     profile = loop.job().profile
     head = str(fact(audit.newest(loop.engine, profile), "audit_head"))
     good = audit.verify(loop.engine, profile, head=head)
-    assert (good.exit_code, good.summary) == (0, "4 links hold.")
+    assert (good.exit_code, good.summary) == (0, "The audit holds, 4 links.")
     assert len(table(audit.listed(loop.engine, profile, most=3), "links").rows) == 3
     assert audit.verify(loop.engine, profile, head=f"4:{'0' * 64}", dry_run=True).exit_code == 70
     with pytest.raises(UsageError, match="no audit head"):

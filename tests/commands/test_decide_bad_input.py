@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from adctl.adapters.db import transaction
 from adctl.adapters.store import deals
@@ -162,6 +162,17 @@ def test_when_all_ads_are_dead_the_budget_is_left_as_it_is(engine: Engine) -> No
         assert set(verdicts(report).values()) == {"keep"}
         (budget,) = table(report, "budgets").rows
         assert (budget["before"], budget["after"], budget["reason"]) == (10_000, 10_000, "no active ads")
+
+
+def test_what_no_number_can_say_is_stored_as_unknown(engine: Engine) -> None:
+    books = Books(engine)
+    books.ads("a1", "a2", status="PAUSED")
+    books.spend("a1", 30_000)
+    # No ad goes on, so there is no return of a last unit.
+    decide.run(engine, PROFILE, make_policy("bayes", {}), run_id=uuid4())
+    with transaction(engine, read_only=True) as connection:
+        found = connection.execute(text("select evidence -> 'marginal_roas' from decisions where entity_kind = 'ad'"))
+        assert [row[0] for row in found] == [None, None]
 
 
 def test_one_ad_keeps_the_whole_budget(engine: Engine) -> None:

@@ -43,7 +43,8 @@ def standing_report(
     ads = [d for d in standing if d.entity_kind is EntityKind.AD]
     budgets = [d for d in standing if d.field is Field.DAILY_BUDGET]
     if tally.decisions > len(standing):
-        notes.append(f"{len(standing)} of {tally.decisions} decisions are listed; adctl why ENTITY shows any one.")
+        of_all = f"{len(standing):,} of {counted(tally.decisions, 'decision')}"
+        notes.append(f"Listed: {of_all}; adctl why ENTITY shows any one.")
     return Report(
         command="decide",
         account=profile.account,

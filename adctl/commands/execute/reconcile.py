@@ -49,11 +49,12 @@ def run(
             note_usage(engine, profile, platform)
     with transaction(engine, read_only=True) as connection:
         left = changes.in_flight(connection, profile.account)
+    moves = counted(len(session.lines), "move")
     return Report(
         command="reconcile",
         account=profile.account,
         currency=profile.currency,
-        summary=f"{len(session.lines)} moves; {len(left)} still in flight." if session.lines else "No changes.",
+        summary=f"{moves}; {len(left)} still in flight." if session.lines else "No changes.",
         facts=(Fact(key="in_flight", label="still in flight", value=len(left), kind=Kind.COUNT),),
         tables=(Table(key="changes", title="What was found", columns=COLUMNS, rows=tuple(session.lines)),),
         notes=(*(() if whole else (STOPPED,)), *stricter),

@@ -225,7 +225,7 @@ def _rate(guard: Guard, times: Sequence[datetime], limit: int, now: datetime) ->
     if len(recent) < limit:
         return None
     until = recent[-limit] + _HOUR if limit else None
-    reason = f"{len(recent)} actions in the last hour, at most {limit}"
+    reason = f"{counted(len(recent), 'action')} in the last hour, at most {limit}"
     return Wait(guard=guard, value=len(recent) + 1, limit=limit, until=until, reason=reason)
 
 

@@ -54,8 +54,9 @@ class _Seen:
 def flip(
     decide: Callable[[AdHistory], PolicyResult], history: AdHistory, ads: int | Ints, read: Read | None = None
 ) -> Flip | None:
-    """A spend that changes the verdict: above what was spent first for what goes on, below it for what is stopped. That
-    of an ad, or of several together, of whom `read` tells the verdict.
+    """A spend that changes the verdict: on the side of the ROAS that the policy says it flips at, else above what was
+    spent first for what goes on, below it for what is stopped. That of an ad, or of several together, of whom `read`
+    tells the verdict.
 
     Looks at every doubling (or half) of what was spent, and narrows the range between what keeps the verdict and what
     does not down to one minor unit. None when no such spend up to 64 times what was spent, and not even nothing,
@@ -73,8 +74,7 @@ def flip(
     now = look(spent)
     factors = [2.0**power for power in range(1, int(np.log2(_FARTHEST)) + 1)]
     above, below = [int(spent * factor) for factor in factors], [*(int(spent / factor) for factor in factors), 0]
-    stopped = now.verdict in (Verdict.KILL, Verdict.CUT)
-    for side in (below, above) if stopped else (above, below):
+    for side in (below, above) if _is_behind(now) else (above, below):
         near = now
         for spend in side:
             far = look(spend)
@@ -82,6 +82,12 @@ def flip(
                 return _narrow(look, near, far)
             near = far
     return None
+
+
+def _is_behind(now: _Seen) -> bool:
+    """Whether less spend is to be tried first: where the ROAS that the policy flips at is a higher one, so that both
+    tell of the same other verdict; where it names none, for what is stopped."""
+    return now.verdict in (Verdict.KILL, Verdict.CUT) if math.isnan(now.ahead) else now.ahead < 0
 
 
 def _of_ad(ads: int | Ints) -> Read:

@@ -91,6 +91,20 @@ def test_between_an_ad_and_the_roas_it_flips_at_and_wherever_none_is_named_the_v
             assert (verdicts(weighed, other) == found.verdict).all()
 
 
+def test_the_roas_and_the_spend_that_flip_a_verdict_lie_on_the_same_side() -> None:
+    history, _ = golden.read()
+    told = set()
+    for ad, one in enumerate(POLICY.decide(history).verdicts):
+        roas, bar = (float(one.evidence[key] or np.nan) for key in ("roas", "flips_at_roas"))
+        found = flip(POLICY.decide, history, ad) if np.isfinite(bar) else None
+        if found is not None:
+            spent = int(history.row_spend[history.row_ad == ad].sum())
+            assert (found.spend < spent) == (bar > roas)
+            told.add((one.verdict, bar > roas))
+    assert {up for _, up in told} == {True, False}
+    assert (Verdict.KEEP, True) in told
+
+
 def test_the_accounts_show_every_common_verdict() -> None:
     judged = [one.judge(one.view.posterior).verdict for world in WORLDS for one in weighings(world)]
     seen = {VERDICTS[code] for code in np.concatenate(judged).tolist()}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adctl.domain.counted import counted
 from adctl.domain.money import show
 from adctl.domain.policies.bayes.terms import Terms
 from adctl.domain.policies.protocol import Evidence, Fact, Floats
@@ -72,16 +73,16 @@ def _said(key: str, evidence: Evidence, currency: str) -> str:
     if name.startswith(_STEP):
         step = name.removeprefix(_STEP)
         came, passed, waiting = (evidence.get(f"{word}_{step}") for word in ("came", "passed", "waiting"))
-        return f"{passed} of {came} deals passed, {waiting} still open"
+        return f"{passed} of {_counted(came, 'deal')} passed, {waiting} still open"
     match name:
         case "own_leads":
-            return f"{evidence.get('deals')} leads where {_brief(evidence.get('leads_usual'))} would be usual"
+            return _against(evidence.get("deals"), evidence.get("leads_usual"))
         case "neighbours":
-            return f"{_brief(evidence.get('kin_leads'))} leads where {_brief(evidence.get('kin_usual'))} would be usual"
+            return _against(evidence.get("kin_leads"), evidence.get("kin_usual"))
         case "clicks":
-            return f"{evidence.get('clicks')} clicks, elasticity {_brief(evidence.get('elasticity'))}"
+            return f"{_counted(evidence.get('clicks'), 'click')}, elasticity {_brief(evidence.get('elasticity'))}"
         case "value":
-            return f"{evidence.get('won_deals')} won deals of its own"
+            return f"{_counted(evidence.get('won_deals'), 'won deal')} of its own"
         case "wear":
             return f"{_money(evidence.get('spend'), currency)} spent"
         case "saturation":
@@ -92,6 +93,14 @@ def _said(key: str, evidence: Evidence, currency: str) -> str:
 
 def _brief(value: Fact) -> str:
     return f"{value:.4g}" if isinstance(value, float) else f"{value}"
+
+
+def _against(leads: Fact, usual: Fact) -> str:
+    return f"{_counted(leads, 'lead')} where {_brief(usual)} would be usual"
+
+
+def _counted(number: Fact, thing: str) -> str:
+    return counted(number, thing) if isinstance(number, int) else f"{_brief(number)} {thing}s"
 
 
 def _money(amount: Fact, currency: str) -> str:

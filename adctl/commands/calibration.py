@@ -28,11 +28,12 @@ def run(engine: Engine, profile: AccountProfile, window: Window) -> Report:
         names = {model.key: model.name for model in models.registered(connection, profile.account)}
         outcomes = results.results(connection, profile, today, None if first is None else date.min)
         said = verdicts.said(connection, profile.account, max(first or today, outcomes.since), today)
+    # Those of the registry in its order; then who is in it no more in this form.
     found = {
         names.get(key, f"{key[0]} {key[1]} {key[2][:6]}"): judged(
-            days, outcomes, horizon=window.horizon, maturity=window.maturity
+            said[key], outcomes, horizon=window.horizon, maturity=window.maturity
         )
-        for key, days in said.items()
+        for key in (*(key for key in names if key in said), *sorted(said.keys() - names.keys()))
     }
     return _report(profile, found, first, window)
 

@@ -144,8 +144,8 @@ def test_an_account_that_never_decided_says_so(loop: Loop) -> None:
 
 
 def test_verdicts_are_judged_once_their_truth_has_matured(synced: Loop) -> None:
-    if synced.job().account.policy != "bayes":
-        add(synced, "b", "bayes")
+    add(synced, "second", "rules")
+    add(synced, "first", "bayes")
     synced.decide()
     early = calibration.run(synced.engine, synced.job().profile, Window())
     assert early.summary.startswith("No verdict can be judged yet")
@@ -160,6 +160,7 @@ def test_verdicts_are_judged_once_their_truth_has_matured(synced: Loop) -> None:
     tables = outcome.document["tables"]
     assert isinstance(tables, dict)
     judged = {row["model"]: row for row in tables["models"]}
+    assert list(judged) == [champion(synced), "first", "second"]
     ads = len(synced.rows("ads"))
     for row in judged.values():
         assert row["verdicts"] + row["silent"] + row["little"] == ads

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from math import floor
 
@@ -96,7 +96,7 @@ def hands_off(decision: Decision, context: GuardContext, tally: Tally) -> Wait |
         return None
     return Wait(
         guard=Guard.HANDS_OFF,
-        value=edited.isoformat(),
+        value=f"{edited.astimezone(UTC):%Y-%m-%dT%H:%MZ}",
         limit=_hours(lease),
         until=edited + lease,
         reason="a person changed it and is left alone with it",

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -46,7 +47,12 @@ def ready(process: subprocess.Popen[bytes], last: bytes) -> str:
 
 def ended(process: subprocess.Popen[bytes], number: int) -> int:
     process.send_signal(number)
-    process.communicate(timeout=20)
+    try:
+        process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return process.returncode
 
 
@@ -110,6 +116,32 @@ def test_the_same_seed_gives_the_same_sandbox_as_json_too(tmp_path: Path, served
     assert served.variables["ADCTL_META_TOKEN"] in said
     assert served.variables["ADCTL_META_BASE_URL"] not in said
     assert ended(process, signal.SIGINT) == 0
+
+
+# A process that is told to end some thousand times, a moment around that in which it begins to wait for it.
+_TOLD_OFTEN = """
+import os, random, signal, time
+from adctl.cli.stand_ins import _told_to_end
+told, (go, begin), waiting = _told_to_end(), os.pipe(), os.getpid()
+def spin(seconds):
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+if os.fork() == 0:
+    os.close(begin)
+    while os.read(go, 1):
+        spin(random.random() * 3e-4)
+        os.kill(waiting, signal.SIGINT)
+    os._exit(0)
+for _ in range(5000):
+    os.write(begin, b"x")
+    spin(1.5e-4)
+    os.read(told, 1)
+"""
+
+
+def test_an_end_that_comes_just_as_it_begins_to_be_waited_for_is_heard() -> None:
+    subprocess.run([sys.executable, "-c", _TOLD_OFTEN], check=True, timeout=100)
 
 
 def test_a_taken_port_is_a_usage_error(tmp_path: Path, silent: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from datetime import UTC, date, datetime
-from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,7 +66,7 @@ def sandbox(
 
     first = start or datetime.now(UTC).date()  # noqa: TID251 - stands in for vendors, whose day is not the database's
     # Before anything is printed: whoever reads the lines may end this process at once.
-    ended = _end_on_signals()
+    told_to_end = _told_to_end()
     try:
         running = Sandbox.start(seed=seed, start=first, meta_port=meta_port, hubspot_port=hubspot_port)
     except OSError as error:
@@ -74,14 +74,18 @@ def sandbox(
         raise typer.Exit(show_error(Invocation(command="sandbox", as_json=as_json), refusal)) from error
     with running:
         _announce(running, as_json=as_json)
-        ended.wait()
+        os.read(told_to_end, 1)
 
 
-def _end_on_signals() -> Event:
-    ended = Event()
+def _told_to_end() -> int:
+    """What can be read from once SIGINT or SIGTERM has come. Of a wait for anything else the end could be missed: a
+    handler may run just before that wait begins."""
+    told, telling = os.pipe()
+    os.set_blocking(telling, False)
+    signal.set_wakeup_fd(telling)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    return ended
+        signal.signal(number, lambda *_: None)
+    return told
 
 
 def _announce(running: Sandbox, *, as_json: bool) -> None:

@@ -33,13 +33,7 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         command="stages check",
         account=profile.account,
         currency=profile.currency,
-        summary=(
-            f"Without a value: {len(unmapped)} of {counted(len(every), 'stage')}; add what is missing to adctl.toml."
-            if unmapped
-            else f"No value is missing: {counted(len(every), 'stage')}."
-            if every
-            else "No stage is known yet: adctl sync-hubspot or adctl ingest-crm reads them."
-        ),
+        summary=_summary(len(unmapped), len(every)),
         facts=(
             Fact(key="stages", label="stages", value=len(every), kind=Kind.COUNT),
             Fact(key="unmapped", label="without a value", value=len(unmapped), kind=Kind.COUNT),
@@ -65,3 +59,11 @@ def run(engine: Engine, profile: AccountProfile, configured: Sequence[StageValue
         notes=tuple(taken_out_note(gone, profile.currency)),
         exit_code=3 if unmapped else 0,
     )
+
+
+def _summary(unmapped: int, every: int) -> str:
+    if not every:
+        return "No stage is known yet: adctl sync-hubspot or adctl ingest-crm reads them."
+    if unmapped:
+        return f"Without a value: {unmapped} of {counted(every, 'stage')}; add what is missing to adctl.toml."
+    return f"No value is missing: {counted(every, 'stage')}."
